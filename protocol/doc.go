@@ -1,0 +1,16 @@
+// Package protocol is the root of everything that two nodes must agree on to
+// the byte, and holds no code itself. Read its packages in this order:
+//
+//	secret     keys that refuse to be printed, compared with == or marshalled
+//	label      every domain-separation label, and the one key derivation
+//	kem        ML-KEM-768 with randomness as an argument
+//	wire       cell, frame, control block and box: the fixed-size formats
+//	identity   contact card, invitation, safety words
+//	handshake  Noise KKpsk0+psk3 with ML-KEM-768, knock tags, rolling secrets
+//	ratchet    Double Ratchet with encrypted headers and ML-KEM in every step
+//	forge      transcripts made by the same code from one side's secrets
+//
+// Every package below is pure: it starts no goroutine, reads no clock, opens no
+// file or socket and writes no log. Time, randomness and bytes come in as
+// arguments; bytes come out. cmd/law_test.go holds them to it.
+package protocol
