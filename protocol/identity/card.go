@@ -1,0 +1,77 @@
+package identity
+
+import (
+	"github.com/backchannel/backchannel/protocol/label"
+)
+
+// CardSize is the length of an encoded card in bytes.
+const CardSize = 512
+
+const cardVersion = 1
+
+// Flags of cards and invitations.
+const flagStrict = 1
+
+// NetworkID names a relay network. Zero: none, direct only.
+type NetworkID [8]byte
+
+// A Card is what one side tells the other at first contact, sealed under keys of
+// the invitation. It is fresh for each contact, never signed, and frozen: its
+// fingerprint is in the prologue of every later handshake.
+//
+//	 0    1  version, 1
+//	 1    1  flags: 1 = strict
+//	 2   32  X25519 static key
+//	34    8  network ID
+//	42  <38  place
+//	          zeros up to 512
+type Card struct {
+	Strict  bool
+	Static  [32]byte
+	Network NetworkID
+	Place   Place
+}
+
+// Append appends the 512-byte encoding of c to b.
+func (c Card) Append(b []byte) []byte {
+	start := len(b)
+	b = append(b, cardVersion, flagsOf(c.Strict))
+	b = append(b, c.Static[:]...)
+	b = append(b, c.Network[:]...)
+	b = c.Place.Append(b)
+	return append(b, make([]byte, CardSize-(len(b)-start))...)
+}
+
+// ParseCard parses the encoding that Append makes.
+func ParseCard(b []byte) (Card, error) {
+	if len(b) != CardSize || b[0] != cardVersion || b[1]&^flagStrict != 0 {
+		return Card{}, ErrFormat
+	}
+	c := Card{
+		Strict:  b[1]&flagStrict != 0,
+		Static:  [32]byte(b[2:34]),
+		Network: NetworkID(b[34:42]),
+	}
+	var err error
+	if c.Place, b, err = ParsePlace(b[42:]); err != nil {
+		return Card{}, err
+	}
+	for _, x := range b {
+		if x != 0 {
+			return Card{}, ErrFormat
+		}
+	}
+	return c, nil
+}
+
+// Fingerprint is what handshakes bind a card by.
+func (c Card) Fingerprint() [32]byte {
+	return label.Hash(label.CardFingerprint, c.Append(nil))
+}
+
+func flagsOf(strict bool) byte {
+	if strict {
+		return flagStrict
+	}
+	return 0
+}

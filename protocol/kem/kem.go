@@ -1,0 +1,60 @@
+// Package kem is ML-KEM-768 (FIPS 203) with its randomness as an argument.
+//
+// The standard library draws the randomness of an encapsulation itself, which
+// would make a handshake impossible to replay after a restart and impossible to
+// write down as a vector. So encapsulation uses circl; the tests hold it against
+// the standard library in both directions, and against Wycheproof.
+package kem
+
+import (
+	"errors"
+
+	"github.com/cloudflare/circl/kem/mlkem/mlkem768"
+
+	"github.com/backchannel/backchannel/protocol/secret"
+)
+
+// Sizes in bytes.
+const (
+	PublicSize     = mlkem768.PublicKeySize  // 1184
+	CiphertextSize = mlkem768.CiphertextSize // 1088
+	SeedSize       = mlkem768.KeySeedSize    // 64: d and z of FIPS 203
+	CoinsSize      = mlkem768.EncapsulationSeedSize
+)
+
+// ErrPublicKey is returned for an encapsulation key with a coefficient that is
+// not reduced (FIPS 203 §7.2, the modulus check).
+var ErrPublicKey = errors.New("kem: encapsulation key is not canonical")
+
+// Public derives the encapsulation key that belongs to a seed.
+func Public(seed *[SeedSize]byte) *[PublicSize]byte {
+	pk, _ := mlkem768.NewKeyFromSeed(seed[:])
+	var out [PublicSize]byte
+	pk.Pack(out[:])
+	return &out
+}
+
+// Encapsulate makes a shared secret and its ciphertext for the key ek. The same
+// coins give the same result.
+func Encapsulate(ek *[PublicSize]byte, coins *[CoinsSize]byte) (*[CiphertextSize]byte, secret.Key, error) {
+	var pk mlkem768.PublicKey
+	if err := pk.Unpack(ek[:]); err != nil {
+		return nil, secret.Key{}, ErrPublicKey
+	}
+	var ct [CiphertextSize]byte
+	var ss [secret.Size]byte
+	defer clear(ss[:])
+	pk.EncapsulateTo(ct[:], ss[:], coins[:])
+	return &ct, secret.New(&ss), nil
+}
+
+// Decapsulate recovers the shared secret of ct. An altered ciphertext gives an
+// unrelated secret and no error (implicit rejection): the AEAD that follows
+// refuses it.
+func Decapsulate(seed *[SeedSize]byte, ct *[CiphertextSize]byte) secret.Key {
+	_, sk := mlkem768.NewKeyFromSeed(seed[:])
+	var ss [secret.Size]byte
+	defer clear(ss[:])
+	sk.DecapsulateTo(ss[:], ct[:])
+	return secret.New(&ss)
+}

@@ -1,0 +1,70 @@
+package wire
+
+import (
+	"golang.org/x/crypto/chacha20poly1305"
+
+	"github.com/backchannel/backchannel/protocol/label"
+	"github.com/backchannel/backchannel/protocol/secret"
+)
+
+// Sizes in bytes.
+const (
+	BoxSize   = nonceSize + ControlSize + CellSize + tagSize // 4200
+	HelloSize = 32
+	nonceSize = chacha20poly1305.NonceSizeX
+	tagSize   = chacha20poly1305.Overhead
+)
+
+// A Box is what travels.
+type Box [BoxSize]byte
+
+// A Hello is the random value that each end writes first on a connection, the
+// dialler first. It makes the box keys of every connection new.
+type Hello [HelloSize]byte
+
+// LinkKeys are the two box keys of one connection under one root.
+type LinkKeys struct {
+	FromDialler, FromListener secret.Key
+}
+
+// DeriveLinkKeys mixes a root with both hellos of a connection. The root is a
+// session's, a contact's or an invitation's (docs/spec/box.md §3).
+func DeriveLinkKeys(root secret.Key, dialler, listener Hello) LinkKeys {
+	return LinkKeys{
+		FromDialler:  label.DeriveKey(label.WireLink, root, dialler[:], listener[:], []byte{'d'}),
+		FromListener: label.DeriveKey(label.WireLink, root, dialler[:], listener[:], []byte{'l'}),
+	}
+}
+
+// SealBox seals a control block and a cell under key with XChaCha20-Poly1305
+// and the given nonce, which must be fresh and random.
+func SealBox(key secret.Key, nonce *[nonceSize]byte, c Control, cell *Cell) *Box {
+	aead, err := chacha20poly1305.NewX(key.Bytes())
+	if err != nil {
+		panic("wire: a secret.Key is not a key of XChaCha20-Poly1305")
+	}
+	var box Box
+	copy(box[:], nonce[:])
+	plain := make([]byte, 0, ControlSize+CellSize)
+	plain = append(c.Append(plain), cell[:]...)
+	aead.Seal(box[:nonceSize], nonce[:], plain, nil)
+	return &box
+}
+
+// OpenBox opens a box. A wrong key, an altered byte and a control block that is
+// not canonical are one error, [ErrFormat].
+func OpenBox(key secret.Key, box *Box) (Control, *Cell, error) {
+	aead, err := chacha20poly1305.NewX(key.Bytes())
+	if err != nil {
+		panic("wire: a secret.Key is not a key of XChaCha20-Poly1305")
+	}
+	plain, err := aead.Open(nil, box[:nonceSize], box[nonceSize:], nil)
+	if err != nil {
+		return Control{}, nil, ErrFormat
+	}
+	c, err := ParseControl(plain[:ControlSize])
+	if err != nil {
+		return Control{}, nil, err
+	}
+	return c, (*Cell)(plain[ControlSize:]), nil
+}
