@@ -1,0 +1,87 @@
+package handshake
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/backchannel/backchannel/protocol/identity"
+	"github.com/backchannel/backchannel/protocol/label"
+	"github.com/backchannel/backchannel/protocol/secret"
+	"github.com/backchannel/backchannel/protocol/wire"
+)
+
+// TagSize is the length of a Tag in bytes.
+const TagSize = 16
+
+// A Tag tells the one who shares the pair secret which step of which handshake
+// a flight is, before any Diffie-Hellman; to anybody else it is noise.
+type Tag [TagSize]byte
+
+// A Flight is a handshake message as it travels: it fills a cell exactly.
+//
+//	   0   16  tag
+//	  16 3568  message m1, m2 or m3; random in the very first flight
+//	3584  512  card of the sender at first contact, else zeros
+type Flight struct {
+	Tag     Tag
+	Message Message
+	Card    *identity.Card // nil but in the first two flights of a contact
+}
+
+// Cell returns the flight's encoding.
+func (f *Flight) Cell() *wire.Cell {
+	var c wire.Cell
+	copy(c[:], f.Tag[:])
+	copy(c[TagSize:], f.Message[:])
+	if f.Card != nil {
+		copy(c[TagSize+MessageSize:], f.Card.Append(nil))
+	}
+	return &c
+}
+
+// ParseFlight parses the encoding that Cell makes.
+func ParseFlight(c *wire.Cell) (*Flight, error) {
+	f := &Flight{Tag: Tag(c[:TagSize]), Message: Message(c[TagSize : TagSize+MessageSize])}
+	tail := c[TagSize+MessageSize:]
+	if [identity.CardSize]byte(tail) == [identity.CardSize]byte{} {
+		return f, nil
+	}
+	card, err := identity.ParseCard(tail)
+	if err != nil {
+		return nil, ErrHandshake
+	}
+	f.Card = &card
+	return f, nil
+}
+
+// Hour is the unit in which knock tags change.
+func Hour(t time.Time) uint32 { return uint32(t.Unix() / 3600) }
+
+// Day is the unit in which recovery pairs change.
+func Day(t time.Time) uint32 { return uint32(t.Unix() / 86400) }
+
+// KnockTag is the tag of m1 sent by one side in one hour under a pair secret. A
+// listener computes those of a day around its clock for every secret it holds.
+func KnockTag(pair secret.Key, from identity.Side, hour uint32) Tag {
+	return tag(pair, "m1", []byte{byte(from)}, binary.BigEndian.AppendUint32(nil, hour))
+}
+
+// AnswerTag is the tag of m2 and m3: it names the m1 that they belong to.
+func AnswerTag(pair secret.Key, step byte, m1 *Message) Tag {
+	seen := Seen(m1)
+	return tag(pair, "answer", []byte{step}, seen[:])
+}
+
+// CardTag is the tag of the first flight of a contact, which holds a card only.
+func CardTag(box secret.Key) Tag { return tag(box, "card") }
+
+func tag(key secret.Key, what string, context ...[]byte) Tag {
+	mac := label.MAC(label.HandshakeKnock, key.Bytes(), append([][]byte{[]byte(what)}, context...)...)
+	return Tag(mac[:TagSize])
+}
+
+// RecoveryPair derives the pair secret of a recovery handshake on a given day
+// from the recovery secret, which backups hold.
+func RecoveryPair(recovery secret.Key, day uint32) secret.Key {
+	return label.DeriveKey(label.HandshakeRecPair, recovery, binary.BigEndian.AppendUint32(nil, day))
+}
