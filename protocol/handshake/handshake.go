@@ -130,8 +130,8 @@ type Session struct {
 	Dial      secret.Key // first session only: see identity.DialLink
 	Recovery  secret.Key // first session only: see RecoveryPair
 	Prekeys   Prekeys
-	PrekeyDH  secret.Key          // responder only
-	PrekeyKEM *[kem.SeedSize]byte // responder only
+	PrekeyDH  secret.Key // responder only
+	PrekeyKEM secret.Key // responder only: see kem.Expand
 }
 
 // coins are what one side draws for one handshake, all from one 32-byte seed.
@@ -148,10 +148,8 @@ func (c coins) kemSeed() *[kem.SeedSize]byte {
 func (c coins) encapsulation() *[kem.CoinsSize]byte {
 	return (*[kem.CoinsSize]byte)(c.derive("encapsulation", kem.CoinsSize))
 }
-func (c coins) prekeyDH() secret.Key { return secret.FromBytes(c.derive("prekey-dh", dhSize)) }
-func (c coins) prekeyKEM() *[kem.SeedSize]byte {
-	return (*[kem.SeedSize]byte)(c.derive("prekey-kem", kem.SeedSize))
-}
+func (c coins) prekeyDH() secret.Key  { return secret.FromBytes(c.derive("prekey-dh", dhSize)) }
+func (c coins) prekeyKEM() secret.Key { return secret.FromBytes(c.derive("prekey-kem", secret.Size)) }
 
 // Ephemeral returns the ephemeral private key that the given coins lead to.
 // Package forge needs it; nobody else does.
@@ -186,11 +184,8 @@ func (s *Session) derive(k1, k2 [32]byte, hash []byte, pair secret.Key) {
 
 // Wipe clears every key of s.
 func (s *Session) Wipe() {
-	for _, k := range []secret.Key{s.Root, s.HeaderI, s.HeaderR, s.Box, s.NextPair, s.Dial, s.Recovery, s.PrekeyDH} {
+	for _, k := range []secret.Key{s.Root, s.HeaderI, s.HeaderR, s.Box, s.NextPair, s.Dial, s.Recovery, s.PrekeyDH, s.PrekeyKEM} {
 		k.Wipe()
-	}
-	if s.PrekeyKEM != nil {
-		clear(s.PrekeyKEM[:])
 	}
 }
 

@@ -38,7 +38,7 @@ func Respond(cfg Config, seed secret.Key, m1 *Message) (*ResponderRun, *Message,
 	if s.Prekeys.DH, err = PublicKey(s.PrekeyDH.Bytes()); err != nil {
 		return nil, nil, err
 	}
-	s.Prekeys.KEM = *kem.Public(s.PrekeyKEM)
+	s.Prekeys.KEM = *kem.Public(kem.Expand(s.PrekeyKEM))
 
 	out := append(append(append([]byte(nil), ct[:]...), s.Prekeys.DH[:]...), s.Prekeys.KEM[:]...)
 	m2, _, _, err := write(hs, out)

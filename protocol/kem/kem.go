@@ -11,6 +11,7 @@ import (
 
 	"github.com/cloudflare/circl/kem/mlkem/mlkem768"
 
+	"github.com/backchannel/backchannel/protocol/label"
 	"github.com/backchannel/backchannel/protocol/secret"
 )
 
@@ -25,6 +26,21 @@ const (
 // ErrPublicKey is returned for an encapsulation key with a coefficient that is
 // not reduced (FIPS 203 §7.2, the modulus check).
 var ErrPublicKey = errors.New("kem: encapsulation key is not canonical")
+
+// Expand derives the 64-byte seed of a key pair from the 32 bytes that are stored
+// of it.
+func Expand(key secret.Key) *[SeedSize]byte {
+	return (*[SeedSize]byte)(label.Derive(label.KEMSeed, key.Bytes(), nil, SeedSize))
+}
+
+// Check reports whether ek is canonical, as [Encapsulate] would.
+func Check(ek *[PublicSize]byte) error {
+	var pk mlkem768.PublicKey
+	if err := pk.Unpack(ek[:]); err != nil {
+		return ErrPublicKey
+	}
+	return nil
+}
 
 // Public derives the encapsulation key that belongs to a seed.
 func Public(seed *[SeedSize]byte) *[PublicSize]byte {

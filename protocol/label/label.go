@@ -22,6 +22,8 @@ const prefix = "backchannel/v1/"
 
 // The labels, in the order of the packages that use them.
 const (
+	KEMSeed Label = prefix + "kem/seed" // ML-KEM-768 seed from 32 stored bytes
+
 	WireLink    Label = prefix + "wire/link"    // box key of one connection and direction
 	WireContact Label = prefix + "wire/contact" // box root for handshakes between known contacts
 
@@ -59,7 +61,7 @@ const (
 	RatchetChain Label = prefix + "ratchet/chain"
 	RatchetNonce Label = prefix + "ratchet/header-nonce"
 	RatchetBody  Label = prefix + "ratchet/body"
-	RatchetKEM   Label = prefix + "ratchet/kem-seed"
+	RatchetCoins Label = prefix + "ratchet/coins"
 
 	StoreRoot    Label = prefix + "store/root"
 	StoreName    Label = prefix + "store/record-name"
@@ -74,13 +76,13 @@ const (
 // All returns every label once; the tests prove them well-formed and distinct.
 func All() []Label {
 	return []Label{
-		WireLink, WireContact,
+		KEMSeed, WireLink, WireContact,
 		InviteHostA, InviteHostB, InviteNetwork, InviteBox, InvitePair, InviteChecksum,
 		CardFingerprint, WordsCommit, WordsA, WordsB,
 		HandshakePSK0, HandshakePSK3, HandshakeStrict, HandshakeCoins, HandshakeRoot, HandshakeRoll,
 		HandshakeDial, HandshakeRecover, HandshakeKnock, HandshakeSeen, HandshakeRecPair, HandshakePrologue,
 		DialHostA, DialHostB, DialNetwork,
-		RatchetStep, RatchetChain, RatchetNonce, RatchetBody, RatchetKEM,
+		RatchetStep, RatchetChain, RatchetNonce, RatchetBody, RatchetCoins,
 		StoreRoot, StoreName, StoreValue, StoreCheck, StoreCounter, StoreDigest,
 		TranscriptKeys,
 	}
