@@ -1,0 +1,110 @@
+package forge
+
+import (
+	"bytes"
+
+	"github.com/backchannel/backchannel/protocol/handshake"
+	"github.com/backchannel/backchannel/protocol/ratchet"
+	"github.com/backchannel/backchannel/protocol/secret"
+	"github.com/backchannel/backchannel/protocol/wire"
+)
+
+// A Line is what one message of a transcript says.
+type Line struct {
+	FromPeer bool
+	Minute   uint32 // minutes since 1970
+	Text     string
+}
+
+// Check replays the whole transcript as its discloser's machine would have done
+// and returns the texts. It accepts whatever fits, whoever made it.
+func (t *Transcript) Check() ([]Line, error) {
+	session, err := t.replayHandshake()
+	if err != nil {
+		return nil, err
+	}
+	state := ratchet.NewResponder(session)
+	if t.Role == handshake.Initiator {
+		state = ratchet.NewInitiator(session)
+	}
+	var lines []Line
+	next := map[bool]uint32{false: 1, true: 1} // next number of each side
+	pending := map[bool][]byte{}
+	minute := t.Hour * 60
+	for i := range t.Entries {
+		e := &t.Entries[i]
+		if state, err = e.replay(state, t.Hour/24); err != nil {
+			return nil, err
+		}
+		f, err := wire.ParseFrame(e.Body[:])
+		if err != nil || f.Number != next[e.FromPeer] {
+			return nil, ErrStructure
+		}
+		next[e.FromPeer]++
+		if f.Minute < minute {
+			return nil, ErrTimes
+		}
+		minute = f.Minute
+		if f.Kind != wire.FrameText {
+			continue
+		}
+		pending[e.FromPeer] = append(pending[e.FromPeer], f.Content...)
+		if f.Part+1 == f.Parts {
+			lines = append(lines, Line{e.FromPeer, f.Minute, string(pending[e.FromPeer])})
+			delete(pending, e.FromPeer)
+		}
+	}
+	return lines, nil
+}
+
+// config is the discloser's side of the handshake.
+func (t *Transcript) config() handshake.Config {
+	return handshake.Config{
+		Mode: t.Mode, Static: t.Static, PeerStatic: t.PeerCard.Static,
+		LocalCard: t.OwnCard.Fingerprint(), PeerCard: t.PeerCard.Fingerprint(), Pair: t.Pair,
+	}
+}
+
+func (t *Transcript) replayHandshake() (*handshake.Session, error) {
+	own, err := handshake.PublicKey(t.Static.Bytes())
+	if err != nil || own != t.OwnCard.Static {
+		return nil, ErrKeys
+	}
+	m1, m2, m3 := &t.Messages[0], &t.Messages[1], &t.Messages[2]
+	if t.Role == handshake.Initiator {
+		run, made, err := handshake.Initiate(t.config(), t.Coins)
+		if err != nil || *made != *m1 {
+			return nil, ErrKeys
+		}
+		made, session, err := run.Finish(m2)
+		if err != nil || *made != *m3 {
+			return nil, ErrKeys
+		}
+		return session, nil
+	}
+	run, made, err := handshake.Respond(t.config(), t.Coins, m1)
+	if err != nil || *made != *m2 {
+		return nil, ErrKeys
+	}
+	session, err := run.Finish(m3)
+	if err != nil {
+		return nil, ErrKeys
+	}
+	return session, nil
+}
+
+// replay seals or opens one entry and compares.
+func (e *Entry) replay(state *ratchet.State, day uint32) (*ratchet.State, error) {
+	if e.FromPeer {
+		next, body, err := state.Open(&e.Cell, day)
+		if err != nil || !bytes.Equal(body[:], e.Body[:]) || e.Coins != [secret.Size]byte{} {
+			return nil, ErrKeys
+		}
+		return next, nil
+	}
+	next, cell, _, err := state.Seal(secret.New(&e.Coins), &e.Body)
+	if err != nil || *cell != e.Cell {
+		return nil, ErrKeys
+	}
+	return next, nil
+}

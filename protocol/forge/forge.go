@@ -1,0 +1,258 @@
+package forge
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/backchannel/backchannel/protocol/handshake"
+	"github.com/backchannel/backchannel/protocol/identity"
+	"github.com/backchannel/backchannel/protocol/ratchet"
+	"github.com/backchannel/backchannel/protocol/secret"
+	"github.com/backchannel/backchannel/protocol/wire"
+)
+
+// Params are the secrets of one side, and the circumstances of the talk. Of the
+// other side only the card is known, which holds nothing secret.
+type Params struct {
+	Mode              handshake.Mode
+	Role              handshake.Role
+	Side              identity.Side
+	Hour              uint32 // hours since 1970, when the session is to have begun
+	OwnName, PeerName string
+	Static            secret.Key
+	OwnCard, PeerCard identity.Card
+	Pair              secret.Key
+}
+
+// ErrScript is returned for a script that no conversation could have been.
+var ErrScript = errors.New("the lines are too long, too many, or not in the order of their times")
+
+// Invent makes up the params of two people who never met, for a forgery that
+// needs no vault.
+func Invent(random io.Reader, ownName, peerName string, hour uint32) (Params, error) {
+	var keys [3]secret.Key
+	var statics [2][32]byte
+	for i := range keys {
+		var err error
+		if keys[i], err = secret.Read(random); err != nil {
+			return Params{}, err
+		}
+	}
+	for i := range statics {
+		var err error
+		if statics[i], err = handshake.PublicKey(keys[i].Bytes()); err != nil {
+			return Params{}, err
+		}
+	}
+	return Params{
+		Mode: handshake.Mutual, Role: handshake.Initiator, Side: identity.Inviter, Hour: hour,
+		OwnName: ownName, PeerName: peerName, Static: keys[0], Pair: keys[2],
+		OwnCard: identity.Card{Static: statics[0]}, PeerCard: identity.Card{Static: statics[1]},
+	}, nil
+}
+
+// Forge makes a transcript in which the two sides say the given lines. The
+// handshake and the ratchet are run at both ends by the code that nodes run; the
+// peer's static private key is never needed.
+func Forge(p Params, lines []Line, random io.Reader) (*Transcript, error) {
+	t := &Transcript{
+		Mode: p.Mode, Role: p.Role, Side: p.Side, Hour: p.Hour, OwnName: p.OwnName, PeerName: p.PeerName,
+		Static: p.Static, OwnCard: p.OwnCard, PeerCard: p.PeerCard, Pair: p.Pair,
+	}
+	w := &workshop{t: t, random: random, minute: p.Hour * 60}
+	if len(lines) > 0 {
+		w.minute = lines[0].Minute
+	}
+	if w.minute < p.Hour*60 || len(p.OwnName) > maxName || len(p.PeerName) > maxName {
+		return nil, ErrScript
+	}
+	if err := w.shake(); err != nil {
+		return nil, err
+	}
+	if err := w.exchangeWords(); err != nil {
+		return nil, err
+	}
+	for _, l := range lines {
+		if l.Minute < w.minute || len(l.Text) > wire.MaxText || len(l.Text) == 0 {
+			return nil, ErrScript
+		}
+		w.minute = l.Minute
+		if err := w.say(l.FromPeer, wire.FrameText, 1, []byte(l.Text)); err != nil {
+			return nil, err
+		}
+	}
+	return t, nil
+}
+
+// workshop holds both ends of the session that is being made up.
+type workshop struct {
+	t         *Transcript
+	random    io.Reader
+	minute    uint32
+	binding   [32]byte
+	own, peer *ratchet.State
+	sent      [2]uint32
+}
+
+func (w *workshop) draw() (secret.Key, error) { return secret.Read(w.random) }
+
+// shake runs the production handshake between the discloser and an invented
+// peer. The peer's half never uses its static private key as a number: each
+// Diffie-Hellman with it has another private key that is known here.
+func (w *workshop) shake() error {
+	own := w.t.config()
+	coins, err := w.draw()
+	if err != nil {
+		return err
+	}
+	theirs, err := w.draw()
+	if err != nil {
+		return err
+	}
+	w.t.Coins = coins
+	nobody := secret.New(&[secret.Size]byte{0: 0xff}) // stands for a key that nobody here has
+	known := []secret.Key{w.t.Static, handshake.Ephemeral(coins)}
+	peer := handshake.Config{
+		Mode: own.Mode, Static: nobody, StaticPublic: w.t.PeerCard.Static, PeerStatic: w.t.OwnCard.Static,
+		LocalCard: own.PeerCard, PeerCard: own.LocalCard, Pair: own.Pair,
+		Exchange: func(private, public []byte) ([]byte, error) {
+			if !bytes.Equal(private, nobody.Bytes()) {
+				return handshake.Exchange(private, public)
+			}
+			for _, k := range known {
+				if pub, err := handshake.PublicKey(k.Bytes()); err == nil && bytes.Equal(pub[:], public) {
+					return handshake.Exchange(k.Bytes(), w.t.PeerCard.Static[:])
+				}
+			}
+			return nil, handshake.ErrHandshake
+		},
+	}
+	initiator, responder, first, second := own, peer, coins, theirs
+	if w.t.Role == handshake.Responder {
+		initiator, responder, first, second = peer, own, theirs, coins
+	}
+	si, sr, err := w.run(initiator, responder, first, second)
+	if err != nil {
+		return fmt.Errorf("making up a handshake: %w", err)
+	}
+	w.binding = si.Binding
+	w.own, w.peer = ratchet.NewInitiator(si), ratchet.NewResponder(sr)
+	if w.t.Role == handshake.Responder {
+		w.own, w.peer = w.peer, w.own
+	}
+	return nil
+}
+
+func (w *workshop) run(initiator, responder handshake.Config, first, second secret.Key) (*handshake.Session, *handshake.Session, error) {
+	ri, m1, err := handshake.Initiate(initiator, first)
+	if err != nil {
+		return nil, nil, err
+	}
+	rr, m2, err := handshake.Respond(responder, second, m1)
+	if err != nil {
+		return nil, nil, err
+	}
+	m3, si, err := ri.Finish(m2)
+	if err != nil {
+		return nil, nil, err
+	}
+	sr, err := rr.Finish(m3)
+	if err != nil {
+		return nil, nil, err
+	}
+	w.t.Messages = [3]handshake.Message{*m1, *m2, *m3}
+	return si, sr, nil
+}
+
+// exchangeWords begins the session as every session begins: the initiator
+// commits, the responder commits and reveals, the initiator reveals.
+func (w *workshop) exchangeWords() error {
+	var nonce, commit [2][32]byte // by fromPeer
+	for i := range nonce {
+		k, err := w.draw()
+		if err != nil {
+			return err
+		}
+		side := w.t.Side
+		if i == 1 {
+			side = side.Other()
+		}
+		nonce[i] = [32]byte(k.Bytes())
+		commit[i] = identity.Commitment(side, nonce[i], w.binding)
+	}
+	i, r := 0, 1
+	if w.t.Role == handshake.Responder {
+		i, r = 1, 0
+	}
+	for _, step := range []struct {
+		by   int
+		kind wire.FrameKind
+		body [32]byte
+	}{
+		{i, wire.FrameCommit, commit[i]},
+		{r, wire.FrameCommit, commit[r]},
+		{r, wire.FrameReveal, nonce[r]},
+		{i, wire.FrameReveal, nonce[i]},
+	} {
+		if err := w.say(step.by == 1, step.kind, 0, step.body[:]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// say sends one message from one end to the other and writes down what the
+// discloser sees of it.
+func (w *workshop) say(fromPeer bool, kind wire.FrameKind, channel uint32, content []byte) error {
+	var id wire.MessageID
+	if _, err := io.ReadFull(w.random, id[:]); err != nil {
+		return fmt.Errorf("drawing a message ID: %w", err)
+	}
+	parts := wire.Split(content)
+	for i, part := range parts {
+		n := 0
+		if fromPeer {
+			n = 1
+		}
+		w.sent[n]++
+		f := wire.Frame{
+			Kind: kind, Number: w.sent[n], Channel: channel, ID: id,
+			Part: uint16(i), Parts: uint16(len(parts)), Minute: w.minute, Content: part,
+		}
+		if err := w.pass(fromPeer, (*[wire.FrameSize]byte)(f.Append(nil))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *workshop) pass(fromPeer bool, body *[wire.FrameSize]byte) error {
+	if len(w.t.Entries) == MaxEntries {
+		return ErrScript
+	}
+	coins, err := w.draw()
+	if err != nil {
+		return err
+	}
+	from, to := &w.own, &w.peer
+	e := Entry{FromPeer: fromPeer, Body: *body}
+	if fromPeer {
+		from, to = to, from
+	} else {
+		copy(e.Coins[:], coins.Bytes())
+	}
+	next, cell, _, err := (*from).Seal(coins, body)
+	if err != nil {
+		return err
+	}
+	opened, _, err := (*to).Open(cell, w.t.Hour/24)
+	if err != nil {
+		return err
+	}
+	*from, *to = next, opened
+	e.Cell = *cell
+	w.t.Entries = append(w.t.Entries, e)
+	return nil
+}
