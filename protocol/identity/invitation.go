@@ -28,7 +28,7 @@ const (
 
 // Errors of ParseInvitation. None of them spends the invitation.
 var (
-	ErrNotInvitation   = errors.New("this is not an invitation: one begins with BC1:")
+	ErrNotInvitation   = errors.New("this is not an invitation, which begins with BC1: and goes on in letters and digits")
 	ErrTruncated       = errors.New("the invitation is not complete")
 	ErrMistyped        = errors.New("the invitation has a typing error: its checksum does not fit")
 	ErrNewerInvitation = errors.New("the invitation was made by a newer version of this program")
@@ -111,12 +111,13 @@ func ParseInvitation(text string) (Invitation, error) {
 		}
 		return Invitation{}, ErrMistyped
 	}
-	return parseInvitation(raw)
+	return ParseBinary(raw)
 }
 
 func notBase32(r rune) bool { return (r < 'A' || r > 'Z') && (r < '2' || r > '7') }
 
-func parseInvitation(raw []byte) (Invitation, error) {
+// ParseBinary parses the encoding that Append makes.
+func ParseBinary(raw []byte) (Invitation, error) {
 	if len(raw) < fixedSize {
 		return Invitation{}, ErrTruncated
 	}

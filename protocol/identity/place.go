@@ -140,7 +140,7 @@ func ParsePlace(b []byte) (Place, []byte, error) {
 		return Place{}, nil, ErrFormat
 	}
 	kind, rest := PlaceKind(b[0]), b[1:]
-	size := 0
+	var size int
 	switch kind {
 	case PlaceNone:
 		return Place{}, rest, nil

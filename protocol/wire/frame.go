@@ -11,8 +11,8 @@ const (
 	frameHeader = 28
 	// ContentSize is the most content that one frame carries.
 	ContentSize = FrameSize - frameHeader // 1700
-	// MaxText is the longest text in bytes; it takes 39 frames.
-	MaxText = 64 << 10
+	// MaxText is the longest text in bytes; it takes 36 frames.
+	MaxText = 60_000
 	// MaxParts bounds how many frames one message may take.
 	MaxParts = (MaxText + ContentSize - 1) / ContentSize
 )

@@ -97,7 +97,7 @@ func TestFrame(t *testing.T) {
 	if len(enc) != wire.FrameSize {
 		t.Fatalf("a frame has %d bytes", len(enc))
 	}
-	for n := range len(enc) {
+	for n := range enc {
 		if _, err := wire.ParseFrame(enc[:n]); err == nil {
 			t.Fatalf("cut to %d bytes: accepted", n)
 		}

@@ -1,0 +1,316 @@
+package channel
+
+import (
+	"io"
+	"time"
+
+	"github.com/backchannel/backchannel/protocol/handshake"
+	"github.com/backchannel/backchannel/protocol/identity"
+	"github.com/backchannel/backchannel/protocol/secret"
+	"github.com/backchannel/backchannel/protocol/wire"
+)
+
+// A link is the one connection that is in use.
+type link struct {
+	id         LinkID
+	up         time.Time
+	dialled    bool // by this side
+	invitation bool // under the invitation's secrets
+	dialler    wire.Hello
+	listener   wire.Hello
+
+	contactKeys, sessionKeys wire.LinkKeys
+	resumeSent, resumeGot    bool
+
+	lastIn, lastOut time.Time
+	lastCell        time.Time
+	m1Out           time.Time // when m1 was last sent on this connection
+	ackDue          time.Time // zero: nothing to acknowledge
+	junk            int       // boxes that opened under no key
+}
+
+// maxJunk is how many boxes may open under no key before a connection is closed.
+const maxJunk = 64
+
+// LinkUp tells that a connection stands and both hellos are exchanged. A newer
+// connection takes the place of an older one; of two that cross, both sides keep
+// the inviter's.
+func (v *Conversation) LinkUp(now time.Time, id LinkID, invitation, dialled bool, own, peer wire.Hello) *Output {
+	v.begin(now)
+	if invitation && v.s != nil && v.s.confirmed {
+		v.guestUp(id, dialled, own, peer)
+		return v.end()
+	}
+	if v.link != nil {
+		inviterDialled := func(dialled bool) bool { return dialled == (v.c.side == identity.Inviter) }
+		if now.Sub(v.link.up) < 3*time.Second && inviterDialled(v.link.dialled) && !inviterDialled(dialled) {
+			v.out.Close = append(v.out.Close, id)
+			return v.end()
+		}
+		v.out.Close = append(v.out.Close, v.link.id)
+	}
+	l := &link{id: id, up: now, dialled: dialled, invitation: invitation, lastIn: now, lastOut: now}
+	l.dialler, l.listener = own, peer
+	if !dialled {
+		l.dialler, l.listener = peer, own
+	}
+	root, ok := v.contactRoot(invitation)
+	if !ok {
+		v.out.Close = append(v.out.Close, id)
+		return v.end()
+	}
+	l.contactKeys = wire.DeriveLinkKeys(root, l.dialler, l.listener)
+	v.link, v.out.Link = l, id
+	v.greet()
+	return v.end()
+}
+
+// guestUp takes a connection that only a second machine with the same
+// invitation can have made: the friend uses the contact's own secrets by now. It
+// does not disturb the connection in use, and gets no byte.
+func (v *Conversation) guestUp(id LinkID, dialled bool, own, peer wire.Hello) {
+	if v.guest != nil {
+		v.out.Close = append(v.out.Close, v.guest.id)
+	}
+	root, ok := v.contactRoot(true)
+	if !ok || dialled {
+		v.out.Close = append(v.out.Close, id)
+		return
+	}
+	v.guest = &link{id: id, dialler: peer, listener: own, contactKeys: wire.DeriveLinkKeys(root, peer, own)}
+}
+
+// guestBox looks at the one thing that a second machine can say: its card.
+func (v *Conversation) guestBox(box *wire.Box) {
+	g := v.guest
+	v.guest = nil
+	v.out.Close = append(v.out.Close, g.id)
+	c, cell, err := wire.OpenBox(g.contactKeys.FromDialler, box)
+	if err != nil || c.Flags != wire.FlagFlight {
+		return
+	}
+	if f, err := handshake.ParseFlight(cell); err == nil && f.Card != nil && f.Tag == v.cardTag() && *f.Card != v.c.peerCard {
+		v.secondUse()
+	}
+}
+
+// contactRoot is the root of the boxes that carry handshakes.
+func (v *Conversation) contactRoot(invitation bool) (secret.Key, bool) {
+	if !invitation {
+		if v.c.dial.IsZero() {
+			return secret.Key{}, false
+		}
+		return identity.DialLink(v.c.dial).Box, true
+	}
+	inv, ok := v.invitationLink()
+	if !ok {
+		return secret.Key{}, false
+	}
+	return inv.Link().Box, true
+}
+
+// greet sends what a new connection begins with.
+func (v *Conversation) greet() {
+	switch {
+	case v.s != nil && !v.s.dead:
+		if v.c.m3 != nil {
+			v.sendFlight(&handshake.Flight{Tag: v.c.m3Tag, Message: *v.c.m3})
+		}
+		v.resume()
+	case v.c.stage == Met:
+		v.initiate(recovery)
+	case v.c.side == identity.Accepter:
+		v.sendCard()
+	}
+	// An inviter without a session waits for the card: it does not know yet
+	// whether it is the friend who connected.
+}
+
+// resume derives the session's keys for the connection and tells the counters.
+// It is state in a box, not a cell: a cell of a machine that was put back would
+// itself be the second use of a message key.
+func (v *Conversation) resume() {
+	l := v.link
+	l.sessionKeys = wire.DeriveLinkKeys(v.s.box, l.dialler, l.listener)
+	l.resumeSent, l.resumeGot = true, false
+	v.sendBox(wire.FlagResume, nil)
+}
+
+// LinkDown tells that a connection is gone.
+func (v *Conversation) LinkDown(now time.Time, id LinkID) *Output {
+	v.begin(now)
+	if v.link != nil && v.link.id == id {
+		v.link = nil
+	}
+	if v.guest != nil && v.guest.id == id {
+		v.guest = nil
+	}
+	return v.end()
+}
+
+// Box handles what came in on a connection. A box that opens under no key is
+// passed over: late, altered, or of a session that one side has lost.
+func (v *Conversation) Box(now time.Time, id LinkID, box *wire.Box) *Output {
+	v.begin(now)
+	if v.guest != nil && v.guest.id == id {
+		v.guestBox(box)
+		return v.end()
+	}
+	if v.link == nil || v.link.id != id {
+		return v.end()
+	}
+	l := v.link
+	if v.s != nil && l.resumeSent {
+		if c, cell, err := wire.OpenBox(v.incoming(l.sessionKeys), box); err == nil {
+			v.sessionBox(c, cell)
+			return v.end()
+		}
+	}
+	c, cell, err := wire.OpenBox(v.incoming(l.contactKeys), box)
+	if err != nil || c.Flags != wire.FlagFlight {
+		if l.junk++; l.junk > maxJunk {
+			v.closeLink()
+		}
+		return v.end()
+	}
+	l.lastIn = now
+	if f, err := handshake.ParseFlight(cell); err == nil {
+		v.flight(f)
+	}
+	return v.end()
+}
+
+func (v *Conversation) incoming(k wire.LinkKeys) secret.Key {
+	if v.link.dialled {
+		return k.FromListener
+	}
+	return k.FromDialler
+}
+
+func (v *Conversation) outgoing(k wire.LinkKeys) secret.Key {
+	if v.link.dialled {
+		return k.FromDialler
+	}
+	return k.FromListener
+}
+
+func (v *Conversation) closeLink() {
+	v.out.Close = append(v.out.Close, v.link.id)
+	v.link = nil
+}
+
+// sessionBox handles a box of the session: first its control block, then its
+// cell.
+func (v *Conversation) sessionBox(c wire.Control, cell *wire.Cell) {
+	l := v.link
+	l.lastIn = v.now
+	if hour := handshake.Hour(v.now); v.c.heard != hour || v.c.m3 != nil || len(v.c.invitation) > 0 && v.c.side == identity.Accepter {
+		// Any box of the session proves that the peer has it: m3 came.
+		v.c.heard, v.c.m3 = hour, nil
+		if v.c.side == identity.Accepter {
+			v.c.invitation = nil
+		}
+		v.saveContact()
+	}
+	if !v.s.confirmed {
+		v.s.confirmed = true
+		v.saveSession()
+	}
+	if v.s.dead {
+		return
+	}
+	if c.Flags&wire.FlagResume != 0 {
+		if l.resumeGot {
+			return // one to a connection
+		}
+		if v.rolledBack(c) {
+			v.recover()
+			return
+		}
+		l.resumeGot = true
+		v.acknowledged(c)
+		v.notOwed(c)
+		v.resendAll(c)
+		v.flush()
+		return
+	}
+	if !l.resumeGot {
+		return
+	}
+	if c.Received > v.s.sent {
+		v.recover()
+		return
+	}
+	v.acknowledged(c)
+	v.notOwed(c)
+	if c.Flags&wire.FlagCell != 0 {
+		v.cell(cell)
+	}
+	v.flush()
+}
+
+// rolledBack reports whether the counters of a peer's resume show that one of
+// the two machines was put back to an older state: it knows less than it has
+// said, or we do.
+func (v *Conversation) rolledBack(c wire.Control) bool {
+	return c.Received < v.s.acked || c.Received > v.s.sent || c.Sent < v.highest()
+}
+
+// highest is the highest number that came in, in its turn or before.
+func (v *Conversation) highest() uint32 {
+	h := v.s.received
+	for n := range v.inbound {
+		h = max(h, n)
+	}
+	return h
+}
+
+// sendBox sends a box of the session with the counters of now. Without a cell it
+// carries random bytes in its place.
+func (v *Conversation) sendBox(flags byte, cell *wire.Cell) {
+	l := v.link
+	c := wire.Control{
+		Time: uint32(v.now.Unix()), Flags: flags,
+		Sent: v.s.sent, Owed: uint16(v.s.sent + 1 - v.lowest()), Received: v.s.received,
+	}
+	for n := range v.inbound {
+		c.Set(n)
+	}
+	if cell == nil {
+		cell = new(wire.Cell)
+		v.random(cell[:])
+	} else {
+		c.Flags |= wire.FlagCell
+		l.lastCell = v.now
+	}
+	l.ackDue = time.Time{}
+	v.seal(v.outgoing(l.sessionKeys), c, cell)
+}
+
+func (v *Conversation) sendFlight(f *handshake.Flight) {
+	c := wire.Control{Time: 0, Flags: wire.FlagFlight}
+	v.seal(v.outgoing(v.link.contactKeys), c, f.Cell())
+}
+
+func (v *Conversation) seal(key secret.Key, c wire.Control, cell *wire.Cell) {
+	var nonce [24]byte
+	v.random(nonce[:])
+	v.out.Boxes = append(v.out.Boxes, wire.SealBox(key, &nonce, c, cell))
+	v.link.lastOut = v.now
+}
+
+// random fills b. A source of randomness that fails leaves nothing to go on
+// with: crypto/rand never does.
+func (v *Conversation) random(b []byte) {
+	if _, err := io.ReadFull(v.cfg.Random, b); err != nil {
+		panic("channel: the source of randomness failed")
+	}
+}
+
+func (v *Conversation) draw() secret.Key {
+	k, err := secret.Read(v.cfg.Random)
+	if err != nil {
+		panic("channel: the source of randomness failed")
+	}
+	return k
+}

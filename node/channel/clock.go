@@ -1,0 +1,156 @@
+package channel
+
+import (
+	"time"
+
+	"github.com/backchannel/backchannel/node/store"
+	"github.com/backchannel/backchannel/protocol/handshake"
+	"github.com/backchannel/backchannel/protocol/identity"
+	"github.com/backchannel/backchannel/protocol/wire"
+)
+
+// Tick does what time brings about: what expires, what is due on the connection.
+// Call it at the time that Next returned, or at any other.
+func (v *Conversation) Tick(now time.Time) *Output {
+	v.begin(now)
+	v.expire()
+	v.dropStale()
+	l := v.link
+	if l == nil {
+		return v.end()
+	}
+	if now.Sub(l.lastIn) >= 3*v.cfg.KeepAlive {
+		v.closeLink() // nothing came for long: the peer is gone
+		return v.end()
+	}
+	if v.s != nil && !v.s.dead && l.resumeSent && l.resumeGot {
+		v.tickSession(l)
+	} else {
+		v.tickHandshake(l)
+	}
+	return v.end()
+}
+
+func (v *Conversation) tickSession(l *link) {
+	switch {
+	case len(v.sealed) > 0 && v.now.Sub(l.lastCell) >= v.cfg.ResendAfter:
+		v.resendOldest()
+	case !l.ackDue.IsZero() && !v.now.Before(l.ackDue), v.now.Sub(l.lastOut) >= v.cfg.KeepAlive:
+		v.sendBox(0, nil)
+	}
+	if fromMinute(v.s.began).Add(v.cfg.SessionLife).Before(v.now) {
+		v.handshakeDue(l, roll)
+	}
+	v.flush()
+}
+
+// tickHandshake presses on while there is no resume from the peer: the m1 under
+// way again; else a new handshake; else, if that stays unanswered, recovery.
+func (v *Conversation) tickHandshake(l *link) {
+	waited := v.now.Sub(l.up)
+	switch {
+	case v.c.stage != Met:
+		if v.c.attempt.role == handshake.Initiator && v.now.Sub(l.m1Out) >= v.cfg.AnswerTimeout {
+			v.initiate(first)
+		}
+	case v.s == nil || v.s.dead || waited >= 3*v.cfg.AnswerTimeout:
+		v.handshakeDue(l, recovery)
+	case waited >= v.cfg.AnswerTimeout:
+		v.handshakeDue(l, roll)
+	}
+}
+
+// handshakeDue starts or repeats a handshake, at most once in AnswerTimeout.
+func (v *Conversation) handshakeDue(l *link, why reason) {
+	if v.now.Sub(l.m1Out) >= v.cfg.AnswerTimeout {
+		v.initiate(why)
+	}
+}
+
+// Next returns when Tick has something to do next, seen from now.
+func (v *Conversation) Next(now time.Time) time.Time {
+	next := now.Add(time.Hour)
+	sooner := func(t time.Time) {
+		if t.Before(next) {
+			next = t
+		}
+	}
+	for _, m := range v.messages {
+		if m.Direction == Out && (m.State == Waiting || m.State == OnItsWay) {
+			sooner(fromMinute(m.Stored).Add(v.cfg.Life + time.Minute))
+			break // the oldest comes first
+		}
+	}
+	if l := v.link; l != nil {
+		sooner(l.lastIn.Add(3 * v.cfg.KeepAlive))
+		sooner(l.lastOut.Add(v.cfg.KeepAlive))
+		if len(v.sealed) > 0 {
+			sooner(l.lastCell.Add(v.cfg.ResendAfter))
+		}
+		if !l.ackDue.IsZero() {
+			sooner(l.ackDue)
+		}
+		if !l.resumeGot || v.s == nil || v.s.dead {
+			sooner(now.Add(v.cfg.AnswerTimeout))
+		}
+	}
+	if !next.After(now) {
+		return now
+	}
+	return next
+}
+
+// expire ends the life of messages. Their numbers are owed no more; the peer
+// passes over them and tells its person.
+func (v *Conversation) expire() {
+	changed := false
+	for i := range v.messages {
+		m := &v.messages[i]
+		if m.Direction != Out || m.State != Waiting && m.State != OnItsWay ||
+			v.now.Before(fromMinute(m.Stored).Add(v.cfg.Life+time.Minute)) {
+			continue
+		}
+		if v.full() {
+			break
+		}
+		changed = true
+		v.setState(i, Expired)
+		for n, cell := range v.sealed {
+			if cell.message == m.Seq {
+				delete(v.sealed, n)
+				v.drop(KindSealed, v.cellKey(n))
+			}
+		}
+		if v.s != nil && v.s.partSeq == m.Seq {
+			v.s.partSeq, v.s.partNext = 0, 0
+			v.saveSession()
+		}
+	}
+	if changed {
+		v.requeue()
+	}
+	if inv, ok := v.invitationLink(); ok && v.c.stage == Met && v.now.After(inv.Expiry) {
+		v.c.invitation = nil // no second use can come any more
+		v.out.Linked = true
+		v.saveContact()
+	}
+}
+
+// dropStale deletes records of former sessions, some at a time.
+func (v *Conversation) dropStale() {
+	for len(v.stale) > 0 && !v.full() {
+		v.out.Writes = append(v.out.Writes, store.Write{Key: v.stale[0], Delete: true})
+		v.stale = v.stale[1:]
+	}
+}
+
+// Moved tells the peer where this machine can be reached from now on.
+func (v *Conversation) Moved(now time.Time, place identity.Place) *Output {
+	v.begin(now)
+	if v.s != nil && !v.s.dead && place != v.c.ownCard.Place {
+		v.control(wire.FramePlace, place.Append(nil))
+		v.saveSession()
+		v.out.More = true
+	}
+	return v.end()
+}

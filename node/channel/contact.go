@@ -1,0 +1,251 @@
+package channel
+
+import (
+	"time"
+
+	"github.com/backchannel/backchannel/node/store"
+	"github.com/backchannel/backchannel/protocol/handshake"
+	"github.com/backchannel/backchannel/protocol/identity"
+	"github.com/backchannel/backchannel/protocol/secret"
+)
+
+// ContactID is the random name of a contact on this machine. The other side
+// does not know it.
+type ContactID [16]byte
+
+// The kinds of record that a conversation keeps, under its ContactID.
+const (
+	KindContact store.Kind = 1 + iota // one: keys, marks, a handshake under way
+	KindSession                       // one: ratchet and counters
+	KindSealed                        // by epoch and cell number: what is not acknowledged yet
+	KindInbound                       // by epoch and cell number: what came before its turn
+	KindMessage                       // by sequence: the transcript
+	KindState                         // by sequence: what became of a sent message
+)
+
+const contactVersion = 1
+
+// Stage says how far a contact has come.
+type Stage byte
+
+// The stages.
+const (
+	Invited   Stage = 1 + iota // an invitation is out
+	Accepting                  // an invitation was taken up, no session yet
+	Met                        // there was a session
+)
+
+// String returns the stage in words.
+func (s Stage) String() string {
+	switch s {
+	case Invited:
+		return "invited"
+	case Accepting:
+		return "accepting"
+	case Met:
+		return "met"
+	default:
+		return "no stage"
+	}
+}
+
+// Mark says what is known of who the contact is.
+type Mark byte
+
+// The marks.
+const (
+	NotVerified Mark = iota
+	WordsCompared
+	RecoveredNotCompared
+)
+
+// String returns the mark in the words that screens show.
+func (m Mark) String() string {
+	switch m {
+	case NotVerified:
+		return "not verified"
+	case WordsCompared:
+		return "words compared by voice"
+	case RecoveredNotCompared:
+		return "recovered, not compared"
+	default:
+		return "no mark"
+	}
+}
+
+// contact is what is kept of a contact beside session and messages.
+type contact struct {
+	stage      Stage
+	name       string
+	side       identity.Side
+	mode       handshake.Mode
+	made       uint32 // minutes since 1970
+	static     secret.Key
+	ownCard    identity.Card
+	peerCard   identity.Card
+	hasPeer    bool   // peerCard is set: the invitation was used
+	invitation []byte // binary; empty once it is of no more use
+
+	pair, previous secret.Key // pair secrets, current and before
+	dial, recovery secret.Key // from the first session
+	seen           []seenM1
+
+	mark                    Mark
+	markMinute              uint32
+	usedTwice               bool // a second machine tried the invitation
+	paused                  bool // after a recovery, until both consent
+	ownConsent, peerConsent bool
+
+	peerPlace identity.Place // where the peer said it moved, or none
+	heard     uint32         // hour in which the peer was last heard from
+
+	attempt attempt
+	m3      *handshake.Message // sent, and its session not yet confirmed
+	m3Tag   handshake.Tag
+}
+
+// seenM1 remembers an answered m1 for as long as its pair secret could open it.
+type seenM1 struct {
+	hash [32]byte
+	day  uint32 // of a recovery handshake; 0: goes when the pair secret goes
+	roll byte   // 0: under the current pair secret, 1: under the previous
+}
+
+// maxSeen bounds the answered m1 under one pair secret, or on the days of
+// recovery. Beyond it there is silence until the secret rolls.
+const maxSeen = 64
+
+// reason says why a handshake runs; it decides what its session changes.
+type reason byte
+
+const (
+	noReason reason = iota
+	first
+	roll
+	recovery
+)
+
+// attempt is a handshake under way, stored so that it can be rebuilt.
+type attempt struct {
+	reason reason
+	role   handshake.Role
+	pair   secret.Key
+	coins  secret.Key
+	m1     handshake.Message
+	tag    handshake.Tag // of m1
+	hour   uint32        // when it was made
+}
+
+func (c *contact) append(b []byte) []byte {
+	e := encoder{b}
+	e.u8(contactVersion)
+	e.u8(byte(c.stage))
+	e.bytes([]byte(c.name))
+	e.u8(byte(c.side))
+	e.u8(byte(c.mode))
+	e.u32(c.made)
+	e.key(c.static)
+	e.fixed(c.ownCard.Append(nil))
+	e.flag(c.hasPeer)
+	if c.hasPeer {
+		e.fixed(c.peerCard.Append(nil))
+	}
+	e.bytes(c.invitation)
+	for _, k := range []secret.Key{c.pair, c.previous, c.dial, c.recovery} {
+		e.key(k)
+	}
+	e.u32(uint32(len(c.seen)))
+	for _, s := range c.seen {
+		e.fixed(s.hash[:])
+		e.u32(s.day)
+		e.u8(s.roll)
+	}
+	e.u8(byte(c.mark))
+	e.u32(c.markMinute)
+	for _, f := range []bool{c.usedTwice, c.paused, c.ownConsent, c.peerConsent} {
+		e.flag(f)
+	}
+	e.bytes(c.peerPlace.Append(nil))
+	e.u32(c.heard)
+	e.u8(byte(c.attempt.reason))
+	if a := &c.attempt; a.reason != noReason {
+		e.u8(byte(a.role))
+		e.key(a.pair)
+		e.key(a.coins)
+		e.fixed(a.m1[:])
+		e.fixed(a.tag[:])
+		e.u32(a.hour)
+	}
+	e.flag(c.m3 != nil)
+	if c.m3 != nil {
+		e.fixed(c.m3[:])
+		e.fixed(c.m3Tag[:])
+	}
+	return e.b
+}
+
+func parseContact(b []byte) (*contact, error) {
+	d := decoder{b: b}
+	c := &contact{}
+	if d.u8() != contactVersion {
+		return nil, ErrRecord
+	}
+	c.stage = Stage(d.u8())
+	c.name = string(d.bytes())
+	c.side = identity.Side(d.u8())
+	c.mode = handshake.Mode(d.u8())
+	c.made = d.u32()
+	c.static = d.key()
+	c.ownCard = d.card()
+	if c.hasPeer = d.flag(); c.hasPeer {
+		c.peerCard = d.card()
+	}
+	c.invitation = d.bytes()
+	c.pair, c.previous, c.dial, c.recovery = d.key(), d.key(), d.key(), d.key()
+	for n := d.u32(); n > 0 && !d.bad; n-- {
+		c.seen = append(c.seen, seenM1{hash: [32]byte(d.fixed(32)), day: d.u32(), roll: d.u8()})
+	}
+	c.mark = Mark(d.u8())
+	c.markMinute = d.u32()
+	c.usedTwice, c.paused, c.ownConsent, c.peerConsent = d.flag(), d.flag(), d.flag(), d.flag()
+	place, rest, err := identity.ParsePlace(d.bytes())
+	d.bad = d.bad || err != nil || len(rest) != 0
+	c.peerPlace = place
+	c.heard = d.u32()
+	if c.attempt.reason = reason(d.u8()); c.attempt.reason != noReason {
+		a := &c.attempt
+		a.role = handshake.Role(d.u8())
+		a.pair, a.coins = d.key(), d.key()
+		copy(a.m1[:], d.fixed(handshake.MessageSize))
+		copy(a.tag[:], d.fixed(handshake.TagSize))
+		a.hour = d.u32()
+		d.bad = d.bad || a.pair.IsZero() || a.coins.IsZero()
+	}
+	if d.flag() {
+		c.m3 = new(handshake.Message)
+		copy(c.m3[:], d.fixed(handshake.MessageSize))
+		copy(c.m3Tag[:], d.fixed(handshake.TagSize))
+	}
+	if c.static.IsZero() || c.stage < Invited || c.stage > Met || c.side < identity.Inviter || c.side > identity.Accepter {
+		return nil, ErrRecord
+	}
+	return c, d.end()
+}
+
+func (d *decoder) card() identity.Card {
+	c, err := identity.ParseCard(d.fixed(identity.CardSize))
+	d.bad = d.bad || err != nil
+	return c
+}
+
+// config is this side of a handshake under the given pair secret.
+func (c *contact) config(pair secret.Key) handshake.Config {
+	return handshake.Config{
+		Mode: c.mode, Static: c.static, StaticPublic: c.ownCard.Static, PeerStatic: c.peerCard.Static,
+		LocalCard: c.ownCard.Fingerprint(), PeerCard: c.peerCard.Fingerprint(), Pair: pair,
+	}
+}
+
+// minute and its inverse are the precision in which times are kept and sent.
+func minute(t time.Time) uint32     { return uint32(t.Unix() / 60) }
+func fromMinute(m uint32) time.Time { return time.Unix(int64(m)*60, 0).UTC() }

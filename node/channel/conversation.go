@@ -1,0 +1,352 @@
+package channel
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"time"
+
+	"github.com/backchannel/backchannel/node/store"
+	"github.com/backchannel/backchannel/protocol/handshake"
+	"github.com/backchannel/backchannel/protocol/identity"
+	"github.com/backchannel/backchannel/protocol/secret"
+	"github.com/backchannel/backchannel/protocol/wire"
+)
+
+// Open is the number of the one channel that a contact has in this version.
+const Open uint32 = 1
+
+// Records is what a Conversation reads of the store. It never writes: its owner
+// commits what an Output holds.
+type Records interface {
+	Get(k store.Key) ([]byte, error)
+	Scan(kind store.Kind, object [16]byte) iter.Seq2[store.Record, error]
+}
+
+// Config is what a Conversation runs on. Random and Records are required.
+type Config struct {
+	Random  io.Reader
+	Records Records
+
+	// Known reports whether another contact has this static key. Nil: none has.
+	Known func(static [32]byte) bool
+
+	Life          time.Duration // of a message; zero: 14 days
+	AckDelay      time.Duration // acknowledgements leave on this grid; zero: 1 s
+	KeepAlive     time.Duration // a box at least this often; zero: 30 s
+	ResendAfter   time.Duration // unacknowledged on a live connection; zero: 30 s
+	AnswerTimeout time.Duration // for a handshake or a resume; zero: 15 s
+	SessionLife   time.Duration // then a new handshake; zero: 30 days
+}
+
+func (c Config) withDefaults() Config {
+	for _, d := range []struct {
+		v *time.Duration
+		z time.Duration
+	}{
+		{&c.Life, 14 * 24 * time.Hour},
+		{&c.AckDelay, time.Second},
+		{&c.KeepAlive, 30 * time.Second},
+		{&c.ResendAfter, 30 * time.Second},
+		{&c.AnswerTimeout, 15 * time.Second},
+		{&c.SessionLife, 30 * 24 * time.Hour},
+	} {
+		if *d.v == 0 {
+			*d.v = d.z
+		}
+	}
+	if c.Known == nil {
+		c.Known = func([32]byte) bool { return false }
+	}
+	return c
+}
+
+// LinkID names a connection for as long as it lives.
+type LinkID uint64
+
+// An Output is what an event leads to. The owner commits Writes; only then it
+// sends Boxes, in order, on the connection Link, closes Close, and tells Changed.
+type Output struct {
+	Writes  []store.Write
+	Link    LinkID
+	Boxes   []*wire.Box
+	Close   []LinkID
+	Changed []Message // messages that are new or have another state
+	Linked  bool      // the contact has new link secrets: see Conversation.Links
+	More    bool      // call Flush again after the commit
+}
+
+// Errors that a person meets.
+var (
+	ErrTooLong     = fmt.Errorf("the text is longer than %d bytes", wire.MaxText)
+	ErrEmptyText   = errors.New("the text is empty")
+	ErrUsedTwice   = errors.New("the invitation was used twice")
+	ErrTooLate     = errors.New("it has left or may have left already")
+	ErrNoMessage   = errors.New("there is no such message")
+	ErrNoWords     = errors.New("there are no words to compare yet")
+	ErrNotPaused   = errors.New("nothing waits for consent")
+	ErrNoSession   = errors.New("there is no session with this contact yet")
+	errNotOurLinks = errors.New("channel: event of a connection that is not current")
+)
+
+// A Conversation is the state machine of one contact. Its methods are called by
+// one owner.
+type Conversation struct {
+	cfg Config
+	id  ContactID
+
+	c        *contact
+	s        *session // nil before the first
+	sealed   map[uint32]*sealedCell
+	inbound  map[uint32]wire.Frame
+	messages []Message               // ordered by Seq; texts of all
+	byID     map[wire.MessageID]bool // of In
+	nextSeq  uint64
+	queue    []uint64    // Out messages that have parts to be sealed
+	stale    []store.Key // cells of former sessions, to be deleted bit by bit
+	ackedTo  uint32      // what the peer acknowledged; v.s.acked follows it
+
+	link   *link
+	guest  *link                 // under the invitation of a session that is confirmed: a second use
+	recent map[[36]byte][24]byte // header name to nonce of cells opened in this run
+	order  uint64                // of the last write to a connection
+
+	out   *Output
+	bytes int // what the writes of out take on disk
+	now   time.Time
+}
+
+// New makes the contact of a fresh invitation: of the inviter's with its own
+// text, of the accepter's with the text that was pasted. The id is random.
+func New(cfg Config, id ContactID, name string, side identity.Side, inv identity.Invitation, place identity.Place, now time.Time) (*Conversation, *Output, error) {
+	static, err := secret.Read(cfg.Random)
+	if err != nil {
+		return nil, nil, err
+	}
+	public, err := handshake.PublicKey(static.Bytes())
+	if err != nil {
+		return nil, nil, fmt.Errorf("making a key: %w", err)
+	}
+	c := &contact{
+		stage: Invited, name: name, side: side, mode: handshake.Mutual, made: minute(now), static: static,
+		ownCard:    identity.Card{Strict: inv.Strict, Static: public, Network: inv.Network, Place: place},
+		invitation: inv.Append(nil),
+	}
+	if inv.Strict {
+		c.mode = handshake.Strict
+	}
+	if side == identity.Accepter {
+		c.stage = Accepting
+	}
+	v := empty(cfg, id)
+	v.c = c
+	v.begin(now)
+	v.saveContact()
+	return v, v.end(), nil
+}
+
+// Load reads a conversation back from its records.
+func Load(cfg Config, id ContactID) (*Conversation, error) {
+	v := empty(cfg, id)
+	raw, err := v.cfg.Records.Get(store.Key{Kind: KindContact, Object: id})
+	if err != nil {
+		return nil, err
+	}
+	if v.c, err = parseContact(raw); err != nil {
+		return nil, err
+	}
+	switch raw, err = v.cfg.Records.Get(store.Key{Kind: KindSession, Object: id}); {
+	case err == nil:
+		if v.s, err = parseSession(raw); err != nil {
+			return nil, err
+		}
+	case !errors.Is(err, store.ErrNotFound):
+		return nil, err
+	}
+	if err := v.loadLists(); err != nil {
+		return nil, err
+	}
+	v.requeue()
+	return v, nil
+}
+
+func (v *Conversation) loadLists() error {
+	for r, err := range v.cfg.Records.Scan(KindSealed, v.id) {
+		if err != nil {
+			return err
+		}
+		cell, err := parseSealed(r.Value)
+		if err != nil {
+			return err
+		}
+		if v.current(r.Key) {
+			v.sealed[uint32(r.Key.Seq)] = cell
+		}
+	}
+	for r, err := range v.cfg.Records.Scan(KindInbound, v.id) {
+		if err != nil {
+			return err
+		}
+		f, err := wire.ParseFrame(r.Value)
+		if err != nil {
+			return ErrRecord
+		}
+		if v.current(r.Key) {
+			v.inbound[uint32(r.Key.Seq)] = f
+		}
+	}
+	for r, err := range v.cfg.Records.Scan(KindMessage, v.id) {
+		if err != nil {
+			return err
+		}
+		m, err := ParseMessage(r.Key.Seq, r.Value)
+		if err != nil {
+			return err
+		}
+		v.index(m)
+	}
+	for r, err := range v.cfg.Records.Scan(KindState, v.id) {
+		if err != nil {
+			return err
+		}
+		if i, ok := v.find(r.Key.Seq); ok && len(r.Value) == 1 {
+			v.messages[i].State = State(r.Value[0])
+		}
+	}
+	return nil
+}
+
+// current reports whether a cell's record belongs to the session in use; one of
+// a former session is put aside to be deleted.
+func (v *Conversation) current(k store.Key) bool {
+	if v.s != nil && uint32(k.Seq>>32) == v.s.epoch {
+		return true
+	}
+	v.stale = append(v.stale, k)
+	return false
+}
+
+func empty(cfg Config, id ContactID) *Conversation {
+	return &Conversation{
+		cfg: cfg.withDefaults(), id: id,
+		sealed: map[uint32]*sealedCell{}, inbound: map[uint32]wire.Frame{}, byID: map[wire.MessageID]bool{}, nextSeq: 1,
+		recent: map[[36]byte][24]byte{},
+	}
+}
+
+// begin and end bracket the handling of one event.
+func (v *Conversation) begin(now time.Time) {
+	v.now = now
+	v.out, v.bytes = &Output{}, 0
+	if v.link != nil {
+		v.out.Link = v.link.id
+	}
+}
+
+func (v *Conversation) end() *Output {
+	out := v.out
+	v.out = nil
+	return out
+}
+
+// A commit has limits. Whatever can grow asks full before it goes on, and is
+// taken up again by Flush. The worst single step after that is one long text and
+// one session with all the skipped keys that it may hold.
+const (
+	maxBytes  = 32 << 10
+	maxWrites = 100
+)
+
+func (v *Conversation) full() bool {
+	if v.bytes > maxBytes || len(v.out.Writes) > maxWrites {
+		v.out.More = true
+		return true
+	}
+	return false
+}
+
+// cellKey is the Seq of a cell's record: a former session's records can stay for
+// a while and are not taken for this one's.
+func (v *Conversation) cellKey(n uint32) uint64 { return uint64(v.s.epoch)<<32 | uint64(n) }
+
+func (v *Conversation) put(kind store.Kind, seq uint64, value []byte) {
+	v.bytes += store.SealedSize(len(value)) + 32
+	v.out.Writes = append(v.out.Writes, store.Write{Key: store.Key{Kind: kind, Object: v.id, Seq: seq}, Value: value})
+}
+
+func (v *Conversation) drop(kind store.Kind, seq uint64) {
+	v.out.Writes = append(v.out.Writes, store.Write{Key: store.Key{Kind: kind, Object: v.id, Seq: seq}, Delete: true})
+}
+
+func (v *Conversation) saveContact() { v.put(KindContact, 0, v.c.append(nil)) }
+func (v *Conversation) saveSession() { v.put(KindSession, 0, v.s.append(nil)) }
+
+// setState records what became of a message.
+func (v *Conversation) setState(i int, s State) {
+	m := &v.messages[i]
+	m.State = s
+	v.put(KindState, m.Seq, []byte{byte(s)})
+	v.out.Changed = append(v.out.Changed, *m)
+}
+
+// index adds a message to the list in memory.
+func (v *Conversation) index(m Message) int {
+	v.messages = append(v.messages, m)
+	v.nextSeq = m.Seq + 1
+	if m.Direction == In {
+		v.byID[m.ID] = true
+	}
+	return len(v.messages) - 1
+}
+
+// add numbers a new message, stores it and returns its index.
+func (v *Conversation) add(m Message) int {
+	m.Seq, m.Stored = v.nextSeq, minute(v.now)
+	i := v.index(m)
+	v.put(KindMessage, m.Seq, m.append(nil))
+	if m.Direction == Out {
+		v.setState(i, m.State)
+	} else {
+		v.out.Changed = append(v.out.Changed, m)
+	}
+	return i
+}
+
+// note adds a line of the program's own to the transcript.
+func (v *Conversation) note(text string) {
+	v.add(Message{Direction: Notice, Minute: minute(v.now), Text: text})
+}
+
+// Links returns the link secrets under which the peer can reach this machine and
+// be reached. The first is the one to dial with. An inviter listens on the
+// invitation's, too, until it ends, so that a second use is seen.
+func (v *Conversation) Links(now time.Time) []LinkSecrets {
+	var links []LinkSecrets
+	if !v.c.dial.IsZero() {
+		links = append(links, LinkSecrets{Link: identity.DialLink(v.c.dial), Side: v.c.side})
+	}
+	if inv, ok := v.invitationLink(); ok && (now.Before(inv.Expiry) || v.c.hasPeer && v.c.stage != Met) {
+		links = append(links, LinkSecrets{Link: inv.Link(), Side: v.c.side, Invitation: true})
+	}
+	return links
+}
+
+// LinkSecrets are the keys of one way to connect to a contact.
+type LinkSecrets struct {
+	Link       identity.Link
+	Side       identity.Side // own
+	Invitation bool          // the invitation's, not the contact's own
+}
+
+// invitationLink returns the invitation while it is of use.
+func (v *Conversation) invitationLink() (identity.Invitation, bool) {
+	if len(v.c.invitation) == 0 {
+		return identity.Invitation{}, false
+	}
+	inv, err := identity.ParseBinary(v.c.invitation)
+	return inv, err == nil
+}
+
+// ID returns the contact's name on this machine.
+func (v *Conversation) ID() ContactID { return v.id }

@@ -1,0 +1,342 @@
+package channel
+
+import (
+	"bytes"
+	"slices"
+	"time"
+
+	"github.com/backchannel/backchannel/node/store"
+	"github.com/backchannel/backchannel/protocol/handshake"
+	"github.com/backchannel/backchannel/protocol/identity"
+	"github.com/backchannel/backchannel/protocol/ratchet"
+	"github.com/backchannel/backchannel/protocol/secret"
+)
+
+// maxUnanswered is how often one m1 is sent before another one is made: its
+// answer may have been spent before this machine was put back.
+const maxUnanswered = 4
+
+// knockHours is how far two clocks may lie apart for a handshake to be known.
+const knockHours = 24
+
+// Lines that the program writes into a transcript.
+const (
+	NoteUsedTwice = "A second machine tried this invitation. Do not trust this contact; make a new invitation by another route."
+	NoteLateUse   = "A second machine tried this invitation. You compared words before, so your contact is who you heard; somebody else has seen the invitation."
+	NoteRecovered = "This session was made anew from the recovery secret, because one of the two machines lost or put back its state. Sending is paused until both of you say to go on. Compare words again."
+	NoteMissing   = "A message is missing: it expired before it could be delivered."
+	NoteBadWords  = "The words exchange did not hold together. If it happens again, somebody may sit between you."
+	NoteGoOn      = "Both of you said to go on."
+)
+
+// flight handles a handshake flight. Whatever does not fit gets no answer.
+func (v *Conversation) flight(f *handshake.Flight) {
+	switch a := &v.c.attempt; {
+	case v.c.side == identity.Inviter && v.link.invitation && f.Card != nil && f.Tag == v.cardTag():
+		v.cardCame(f)
+	case a.reason != noReason && a.role == handshake.Initiator && f.Tag == handshake.AnswerTag(a.pair, 2, &a.m1):
+		v.m2Came(f)
+	case a.reason != noReason && a.role == handshake.Responder && f.Tag == handshake.AnswerTag(a.pair, 3, &a.m1):
+		v.m3Came(f)
+	default:
+		v.m1Came(f)
+	}
+}
+
+func (v *Conversation) cardTag() handshake.Tag {
+	inv, ok := v.invitationLink()
+	if !ok {
+		return handshake.Tag{}
+	}
+	return handshake.CardTag(inv.Link().Box)
+}
+
+// sendCard is the accepter's first flight: its card, and noise where a message
+// would be.
+func (v *Conversation) sendCard() {
+	f := &handshake.Flight{Tag: v.cardTag(), Card: &v.c.ownCard}
+	v.random(f.Message[:])
+	v.sendFlight(f)
+}
+
+// cardCame handles the accepter's card. The first one that comes binds the
+// invitation, in one commit; another one is a second use.
+func (v *Conversation) cardCame(f *handshake.Flight) {
+	switch {
+	case !v.c.hasPeer:
+		inv, ok := v.invitationLink()
+		if !ok || v.now.After(inv.Expiry) || f.Card.Strict != inv.Strict ||
+			f.Card.Static == v.c.ownCard.Static || v.cfg.Known(f.Card.Static) {
+			v.closeLink()
+			return
+		}
+		v.c.peerCard, v.c.hasPeer = *f.Card, true
+		v.c.pair = inv.Pair(v.c.ownCard.Static, f.Card.Static)
+		v.initiate(first)
+	case *f.Card != v.c.peerCard:
+		v.secondUse()
+		v.closeLink()
+	case v.s == nil:
+		v.initiate(first) // the same friend again, after a cut
+	}
+	// With a session, greet has sent m3 and resume already.
+}
+
+// secondUse raises the alarm: two machines have had the invitation, and which of
+// them is the friend, only the comparison of words can tell.
+func (v *Conversation) secondUse() {
+	if v.c.usedTwice {
+		return
+	}
+	v.c.usedTwice = true
+	if v.c.mark == WordsCompared {
+		v.note(NoteLateUse)
+	} else {
+		v.note(NoteUsedTwice)
+	}
+	v.saveContact()
+}
+
+// initiate starts a handshake, or repeats the m1 of the one under way.
+func (v *Conversation) initiate(why reason) {
+	a := &v.c.attempt
+	hour := handshake.Hour(v.now)
+	fresh := a.reason != why || a.role != handshake.Initiator || hour-a.hour > knockHours/2 || v.unanswered >= maxUnanswered
+	if fresh {
+		pair := v.c.pair
+		switch {
+		case why == recovery:
+			if v.c.recovery.IsZero() {
+				return
+			}
+			pair = handshake.RecoveryPair(v.c.recovery, handshake.Day(v.now))
+		case why == roll && v.s != nil && !v.s.confirmed && !v.c.previous.IsZero():
+			pair = v.c.previous // the peer may never have come to the newer one
+		}
+		*a = attempt{reason: why, role: handshake.Initiator, pair: pair.Clone(), coins: v.draw(), hour: hour}
+		_, m1, err := handshake.Initiate(v.c.config(a.pair), a.coins)
+		if err != nil {
+			*a = attempt{}
+			return
+		}
+		a.m1, a.tag = *m1, handshake.KnockTag(a.pair, v.c.side, hour)
+		v.unanswered = 0
+		v.saveContact()
+	}
+	v.sendM1()
+}
+
+func (v *Conversation) sendM1() {
+	if v.link == nil {
+		return
+	}
+	a := &v.c.attempt
+	f := &handshake.Flight{Tag: a.tag, Message: a.m1}
+	if a.reason == first {
+		f.Card = &v.c.ownCard
+	}
+	v.link.m1Out = v.now
+	v.unanswered++
+	v.sendFlight(f)
+}
+
+// m1Came handles what may be the start of a handshake.
+func (v *Conversation) m1Came(f *handshake.Flight) {
+	why, pair, day, ok := v.knock(f)
+	if !ok {
+		return
+	}
+	a := &v.c.attempt
+	hash := handshake.Seen(&f.Message)
+	if slices.ContainsFunc(v.c.seen, func(s seenM1) bool { return s.hash == hash }) {
+		if a.reason != noReason && a.role == handshake.Responder && a.m1 == f.Message {
+			v.answer() // m2 was lost; the same again
+		}
+		return
+	}
+	if a.reason != noReason && a.role == handshake.Initiator && (a.reason > why ||
+		a.reason == why && bytes.Compare(v.c.ownCard.Static[:], v.c.peerCard.Static[:]) < 0) {
+		return // both started: recovery goes before roll, then the lower static key
+	}
+	if v.seenUnder(day) >= maxSeen {
+		return
+	}
+	next := attempt{reason: why, role: handshake.Responder, pair: pair, coins: v.draw(), m1: f.Message, tag: f.Tag, hour: handshake.Hour(v.now)}
+	cfg := v.c.config(pair)
+	if why == first {
+		cfg.PeerStatic, cfg.PeerCard = f.Card.Static, f.Card.Fingerprint()
+	}
+	if _, _, err := handshake.Respond(cfg, next.coins, &f.Message); err != nil {
+		return
+	}
+	if why == first {
+		v.c.peerCard, v.c.hasPeer, v.c.pair = *f.Card, true, pair
+	}
+	*a = next
+	v.c.seen = append(v.c.seen, seenM1{hash: hash, day: day})
+	v.saveContact()
+	v.answer()
+}
+
+// knock finds the pair secret under which a flight knocks.
+func (v *Conversation) knock(f *handshake.Flight) (why reason, pair secret.Key, day uint32, ok bool) {
+	from := v.c.side.Other()
+	hour := handshake.Hour(v.now)
+	fits := func(pair secret.Key) bool {
+		for h := hour - knockHours; h <= hour+knockHours; h++ {
+			if handshake.KnockTag(pair, from, h) == f.Tag {
+				return true
+			}
+		}
+		return false
+	}
+	if v.c.stage == Accepting && f.Card != nil {
+		inv, known := v.invitationLink()
+		if !known || f.Card.Strict != inv.Strict || f.Card.Static == v.c.ownCard.Static || v.cfg.Known(f.Card.Static) ||
+			v.c.hasPeer && *f.Card != v.c.peerCard {
+			return noReason, secret.Key{}, 0, false
+		}
+		pair = inv.Pair(f.Card.Static, v.c.ownCard.Static)
+		return first, pair, 0, fits(pair)
+	}
+	if f.Card != nil || v.c.stage != Met {
+		return noReason, secret.Key{}, 0, false
+	}
+	for _, pair := range []secret.Key{v.c.pair, v.c.previous} {
+		if !pair.IsZero() && fits(pair) {
+			return roll, pair.Clone(), 0, true
+		}
+	}
+	if v.c.recovery.IsZero() {
+		return noReason, secret.Key{}, 0, false
+	}
+	today := handshake.Day(v.now)
+	for d := today - 1; d <= today+1; d++ {
+		if pair := handshake.RecoveryPair(v.c.recovery, d); fits(pair) {
+			return recovery, pair, d, true
+		}
+	}
+	return noReason, secret.Key{}, 0, false
+}
+
+// seenUnder counts the answered m1 that share a bound: those of the pair secrets
+// (day 0), or those of all days of recovery that are still accepted. Older days
+// are forgotten on the way: their pairs are accepted no more.
+func (v *Conversation) seenUnder(day uint32) int {
+	today := handshake.Day(v.now)
+	v.c.seen = slices.DeleteFunc(v.c.seen, func(s seenM1) bool { return s.day != 0 && s.day+2 < today })
+	n := 0
+	for _, s := range v.c.seen {
+		if (s.day == 0) == (day == 0) {
+			n++
+		}
+	}
+	return n
+}
+
+// answer sends m2 of the attempt under way. It is rebuilt, so it is the same
+// whenever it is sent.
+func (v *Conversation) answer() {
+	a := &v.c.attempt
+	_, m2, err := handshake.Respond(v.c.config(a.pair), a.coins, &a.m1)
+	if err != nil {
+		return
+	}
+	v.sendFlight(&handshake.Flight{Tag: handshake.AnswerTag(a.pair, 2, &a.m1), Message: *m2})
+}
+
+func (v *Conversation) m2Came(f *handshake.Flight) {
+	a := v.c.attempt
+	run, _, err := handshake.Initiate(v.c.config(a.pair), a.coins)
+	if err != nil {
+		return
+	}
+	m3, s, err := run.Finish(&f.Message)
+	if err != nil {
+		return
+	}
+	v.c.m3, v.c.m3Tag = m3, handshake.AnswerTag(a.pair, 3, &a.m1)
+	v.sendFlight(&handshake.Flight{Tag: v.c.m3Tag, Message: *m3})
+	v.install(s, ratchet.NewInitiator(s), handshake.Initiator)
+}
+
+func (v *Conversation) m3Came(f *handshake.Flight) {
+	a := v.c.attempt
+	run, _, err := handshake.Respond(v.c.config(a.pair), a.coins, &a.m1)
+	if err != nil {
+		return
+	}
+	s, err := run.Finish(&f.Message)
+	if err != nil {
+		return
+	}
+	v.c.m3 = nil
+	v.install(s, ratchet.NewResponder(s), handshake.Responder)
+}
+
+// install makes a new session the one in use. The peer has proved itself. What
+// is not acknowledged is sealed anew; what came before its turn comes again.
+func (v *Conversation) install(hs *handshake.Session, state *ratchet.State, role handshake.Role) {
+	why := v.c.attempt.reason
+	if why == first {
+		v.c.stage = Met
+		v.c.dial, v.c.recovery = hs.Dial.Clone(), hs.Recovery.Clone()
+		v.out.Linked = true
+	}
+	v.c.previous, v.c.pair = v.c.attempt.pair.Clone(), hs.NextPair.Clone()
+	v.c.seen = slices.DeleteFunc(v.c.seen, func(s seenM1) bool { return s.day == 0 && s.roll > 0 })
+	for i := range v.c.seen {
+		if v.c.seen[i].day == 0 {
+			v.c.seen[i].roll++
+		}
+	}
+	v.c.attempt = attempt{}
+
+	epoch := uint32(1)
+	if v.s != nil {
+		epoch = v.s.epoch + 1
+		for n := range v.sealed {
+			v.stale = append(v.stale, store.Key{Kind: KindSealed, Object: v.id, Seq: v.cellKey(n)})
+		}
+		for n := range v.inbound {
+			v.stale = append(v.stale, store.Key{Kind: KindInbound, Object: v.id, Seq: v.cellKey(n)})
+		}
+	}
+	clear(v.sealed)
+	clear(v.inbound)
+	clear(v.recent)
+	v.ackedTo = 0
+	v.s = &session{epoch: epoch, box: hs.Box.Clone(), role: role, began: minute(v.now), ratchet: state}
+	hs.Wipe()
+	v.requeue()
+	if role == handshake.Initiator {
+		v.beginWords()
+	}
+	if why == recovery {
+		v.c.paused, v.c.ownConsent, v.c.peerConsent = true, false, false
+		v.c.mark = RecoveredNotCompared
+		v.note(NoteRecovered)
+	}
+	v.saveContact()
+	v.saveSession()
+	v.resume()
+}
+
+// recover ends the use of the session: one of the two machines was put back to
+// an older state. Nothing is sent on it any more; a recovery handshake follows.
+func (v *Conversation) recover() {
+	v.s.dead = true
+	v.saveSession()
+	v.initiate(recovery)
+}
+
+// RolledBack tells that this machine's own store was found older than it should
+// be: what was sent since is not known, so the session is not used again.
+func (v *Conversation) RolledBack(now time.Time) *Output {
+	v.begin(now)
+	if v.s != nil {
+		v.s.dead = true
+		v.saveSession()
+	}
+	return v.end()
+}

@@ -1,0 +1,257 @@
+package channel
+
+import (
+	"slices"
+	"time"
+
+	"github.com/backchannel/backchannel/protocol/wire"
+)
+
+// resendBatch is how many cells are sent again at once.
+const resendBatch = 16
+
+// Send puts a text into the outbox. It leaves when there is a session and a
+// connection, and may leave in the same Output's successor: call Flush after the
+// commit.
+func (v *Conversation) Send(now time.Time, text string) (Message, *Output, error) {
+	switch {
+	case text == "":
+		return Message{}, nil, ErrEmptyText
+	case len(text) > wire.MaxText:
+		return Message{}, nil, ErrTooLong
+	case v.c.usedTwice && v.c.mark != WordsCompared:
+		return Message{}, nil, ErrUsedTwice
+	}
+	v.begin(now)
+	m := Message{Direction: Out, Channel: Open, State: Waiting, Minute: minute(now), Text: text}
+	v.random(m.ID[:])
+	i := v.add(m)
+	v.queue = append(v.queue, v.messages[i].Seq)
+	out := v.end()
+	out.More = true
+	return v.messages[i], out, nil
+}
+
+// Recall takes a message back that still waits here.
+func (v *Conversation) Recall(now time.Time, seq uint64) (*Output, error) {
+	i, ok := v.find(seq)
+	if !ok || v.messages[i].Direction != Out {
+		return nil, ErrNoMessage
+	}
+	if v.messages[i].State != Waiting {
+		return nil, ErrTooLate
+	}
+	v.begin(now)
+	v.drop(KindMessage, seq)
+	v.drop(KindState, seq)
+	v.messages = slices.Delete(v.messages, i, i+1)
+	v.requeue()
+	return v.end(), nil
+}
+
+func (v *Conversation) find(seq uint64) (int, bool) {
+	return slices.BinarySearchFunc(v.messages, seq, func(m Message, seq uint64) int {
+		switch {
+		case m.Seq < seq:
+			return -1
+		case m.Seq > seq:
+			return 1
+		default:
+			return 0
+		}
+	})
+}
+
+// requeue works out which messages have parts that are not sealed in this
+// session: all that are neither delivered nor expired, less the sealed ones.
+func (v *Conversation) requeue() {
+	sealed := map[uint64]bool{}
+	for _, cell := range v.sealed {
+		sealed[cell.message] = true
+	}
+	v.queue = v.queue[:0]
+	for _, m := range v.messages {
+		if m.Direction != Out || m.State != Waiting && m.State != OnItsWay {
+			continue
+		}
+		if partial := v.s != nil && v.s.partSeq == m.Seq; partial || !sealed[m.Seq] {
+			v.queue = append(v.queue, m.Seq)
+		}
+	}
+}
+
+// Flush goes on with what one commit could not hold, and seals and sends what can
+// be sent now.
+func (v *Conversation) Flush(now time.Time) *Output {
+	v.begin(now)
+	v.flush()
+	return v.end()
+}
+
+func (v *Conversation) flush() {
+	if v.s == nil || v.s.dead {
+		return
+	}
+	v.dropAcknowledged()
+	before := v.s.received
+	if v.advance(); v.s.received != before {
+		v.saveSession()
+	}
+	if !v.canSend() {
+		return
+	}
+	began := v.s.sent
+	for v.s.partSeq == 0 && len(v.s.controls) > 0 && v.room(1) && !v.full() {
+		c := v.s.controls[0]
+		v.s.controls = v.s.controls[1:]
+		f := wire.Frame{Kind: c.kind, Parts: 1, Minute: minute(v.now), Content: c.content}
+		v.random(f.ID[:])
+		v.sealFrame(f, 0)
+	}
+	for len(v.queue) > 0 && !v.c.paused && v.room(1) && !v.full() && !v.s.dead {
+		v.sealNext()
+	}
+	if v.s.sent > began {
+		v.saveSession()
+	}
+}
+
+// sealNext seals the next part of the message at the head of the queue. All parts
+// of a message have neighbouring numbers.
+func (v *Conversation) sealNext() {
+	i, ok := v.find(v.queue[0])
+	if !ok || v.messages[i].State != Waiting && v.messages[i].State != OnItsWay {
+		v.queue = v.queue[1:]
+		return
+	}
+	m := v.messages[i]
+	parts := wire.Split([]byte(m.Text))
+	p := int(v.s.partNext)
+	if v.s.partSeq != m.Seq {
+		p = 0
+	}
+	v.s.partSeq, v.s.partNext = m.Seq, uint32(p+1)
+	if p == len(parts)-1 {
+		v.s.partSeq, v.s.partNext = 0, 0
+		v.queue = v.queue[1:]
+	}
+	f := wire.Frame{
+		Kind: wire.FrameText, Channel: m.Channel, ID: m.ID, Minute: m.Minute,
+		Part: uint16(p), Parts: uint16(len(parts)), Content: parts[p],
+	}
+	v.sealFrame(f, m.Seq)
+	if m.State == Waiting {
+		v.setState(i, OnItsWay)
+	}
+}
+
+// canSend reports whether cells may leave: a session that both sides resumed on
+// this connection, and a ratchet that can seal.
+func (v *Conversation) canSend() bool {
+	return v.link != nil && v.s != nil && !v.s.dead && v.link.resumeGot && v.s.ratchet.Ready()
+}
+
+// lowest is the lowest number that is still owed, or the next one.
+func (v *Conversation) lowest() uint32 {
+	low := v.s.sent + 1
+	for n := range v.sealed {
+		low = min(low, n)
+	}
+	return low
+}
+
+// room reports whether n more cells fit into the window.
+func (v *Conversation) room(n int) bool {
+	return int(v.s.sent)+n-int(v.lowest())+1 <= wire.Window
+}
+
+// WindowFull reports whether messages wait because too many are unacknowledged.
+func (v *Conversation) WindowFull() bool {
+	return v.s != nil && len(v.queue) > 0 && !v.room(1)
+}
+
+// sealFrame numbers, seals and sends a frame. The ratchet refuses only when a
+// chain is used up: then the session is replaced.
+func (v *Conversation) sealFrame(f wire.Frame, message uint64) {
+	f.Number = v.s.sent + 1
+	body := (*[wire.FrameSize]byte)(f.Append(nil))
+	next, cell, sealed, err := v.s.ratchet.Seal(v.draw(), body)
+	if err != nil {
+		v.recover()
+		return
+	}
+	v.s.ratchet = next
+	v.s.sent++
+	v.order++
+	kept := &sealedCell{sealed: *sealed, body: *body, message: message, last: f.Part+1 == f.Parts, order: v.order}
+	v.sealed[f.Number] = kept
+	v.put(KindSealed, v.cellKey(f.Number), kept.append(nil))
+	v.sendBox(0, cell)
+}
+
+// acknowledged takes note of how far the peer has come.
+func (v *Conversation) acknowledged(c wire.Control) {
+	v.ackedTo = max(v.ackedTo, c.Received)
+	v.dropAcknowledged()
+}
+
+// dropAcknowledged drops what the peer has, up to its received number, and only
+// that is delivered. The bitmap saves sending again; it proves nothing to a
+// person, since a session that is replaced loses what lies beyond a gap.
+func (v *Conversation) dropAcknowledged() {
+	if v.ackedTo <= v.s.acked {
+		return
+	}
+	for _, n := range v.unacknowledged() {
+		if n > v.ackedTo || v.full() {
+			break
+		}
+		cell := v.sealed[n]
+		delete(v.sealed, n)
+		v.drop(KindSealed, v.cellKey(n))
+		cell.sealed.Message.Wipe()
+		if i, ok := v.find(cell.message); ok && cell.last && v.messages[i].State == OnItsWay {
+			v.setState(i, Delivered)
+		}
+	}
+	v.s.acked = min(v.ackedTo, v.lowest()-1)
+	v.saveSession()
+}
+
+// unacknowledged returns the numbers of the sealed cells in order.
+func (v *Conversation) unacknowledged() []uint32 {
+	numbers := make([]uint32, 0, len(v.sealed))
+	for n := range v.sealed {
+		numbers = append(numbers, n)
+	}
+	slices.Sort(numbers)
+	return numbers
+}
+
+// resendAll sends again what the peer's resume says it lacks: the same cells.
+func (v *Conversation) resendAll(c wire.Control) {
+	for _, n := range v.unacknowledged() {
+		if !c.Has(n) {
+			v.resend(n)
+		}
+	}
+}
+
+func (v *Conversation) resend(n uint32) {
+	cell := v.sealed[n]
+	v.order++
+	cell.order = v.order
+	v.sendBox(0, cell.sealed.Cell(v.s.ratchet.Binding(), &cell.body))
+}
+
+// resendOldest sends again the least recently sent cells of a connection that
+// lives but does not acknowledge.
+func (v *Conversation) resendOldest() {
+	numbers := v.unacknowledged()
+	slices.SortStableFunc(numbers, func(a, b uint32) int {
+		return int(int64(v.sealed[a].order) - int64(v.sealed[b].order))
+	})
+	for _, n := range numbers[:min(len(numbers), resendBatch)] {
+		v.resend(n)
+	}
+}
