@@ -79,15 +79,14 @@ type Output struct {
 
 // Errors that a person meets.
 var (
-	ErrTooLong     = fmt.Errorf("the text is longer than %d bytes", wire.MaxText)
-	ErrEmptyText   = errors.New("the text is empty")
-	ErrUsedTwice   = errors.New("the invitation was used twice")
-	ErrTooLate     = errors.New("it has left or may have left already")
-	ErrNoMessage   = errors.New("there is no such message")
-	ErrNoWords     = errors.New("there are no words to compare yet")
-	ErrNotPaused   = errors.New("nothing waits for consent")
-	ErrNoSession   = errors.New("there is no session with this contact yet")
-	errNotOurLinks = errors.New("channel: event of a connection that is not current")
+	ErrTooLong   = fmt.Errorf("the text is longer than %d bytes", wire.MaxText)
+	ErrEmptyText = errors.New("the text is empty")
+	ErrUsedTwice = errors.New("the invitation was used twice")
+	ErrTooLate   = errors.New("it has left or may have left already")
+	ErrNoMessage = errors.New("there is no such message")
+	ErrNoWords   = errors.New("there are no words to compare yet")
+	ErrNotPaused = errors.New("nothing waits for consent")
+	ErrNoSession = errors.New("there is no session with this contact yet")
 )
 
 // A Conversation is the state machine of one contact. Its methods are called by
@@ -107,10 +106,11 @@ type Conversation struct {
 	stale    []store.Key // cells of former sessions, to be deleted bit by bit
 	ackedTo  uint32      // what the peer acknowledged; v.s.acked follows it
 
-	link   *link
-	guest  *link                 // under the invitation of a session that is confirmed: a second use
-	recent map[[36]byte][24]byte // header name to nonce of cells opened in this run
-	order  uint64                // of the last write to a connection
+	link       *link
+	unanswered int                   // times that the m1 under way was sent in this run
+	guest      *link                 // under the invitation of a session that is confirmed: a second use
+	recent     map[[36]byte][24]byte // header name to nonce of cells opened in this run
+	order      uint64                // of the last write to a connection
 
 	out   *Output
 	bytes int // what the writes of out take on disk
