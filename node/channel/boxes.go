@@ -20,7 +20,7 @@ type link struct {
 	listener   wire.Hello
 
 	contactKeys, sessionKeys wire.LinkKeys
-	resumeSent, resumeGot    bool
+	resumeSent, resumeGot    bool // a box of the session went out; one came in
 
 	lastIn, lastOut time.Time
 	lastCell        time.Time
@@ -219,27 +219,21 @@ func (v *Conversation) sessionBox(c wire.Control, cell *wire.Cell) {
 	if v.s.dead {
 		return
 	}
-	if c.Flags&wire.FlagResume != 0 {
-		if l.resumeGot {
-			return // one to a connection
-		}
+	if !l.resumeGot {
+		// The first box that comes resumes, whatever else it carries: should the
+		// peer's first have been lost, its next one serves.
 		if v.rolledBack(c) {
 			v.recover()
 			return
 		}
 		l.resumeGot = true
 		v.acknowledged(c)
-		v.notOwed(c)
 		v.resendAll(c)
-		v.flush()
-		return
-	}
-	if !l.resumeGot {
-		return
-	}
-	if c.Received > v.s.sent {
+	} else if c.Received > v.s.sent {
 		v.recover()
 		return
+	} else if c.Flags&wire.FlagResume != 0 {
+		v.ackSoon() // it says that it has none of ours yet
 	}
 	v.acknowledged(c)
 	v.notOwed(c)

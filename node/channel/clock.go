@@ -48,6 +48,12 @@ func (v *Conversation) tickSession(l *link) {
 // way again; else a new handshake; else, if that stays unanswered, recovery.
 func (v *Conversation) tickHandshake(l *link) {
 	waited := v.now.Sub(l.up)
+	if v.s != nil && !v.s.dead && l.resumeSent && v.now.Sub(l.lastOut) >= v.cfg.AnswerTimeout/3 {
+		if v.c.m3 != nil {
+			v.sendFlight(&handshake.Flight{Tag: v.c.m3Tag, Message: *v.c.m3})
+		}
+		v.sendBox(wire.FlagResume, nil)
+	}
 	switch {
 	case v.c.stage != Met:
 		if v.c.attempt.role == handshake.Initiator && v.now.Sub(l.m1Out) >= v.cfg.AnswerTimeout {
@@ -91,7 +97,7 @@ func (v *Conversation) Next(now time.Time) time.Time {
 			sooner(l.ackDue)
 		}
 		if !l.resumeGot || v.s == nil || v.s.dead {
-			sooner(now.Add(v.cfg.AnswerTimeout))
+			sooner(now.Add(v.cfg.AnswerTimeout / 3))
 		}
 	}
 	if !next.After(now) {
