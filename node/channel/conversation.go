@@ -83,6 +83,7 @@ var (
 	ErrEmptyText = errors.New("the text is empty")
 	ErrUsedTwice = errors.New("the invitation was used twice")
 	ErrTooLate   = errors.New("it has left or may have left already")
+	ErrMet       = errors.New("there was a session with this contact")
 	ErrNoMessage = errors.New("there is no such message")
 	ErrNoWords   = errors.New("there are no words to compare yet")
 	ErrNotPaused = errors.New("nothing waits for consent")

@@ -140,3 +140,23 @@ func (v *Conversation) Close() {
 		v.messages[i].Text = ""
 	}
 }
+
+// Forget deletes a contact with whom there never was a session. It is called
+// again until it reports that it is done: the contact itself goes last.
+func (v *Conversation) Forget(now time.Time) (out *Output, done bool, err error) {
+	if v.c.stage == Met {
+		return nil, false, ErrMet
+	}
+	v.begin(now)
+	for len(v.messages) > 0 && !v.full() {
+		v.drop(KindMessage, v.messages[0].Seq)
+		v.drop(KindState, v.messages[0].Seq)
+		v.messages = v.messages[1:]
+	}
+	if done = len(v.messages) == 0; done {
+		v.drop(KindContact, 0)
+	}
+	out = v.end()
+	out.More = false
+	return out, done, nil
+}

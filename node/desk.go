@@ -1,0 +1,362 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/backchannel/backchannel/node/channel"
+	"github.com/backchannel/backchannel/node/p2p"
+	"github.com/backchannel/backchannel/node/route"
+	"github.com/backchannel/backchannel/node/store"
+)
+
+// desk is an unlocked node: the one owner of store and conversations. Its
+// methods run on its own goroutine, but for do, stop and over.
+type desk struct {
+	cfg      Config
+	store    Store
+	network  Network
+	settings Settings
+
+	people    map[channel.ContactID]*person
+	followers map[*follower]bool
+	links     channel.LinkID // the last one given out
+	full      bool           // the last commit found the disk full
+	fatal     error          // a commit failed otherwise: nothing more is done
+
+	work  chan func(*desk)
+	quit  chan struct{} // closed by stop
+	once  sync.Once
+	ended chan struct{} // closed by Run when all is over
+	group sync.WaitGroup
+	ctx   context.Context //nolint:containedctx // of the desk's own goroutines; set by run
+}
+
+// person is one contact on the desk.
+type person struct {
+	conversation *channel.Conversation
+	direct       *route.Direct
+	links        map[channel.LinkID]*link
+	pairs        map[p2p.Handle]bool
+	wake         time.Time
+}
+
+// newDesk loads what the store holds.
+func newDesk(cfg Config, s Store) (*desk, error) {
+	d := &desk{
+		cfg: cfg, store: s, people: map[channel.ContactID]*person{}, followers: map[*follower]bool{},
+		work: make(chan func(*desk), 64), quit: make(chan struct{}), ended: make(chan struct{}),
+	}
+	var err error
+	if d.settings, err = cfg.Settings(); err != nil {
+		return nil, err
+	}
+	for r, err := range s.ScanKind(channel.KindContact) {
+		if err != nil {
+			return nil, err
+		}
+		c, err := channel.Load(d.channelConfig(), r.Key.Object)
+		if err != nil {
+			return nil, fmt.Errorf("loading a contact: %w", err)
+		}
+		d.people[r.Key.Object] = d.newPerson(c)
+	}
+	if s.RolledBack() {
+		if err := d.rolledBack(); err != nil {
+			return nil, err
+		}
+	}
+	if d.network, err = cfg.OpenNetwork(d.settings); err != nil {
+		return nil, err
+	}
+	for _, p := range d.people {
+		if err := d.connectable(p); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+// rolledBack ends the use of every session: what was sent on them since the
+// state that is left is not known. Recovery runs with each contact.
+func (d *desk) rolledBack() error {
+	for _, p := range d.people {
+		if err := d.store.Commit(p.conversation.RolledBack(d.cfg.Now()).Writes...); err != nil {
+			return err
+		}
+	}
+	return d.store.AcceptRollback()
+}
+
+func (d *desk) channelConfig() channel.Config {
+	c := d.cfg.Channel
+	c.Random, c.Records = d.cfg.Random, d.store
+	c.Known = func(static [32]byte) bool {
+		for _, p := range d.people {
+			peer, own := p.conversation.Static()
+			if peer == static || own == static {
+				return true
+			}
+		}
+		return false
+	}
+	return c
+}
+
+func (d *desk) newPerson(c *channel.Conversation) *person {
+	return &person{
+		conversation: c, direct: route.NewDirect(d.cfg.Route),
+		links: map[channel.LinkID]*link{}, pairs: map[p2p.Handle]bool{},
+	}
+}
+
+// abandon gives up a desk that never ran.
+func (d *desk) abandon() {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = d.network.Run(ctx) // gives the port back
+	_ = d.store.Close()
+}
+
+// stop asks the desk to end.
+func (d *desk) stop() { d.once.Do(func() { close(d.quit) }) }
+
+// over reports whether the desk was asked to end or has ended.
+func (d *desk) over() bool {
+	select {
+	case <-d.quit:
+		return true
+	case <-d.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// do runs f on the desk's goroutine and waits for it.
+func (d *desk) do(ctx context.Context, f func(*desk) error) error {
+	result := make(chan error, 1)
+	select {
+	case d.work <- func(d *desk) { result <- f(d) }:
+	case <-d.ended:
+		return ErrLocked
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-result:
+		return err
+	case <-d.ended:
+		return ErrLocked
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// post hands work over without waiting for it to be done; it reports whether the
+// desk will do it.
+func (d *desk) post(f func(*desk)) bool {
+	select {
+	case d.work <- f:
+		return true
+	case <-d.quit:
+		return false
+	case <-d.ctx.Done():
+		return false
+	}
+}
+
+// run is the desk's goroutine.
+func (d *desk) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	d.ctx = ctx
+	d.group.Go(func() { _ = d.network.Run(ctx) })
+	d.group.Go(d.accept)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for d.fatal == nil {
+		select {
+		case f := <-d.work:
+			f(d)
+		case <-timer.C:
+		case <-d.quit:
+			return d.end(cancel)
+		case <-ctx.Done():
+			return d.end(cancel)
+		}
+		timer.Reset(d.tick())
+	}
+	return d.end(cancel)
+}
+
+// end closes everything and waits.
+func (d *desk) end(cancel context.CancelFunc) error {
+	d.stop()
+	cancel()
+	for _, p := range d.people {
+		for _, l := range p.links {
+			l.close()
+		}
+	}
+	for f := range d.followers {
+		close(f.events)
+	}
+	d.followers = nil
+	d.group.Wait()
+	for _, p := range d.people {
+		p.conversation.Close()
+	}
+	return errors.Join(d.fatal, d.store.Close())
+}
+
+// tick does what is due and returns how long until the next thing is.
+func (d *desk) tick() time.Duration {
+	now := d.cfg.Now()
+	next := now.Add(time.Minute)
+	for _, p := range d.people {
+		if !p.wake.After(now) {
+			_ = d.apply(p, p.conversation.Tick(now)) // a failure is kept in full or fatal
+			d.setWake(p)
+			d.sync(p)
+		}
+		d.dialIfDue(p, now)
+		if p.wake.Before(next) {
+			next = p.wake
+		}
+		if at, ok := p.direct.Next(); ok && at.Before(next) {
+			next = at
+		}
+	}
+	return max(next.Sub(now), time.Millisecond)
+}
+
+func (d *desk) setWake(p *person) {
+	now := d.cfg.Now()
+	p.wake = p.conversation.Next(now)
+	if !p.wake.After(now) {
+		p.wake = now.Add(10 * time.Millisecond) // more work is left; others come first
+	}
+}
+
+// apply carries out an output: it commits, and only then sends. An error means
+// that the commit failed; the conversation is then as it was before.
+func (d *desk) apply(p *person, out *channel.Output) error {
+	for {
+		if d.fatal != nil {
+			return d.fatal
+		}
+		if err := d.store.Commit(out.Writes...); err != nil {
+			return d.commitFailed(p, err)
+		}
+		if len(out.Writes) > 0 {
+			d.full = false
+		}
+		if l := p.links[out.Link]; l != nil {
+			for _, box := range out.Boxes {
+				l.send(box)
+			}
+		}
+		for _, id := range out.Close {
+			if l := p.links[id]; l != nil {
+				l.close()
+			}
+		}
+		d.publish(p, out.Changed)
+		if out.Linked {
+			d.sync(p)
+		}
+		if !out.More {
+			d.setWake(p)
+			return nil
+		}
+		out = p.conversation.Flush(d.cfg.Now())
+	}
+}
+
+// commitFailed puts the conversation back to what the store holds and ends its
+// connections: what was not stored is neither sent nor acknowledged. A full disk
+// is survived; any other error ends the desk.
+func (d *desk) commitFailed(p *person, err error) error {
+	for _, l := range p.links {
+		l.close()
+	}
+	if !errors.Is(err, store.ErrFull) {
+		d.fatal = fmt.Errorf("storing: %w", err)
+		return d.fatal
+	}
+	d.full = true
+	id := p.conversation.ID()
+	c, loadErr := channel.Load(d.channelConfig(), id)
+	if errors.Is(loadErr, store.ErrNotFound) {
+		delete(d.people, id) // it was never stored
+		return err
+	}
+	if loadErr != nil {
+		d.fatal = fmt.Errorf("loading again: %w", loadErr)
+		return d.fatal
+	}
+	p.conversation = c
+	p.links = map[channel.LinkID]*link{}
+	p.wake = d.cfg.Now().Add(time.Second)
+	return err
+}
+
+// connectable tells the network about the ways to a contact and the route about
+// its place. Ways that are of no more use are closed once nothing runs on them.
+func (d *desk) connectable(p *person) error {
+	now := d.cfg.Now()
+	want := map[p2p.Handle]bool{}
+	for _, s := range p.conversation.Links(now) {
+		h := handle(p.conversation.ID(), s.Invitation)
+		want[h] = true
+		if p.pairs[h] {
+			continue
+		}
+		err := d.network.Add(p2p.Pair{
+			Handle: h, Network: s.Link.Network, Local: s.Link.Host(s.Side), Remote: s.Link.Host(s.Side.Other()),
+		})
+		if err != nil {
+			return fmt.Errorf("preparing the link of a contact: %w", err)
+		}
+		p.pairs[h] = true
+	}
+	for h := range p.pairs {
+		if !want[h] && len(p.links) == 0 {
+			d.network.Remove(h)
+			delete(p.pairs, h)
+		}
+	}
+	address := ""
+	if len(want) > 0 {
+		address = p.conversation.Place().Address()
+	}
+	p.direct.SetAddress(now, address)
+	return nil
+}
+
+// sync is connectable for a desk that runs: what cannot be prepared now is tried
+// again with the next change.
+func (d *desk) sync(p *person) { _ = d.connectable(p) }
+
+// handle names a way to a contact inside the process.
+func handle(id channel.ContactID, invitation bool) p2p.Handle {
+	h := p2p.Handle(id)
+	if invitation {
+		h[0] ^= 0xff
+	}
+	return h
+}
+
+// whose finds the contact that a way belongs to.
+func (d *desk) whose(h p2p.Handle) (p *person, invitation, ok bool) {
+	if p := d.people[channel.ContactID(h)]; p != nil && p.pairs[h] {
+		return p, false, true
+	}
+	id := channel.ContactID(h)
+	id[0] ^= 0xff
+	p = d.people[id]
+	return p, true, p != nil && p.pairs[h]
+}

@@ -1,0 +1,26 @@
+// Package node is a principal's machine at run time: it opens the store when its
+// owner unlocks it, keeps one conversation for each contact, and connects them
+// to the network (docs/architecture.md).
+//
+// # Goroutines
+//
+//	Run        one; waits for Unlock, then runs the desk until Lock, and so on
+//	desk       Run's own goroutine while unlocked: the one owner of the store and
+//	           of all conversations. Everything else hands it work, in a channel
+//	           of bounded length, and waits for its turn
+//	network    one, p2p.Network.Run; ends with the desk
+//	accept     one; takes incoming streams
+//	link       one per connection: hellos, then reads boxes and hands them over
+//	writer     one per connection: writes the boxes that the desk put in its queue
+//	dial       at most one per contact
+//
+// All of them end before Lock returns and before Run does. A queue that is full
+// ends the connection that it belongs to; nothing is lost by that, since what is
+// not acknowledged is sent again.
+//
+// # Locked, resting, open
+//
+// A locked node has no keys and no connections and receives nothing. After some
+// time without a command (15 minutes) a node rests: it goes on receiving, but
+// shows and sends nothing until the passphrase is given again.
+package node

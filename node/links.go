@@ -1,0 +1,229 @@
+package node
+
+import (
+	"context"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/backchannel/backchannel/node/channel"
+	"github.com/backchannel/backchannel/node/p2p"
+	"github.com/backchannel/backchannel/protocol/wire"
+)
+
+const (
+	helloTimeout = 15 * time.Second
+	writeTimeout = 30 * time.Second
+	// idleTimeout ends a connection on which nothing comes; the conversation's
+	// own time is shorter.
+	idleTimeout = 5 * time.Minute
+	dialTimeout = time.Minute
+	// queueLength is how many boxes may wait for a peer that does not read: more
+	// than a window, about 2 MB.
+	queueLength = 512
+)
+
+// link is one connection with its two goroutines. The desk puts boxes into its
+// queue; close may be called by anybody, any number of times.
+type link struct {
+	id     channel.LinkID
+	conn   p2p.Conn
+	queue  chan *wire.Box
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newLink(id channel.LinkID, conn p2p.Conn) *link {
+	return &link{id: id, conn: conn, queue: make(chan *wire.Box, queueLength), closed: make(chan struct{})}
+}
+
+// close ends the connection, after what is in the queue has been written or
+// writing it has failed.
+func (l *link) close() { l.once.Do(func() { close(l.closed) }) }
+
+// send queues a box. A peer that lets the queue run full loses the connection,
+// and nothing else.
+func (l *link) send(box *wire.Box) {
+	select {
+	case l.queue <- box:
+	default:
+		l.close()
+	}
+}
+
+// write is the writer goroutine.
+func (l *link) write() {
+	defer func() { _ = l.conn.Close() }()
+	for {
+		select {
+		case box := <-l.queue:
+			if !l.writeBox(box) {
+				l.close()
+				return
+			}
+		case <-l.closed:
+			for {
+				select {
+				case box := <-l.queue:
+					if !l.writeBox(box) {
+						return
+					}
+				default:
+					return
+				}
+			}
+		}
+	}
+}
+
+func (l *link) writeBox(box *wire.Box) bool {
+	if err := l.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return false
+	}
+	_, err := l.conn.Write(box[:])
+	return err == nil
+}
+
+// accept takes incoming streams until the network ends.
+func (d *desk) accept() {
+	for in := range d.network.Accept() {
+		d.group.Go(func() { d.serve(in.Handle, in.Conn, false) })
+	}
+}
+
+// dialIfDue starts a dial if the route says so.
+func (d *desk) dialIfDue(p *person, now time.Time) {
+	address, due := p.direct.Dial(now)
+	if !due {
+		return
+	}
+	links := p.conversation.Links(now)
+	if len(links) == 0 {
+		p.direct.Failed(now)
+		return
+	}
+	h := handle(p.conversation.ID(), links[0].Invitation)
+	d.group.Go(func() {
+		ctx, cancel := context.WithTimeout(d.ctx, dialTimeout)
+		conn, err := d.network.Dial(ctx, h, address)
+		cancel()
+		if err != nil {
+			d.post(func(d *desk) {
+				if p, _, ok := d.whose(h); ok {
+					p.direct.Failed(d.cfg.Now())
+				}
+			})
+			return
+		}
+		d.serve(h, conn, true)
+	})
+}
+
+// serve runs one connection from its hellos to its end.
+func (d *desk) serve(h p2p.Handle, conn p2p.Conn, dialled bool) {
+	defer func() { _ = conn.Close() }()
+	var l *link
+	own, peer, err := exchangeHellos(conn, d.cfg.Random, dialled)
+	up := err == nil && d.do(d.ctx, func(d *desk) error {
+		p, invitation, ok := d.whose(h)
+		if !ok {
+			return io.EOF
+		}
+		d.links++
+		l = newLink(d.links, conn)
+		p.links[l.id] = l
+		d.group.Go(l.write)
+		p.direct.Up(d.cfg.Now())
+		return d.apply(p, p.conversation.LinkUp(d.cfg.Now(), l.id, invitation, dialled, own, peer))
+	}) == nil
+	if up {
+		d.read(h, l)
+	}
+	if l != nil {
+		l.close()
+	}
+	d.post(func(d *desk) { d.down(h, l) })
+}
+
+// read hands box after box to the desk, and waits for each: so a peer is read
+// no faster than the store commits.
+func (d *desk) read(h p2p.Handle, l *link) {
+	finished := make(chan struct{})
+	defer close(finished)
+	d.group.Go(func() { // wakes the read when the link is closed from here
+		select {
+		case <-l.closed:
+		case <-d.ctx.Done():
+			l.close()
+		case <-finished:
+			return
+		}
+		_ = l.conn.SetReadDeadline(time.Now())
+	})
+	for {
+		select {
+		case <-l.closed:
+			return
+		default:
+		}
+		if err := l.conn.SetReadDeadline(time.Now().Add(idleTimeout)); err != nil {
+			return
+		}
+		box := new(wire.Box)
+		if _, err := io.ReadFull(l.conn, box[:]); err != nil {
+			return
+		}
+		err := d.do(d.ctx, func(d *desk) error {
+			if p, _, ok := d.whose(h); ok && p.links[l.id] == l {
+				return d.apply(p, p.conversation.Box(d.cfg.Now(), l.id, box))
+			}
+			return io.EOF
+		})
+		if err != nil {
+			return
+		}
+	}
+}
+
+// down takes a connection off the desk.
+func (d *desk) down(h p2p.Handle, l *link) {
+	p, _, ok := d.whose(h)
+	if !ok {
+		return
+	}
+	if l == nil {
+		p.direct.Failed(d.cfg.Now())
+		return
+	}
+	if p.links[l.id] == l {
+		delete(p.links, l.id)
+		_ = d.apply(p, p.conversation.LinkDown(d.cfg.Now(), l.id))
+	}
+	if len(p.links) == 0 {
+		p.direct.Down(d.cfg.Now())
+		d.sync(p)
+	}
+}
+
+// exchangeHellos writes 32 random bytes and reads 32. The dialler writes first,
+// so that a listener says nothing to one who says nothing.
+func exchangeHellos(conn p2p.Conn, random io.Reader, dialled bool) (own, peer wire.Hello, err error) {
+	if err = conn.SetDeadline(time.Now().Add(helloTimeout)); err != nil {
+		return own, peer, err
+	}
+	if _, err = io.ReadFull(random, own[:]); err != nil {
+		return own, peer, err
+	}
+	write := func() error { _, err := conn.Write(own[:]); return err }
+	read := func() error { _, err := io.ReadFull(conn, peer[:]); return err }
+	steps := []func() error{read, write}
+	if dialled {
+		steps = []func() error{write, read}
+	}
+	for _, step := range steps {
+		if err = step(); err != nil {
+			return own, peer, err
+		}
+	}
+	return own, peer, conn.SetDeadline(time.Time{})
+}

@@ -1,0 +1,280 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"iter"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/backchannel/backchannel/node/channel"
+	"github.com/backchannel/backchannel/node/p2p"
+	"github.com/backchannel/backchannel/node/route"
+	"github.com/backchannel/backchannel/node/store"
+)
+
+// Store is what a node needs of its store. [store.Store] is one.
+type Store interface {
+	channel.Records
+	ScanKind(kind store.Kind) iter.Seq2[store.Record, error]
+	Commit(writes ...store.Write) error
+	RolledBack() bool
+	AcceptRollback() error
+	Verify(passphrase []byte) bool
+	Close() error
+}
+
+// Network is what a node needs of the network. [p2p.Network] is one.
+type Network interface {
+	Run(ctx context.Context) error
+	Accept() <-chan p2p.Incoming
+	Add(p p2p.Pair) error
+	Remove(h p2p.Handle)
+	Dial(ctx context.Context, h p2p.Handle, address string) (p2p.Conn, error)
+}
+
+// Config is what a node runs on. OpenStore and OpenNetwork are required.
+type Config struct {
+	OpenStore   func(passphrase []byte) (Store, error)
+	OpenNetwork func(Settings) (Network, error)
+	Settings    func() (Settings, error) // read at every unlock; nil: the zero Settings
+
+	Now    func() time.Time // nil: time.Now
+	Random io.Reader        // nil: crypto/rand
+	Rest   time.Duration    // without a command until faces lock; zero: 15 min
+
+	Channel channel.Config // its Records, Known and Random are set by the node
+	Route   route.Config
+}
+
+// Settings belong to the machine, whoever is unlocked on it.
+type Settings struct {
+	Listen  string `toml:"listen,omitempty"`  // "host:port" to listen on; empty: off
+	Address string `toml:"address,omitempty"` // "host:port" under which others reach it
+	Proxy   string `toml:"proxy,omitempty"`   // "socks5://host:port"; empty: none
+}
+
+// Errors that a person meets; package control gives each an exit code and a hint.
+var (
+	ErrLocked      = errors.New("the node is locked")
+	ErrResting     = errors.New("the node is locked after a rest; it still receives")
+	ErrStopped     = errors.New("the node is stopping")
+	ErrNameTaken   = errors.New("there is a contact with this name already")
+	ErrBadName     = errors.New("a name has 1 to 64 characters, at least one letter or digit among them, and no control characters")
+	ErrOwn         = errors.New("this invitation was made on this machine")
+	ErrExpired     = errors.New("the invitation has expired, by this machine's clock")
+	ErrNoPlace     = errors.New("nobody could reach this machine: it does not listen and has no address to hand out")
+	ErrInvitedOnly = errors.New("this is not an open invitation")
+	ErrUnreachable = errors.New("the invitation names no place to reach")
+)
+
+// NoContactError says that no contact has the name, and which come near.
+type NoContactError struct{ Nearest string }
+
+// Error implements error. The name that was asked for is not repeated.
+func (e *NoContactError) Error() string { return "there is no contact of this name" }
+
+// Node is one machine. Its methods may be called from several goroutines.
+type Node struct {
+	cfg Config
+
+	opening sync.Mutex // held while a passphrase is tried: one Argon2 at a time
+
+	mu      sync.Mutex // guards all below
+	desk    *desk      // nil: locked
+	touched time.Time
+	failed  error // why the last desk ended by itself
+
+	start chan *desk // to Run
+	done  chan struct{}
+}
+
+// Open returns a locked node. It starts nothing and opens nothing.
+func Open(cfg Config) *Node {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Random == nil {
+		cfg.Random = rand.Reader
+	}
+	if cfg.Rest == 0 {
+		cfg.Rest = 15 * time.Minute
+	}
+	if cfg.Settings == nil {
+		cfg.Settings = func() (Settings, error) { return Settings{}, nil }
+	}
+	return &Node{cfg: cfg, start: make(chan *desk), done: make(chan struct{})}
+}
+
+// Run serves until ctx is done, and returns when all goroutines have ended. It
+// is called once.
+func (n *Node) Run(ctx context.Context) error {
+	defer close(n.done)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case d := <-n.start:
+			err := d.run(ctx)
+			n.mu.Lock()
+			n.desk, n.failed = nil, err
+			n.mu.Unlock()
+			close(d.ended)
+			debug.FreeOSMemory()
+		}
+	}
+}
+
+// Unlock opens the store with the passphrase and goes online. On a node that is
+// resting it only checks the passphrase; on one that is open it does that, too.
+func (n *Node) Unlock(ctx context.Context, passphrase []byte) error {
+	n.opening.Lock()
+	defer n.opening.Unlock()
+	defer debug.FreeOSMemory() // Argon2's memory is large and not needed again
+	if d := n.current(); d != nil {
+		if !d.store.Verify(passphrase) {
+			return store.ErrPassphrase
+		}
+		n.touch()
+		return nil
+	}
+	s, err := n.cfg.OpenStore(passphrase)
+	if err != nil {
+		return err
+	}
+	d, err := newDesk(n.cfg, s)
+	if err != nil {
+		_ = s.Close()
+		return err
+	}
+	select {
+	case n.start <- d:
+	case <-ctx.Done():
+		d.abandon()
+		return ctx.Err()
+	case <-n.done:
+		d.abandon()
+		return ErrStopped
+	}
+	n.mu.Lock()
+	n.desk, n.failed, n.touched = d, nil, n.cfg.Now()
+	n.mu.Unlock()
+	return nil
+}
+
+// Lock wipes the keys and closes store and network. Nothing is received until
+// the next Unlock. Locking a locked node does nothing.
+func (n *Node) Lock() {
+	n.opening.Lock()
+	defer n.opening.Unlock()
+	d := n.current()
+	if d == nil {
+		return
+	}
+	d.stop()
+	<-d.ended
+}
+
+// current returns the desk, or nil if the node is locked.
+func (n *Node) current() *desk {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.desk != nil && n.desk.over() {
+		return nil
+	}
+	return n.desk
+}
+
+// touch tells that a person is there.
+func (n *Node) touch() {
+	n.mu.Lock()
+	n.touched = n.cfg.Now()
+	n.mu.Unlock()
+}
+
+// resting reports whether nobody gave a command for the time of rest, and when
+// that will be.
+func (n *Node) resting() (bool, time.Time) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	until := n.touched.Add(n.cfg.Rest)
+	return n.desk != nil && !n.cfg.Now().Before(until), until
+}
+
+// do runs f on the desk for a person's command, and waits for it.
+func (n *Node) do(ctx context.Context, f func(*desk) error) error {
+	d := n.current()
+	if d == nil {
+		return ErrLocked
+	}
+	if rest, _ := n.resting(); rest {
+		return ErrResting
+	}
+	n.touch()
+	return d.do(ctx, f)
+}
+
+// Condition says whether a node can be talked to.
+type Condition byte
+
+// The conditions.
+const (
+	Locked Condition = 1 + iota
+	Resting
+	Unlocked
+)
+
+// String returns the condition in one word.
+func (c Condition) String() string {
+	switch c {
+	case Locked:
+		return "locked"
+	case Resting:
+		return "resting"
+	case Unlocked:
+		return "open"
+	default:
+		return "no condition"
+	}
+}
+
+// Status is what a node says of itself, also when it is locked.
+type Status struct {
+	Condition Condition
+	LocksAt   time.Time // when it will rest; zero unless open
+	Failed    error     // why it locked by itself, if it did
+	Full      bool      // the disk is full: nothing is received or sent
+	Settings  Settings
+	Listening bool
+	Contacts  []channel.View // only when open
+}
+
+// Status reports on the node. It does not count as a command.
+func (n *Node) Status(ctx context.Context) (Status, error) {
+	s := Status{Condition: Locked}
+	n.mu.Lock()
+	s.Failed = n.failed
+	n.mu.Unlock()
+	d := n.current()
+	if d == nil {
+		return s, nil
+	}
+	rest, until := n.resting()
+	if s.Condition = Resting; !rest {
+		s.Condition, s.LocksAt = Unlocked, until
+	}
+	err := d.do(ctx, func(d *desk) error {
+		s.Full, s.Settings, s.Listening = d.full, d.settings, d.settings.Listen != ""
+		if s.Condition == Unlocked {
+			s.Contacts = d.views()
+		}
+		return nil
+	})
+	if errors.Is(err, ErrLocked) {
+		return Status{Condition: Locked}, nil
+	}
+	return s, err
+}

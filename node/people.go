@@ -1,0 +1,299 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/backchannel/backchannel/node/channel"
+	"github.com/backchannel/backchannel/protocol/forge"
+	"github.com/backchannel/backchannel/protocol/identity"
+	"github.com/backchannel/backchannel/protocol/secret"
+)
+
+// Slug is the form in which a name is typed: lower case, with hyphens for all
+// that is neither letter nor digit.
+func Slug(name string) string {
+	fields := strings.FieldsFunc(strings.ToLower(name), func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r)
+	})
+	return strings.Join(fields, "-")
+}
+
+func validName(name string) bool {
+	return utf8.ValidString(name) && len(name) <= 64 && Slug(name) != "" &&
+		!strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
+// find returns the contact whose name has the slug of what was typed.
+func (d *desk) find(name string) (*person, error) {
+	want, nearest, best := Slug(name), "", 4
+	for _, p := range d.people {
+		slug := Slug(p.conversation.Name())
+		if slug == want {
+			return p, nil
+		}
+		dist := distance(want, slug)
+		if strings.HasPrefix(slug, want) && want != "" {
+			dist = 1
+		}
+		if dist < best || dist == best && slug < nearest {
+			nearest, best = slug, dist
+		}
+	}
+	return nil, &NoContactError{Nearest: nearest}
+}
+
+// distance is the edit distance of Levenshtein.
+func distance(a, b string) int {
+	x, y := []rune(a), []rune(b)
+	row := make([]int, len(y)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range x {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range y {
+			cost := 1
+			if x[i] == y[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
+		}
+	}
+	return row[len(y)]
+}
+
+func (d *desk) views() []channel.View {
+	views := make([]channel.View, 0, len(d.people))
+	for _, p := range d.people {
+		views = append(views, p.conversation.View())
+	}
+	slices.SortFunc(views, func(a, b channel.View) int { return strings.Compare(Slug(a.Name), Slug(b.Name)) })
+	return views
+}
+
+// with runs f on a contact's conversation and carries out what it returns.
+func (n *Node) with(ctx context.Context, name string, f func(*channel.Conversation, time.Time) (*channel.Output, error)) error {
+	return n.do(ctx, func(d *desk) error {
+		p, err := d.find(name)
+		if err != nil {
+			return err
+		}
+		out, err := f(p.conversation, d.cfg.Now())
+		if err != nil || out == nil {
+			return err
+		}
+		return d.apply(p, out)
+	})
+}
+
+// Invite makes an invitation for a new contact. It works once, until life from
+// now has gone by.
+func (n *Node) Invite(ctx context.Context, name string, life time.Duration, strict bool) (text string, view channel.View, err error) {
+	err = n.do(ctx, func(d *desk) error {
+		place, err := identity.PlaceOf(d.settings.Address)
+		if err != nil || d.settings.Listen == "" {
+			return ErrNoPlace
+		}
+		now := d.cfg.Now()
+		inv, err := identity.NewInvitation(d.cfg.Random, place, now.Add(life), strict)
+		if err != nil {
+			return err
+		}
+		text = inv.Text()
+		view, err = d.meet(name, identity.Inviter, inv, place, now)
+		return err
+	})
+	return text, view, err
+}
+
+// Accept takes up an invitation that somebody else made.
+func (n *Node) Accept(ctx context.Context, name, text string) (view channel.View, err error) {
+	err = n.do(ctx, func(d *desk) error {
+		inv, err := identity.ParseInvitation(text)
+		if err != nil {
+			return err
+		}
+		now := d.cfg.Now()
+		if !now.Before(inv.Expiry) {
+			return ErrExpired
+		}
+		for _, p := range d.people {
+			if own, ok := p.conversation.Invitation(now); ok && own == inv.Text() {
+				return ErrOwn
+			}
+		}
+		if inv.Place.IsNone() {
+			return ErrUnreachable
+		}
+		var place identity.Place // none: this machine reaches out itself
+		if d.settings.Listen != "" {
+			place, _ = identity.PlaceOf(d.settings.Address)
+		}
+		view, err = d.meet(name, identity.Accepter, inv, place, now)
+		return err
+	})
+	return view, err
+}
+
+// meet makes a contact of an invitation and stores it.
+func (d *desk) meet(name string, as identity.Side, inv identity.Invitation, place identity.Place, now time.Time) (channel.View, error) {
+	if !validName(name) {
+		return channel.View{}, ErrBadName
+	}
+	if _, err := d.find(name); err == nil {
+		return channel.View{}, ErrNameTaken
+	}
+	id, err := d.newID()
+	if err != nil {
+		return channel.View{}, err
+	}
+	c, out, err := channel.New(d.channelConfig(), id, name, as, inv, place, now)
+	if err != nil {
+		return channel.View{}, err
+	}
+	p := d.newPerson(c)
+	d.people[id] = p
+	if err := d.apply(p, out); err != nil {
+		delete(d.people, id)
+		return channel.View{}, err
+	}
+	return c.View(), d.connectable(p)
+}
+
+func (d *desk) newID() (channel.ContactID, error) {
+	var id channel.ContactID
+	if _, err := io.ReadFull(d.cfg.Random, id[:]); err != nil {
+		return id, fmt.Errorf("drawing a name: %w", err)
+	}
+	return id, nil
+}
+
+// Cancel takes an invitation back that nobody has used, or gives up one that
+// was taken up and never answered, and forgets the contact.
+func (n *Node) Cancel(ctx context.Context, name string) error {
+	return n.do(ctx, func(d *desk) error {
+		p, err := d.find(name)
+		if err != nil {
+			return err
+		}
+		for done := false; !done; {
+			var out *channel.Output
+			if out, done, err = p.conversation.Forget(d.cfg.Now()); err != nil {
+				return ErrInvitedOnly
+			}
+			if err := d.apply(p, out); err != nil {
+				return err
+			}
+		}
+		for _, l := range p.links {
+			l.close()
+		}
+		for h := range p.pairs {
+			d.network.Remove(h)
+		}
+		delete(d.people, p.conversation.ID())
+		return nil
+	})
+}
+
+// Contact returns one contact.
+func (n *Node) Contact(ctx context.Context, name string) (view channel.View, err error) {
+	err = n.with(ctx, name, func(c *channel.Conversation, _ time.Time) (*channel.Output, error) {
+		view = c.View()
+		return nil, nil
+	})
+	return view, err
+}
+
+// Contacts returns all contacts, by name.
+func (n *Node) Contacts(ctx context.Context) (views []channel.View, err error) {
+	err = n.do(ctx, func(d *desk) error { views = d.views(); return nil })
+	return views, err
+}
+
+// Words returns what this person reads aloud to the contact.
+func (n *Node) Words(ctx context.Context, name string) (sp identity.Spoken, err error) {
+	err = n.with(ctx, name, func(c *channel.Conversation, _ time.Time) (*channel.Output, error) {
+		var err error
+		sp, err = c.Words()
+		return nil, err
+	})
+	return sp, err
+}
+
+// RenewWords draws new words for a contact.
+func (n *Node) RenewWords(ctx context.Context, name string) error {
+	return n.with(ctx, name, func(c *channel.Conversation, now time.Time) (*channel.Output, error) { return c.RenewWords(now) })
+}
+
+// Compare compares what was heard with the contact's words.
+func (n *Node) Compare(ctx context.Context, name string, heard channel.Heard) (v channel.Verdict, err error) {
+	err = n.with(ctx, name, func(c *channel.Conversation, now time.Time) (out *channel.Output, err error) {
+		v, out, err = c.Compare(now, heard)
+		return out, err
+	})
+	return v, err
+}
+
+// Consent says that this person wants to go on after a recovery.
+func (n *Node) Consent(ctx context.Context, name string) error {
+	return n.with(ctx, name, func(c *channel.Conversation, now time.Time) (*channel.Output, error) { return c.Consent(now) })
+}
+
+// Send puts a text into the outbox and returns it with its state.
+func (n *Node) Send(ctx context.Context, name, text string) (m channel.Message, err error) {
+	err = n.with(ctx, name, func(c *channel.Conversation, now time.Time) (out *channel.Output, err error) {
+		m, out, err = c.Send(now, text)
+		return out, err
+	})
+	if err != nil {
+		return m, err
+	}
+	_ = n.with(ctx, name, func(c *channel.Conversation, _ time.Time) (*channel.Output, error) {
+		if got := c.Transcript(m.Seq - 1); len(got) > 0 && got[0].Seq == m.Seq {
+			m = got[0]
+		}
+		return nil, nil
+	})
+	return m, nil
+}
+
+// Recall takes a message back that still waits here.
+func (n *Node) Recall(ctx context.Context, name string, seq uint64) error {
+	return n.with(ctx, name, func(c *channel.Conversation, now time.Time) (*channel.Output, error) { return c.Recall(now, seq) })
+}
+
+// Read returns a contact's messages with a sequence above after.
+func (n *Node) Read(ctx context.Context, name string, after uint64) (list []channel.Message, err error) {
+	err = n.with(ctx, name, func(c *channel.Conversation, _ time.Time) (*channel.Output, error) {
+		list = c.Transcript(after)
+		return nil, nil
+	})
+	return list, err
+}
+
+// Forge makes a transcript of the talks with a contact, from this side's keys
+// and whatever lines it is given.
+func (n *Node) Forge(ctx context.Context, name, ownName string, lines []forge.Line) (*forge.Transcript, error) {
+	var p forge.Params
+	hour := uint32(n.cfg.Now().Unix() / 3600)
+	if len(lines) > 0 {
+		hour = lines[0].Minute / 60
+	}
+	err := n.with(ctx, name, func(c *channel.Conversation, _ time.Time) (_ *channel.Output, err error) {
+		p, err = c.ForgeParams(ownName, hour, func() (secret.Key, error) { return secret.Read(n.cfg.Random) })
+		return nil, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return forge.Forge(p, lines, n.cfg.Random)
+}
