@@ -63,7 +63,7 @@ var (
 	ErrResting     = errors.New("the node is locked after a rest; it still receives")
 	ErrStopped     = errors.New("the node is stopping")
 	ErrNameTaken   = errors.New("there is a contact with this name already")
-	ErrBadName     = errors.New("a name has 1 to 64 characters, at least one letter or digit among them, and no control characters")
+	ErrBadName     = errors.New("a name has 1 to 64 characters, at least one letter among them, and no control characters")
 	ErrOwn         = errors.New("this invitation was made on this machine")
 	ErrExpired     = errors.New("the invitation has expired, by this machine's clock")
 	ErrNoPlace     = errors.New("nobody could reach this machine: it does not listen and has no address to hand out")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -26,14 +27,19 @@ func Slug(name string) string {
 }
 
 func validName(name string) bool {
-	return utf8.ValidString(name) && len(name) <= 64 && Slug(name) != "" &&
+	return utf8.ValidString(name) && len(name) <= 64 && strings.ContainsFunc(name, unicode.IsLetter) &&
 		!strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
-// find returns the contact whose name has the slug of what was typed.
+// find returns the contact with the number that was typed, or the one whose name
+// has the slug of what was typed.
 func (d *desk) find(name string) (*person, error) {
 	want, nearest, best := Slug(name), "", 4
+	number, notNumber := strconv.ParseUint(want, 10, 32)
 	for _, p := range d.people {
+		if notNumber == nil && uint64(p.conversation.View().Number) == number {
+			return p, nil
+		}
 		slug := Slug(p.conversation.Name())
 		if slug == want {
 			return p, nil
@@ -155,7 +161,11 @@ func (d *desk) meet(name string, as identity.Side, inv identity.Invitation, plac
 	if err != nil {
 		return channel.View{}, err
 	}
-	c, out, err := channel.New(d.channelConfig(), id, name, as, inv, place, now)
+	number := uint32(1)
+	for _, p := range d.people {
+		number = max(number, p.conversation.View().Number+1)
+	}
+	c, out, err := channel.New(d.channelConfig(), id, number, name, as, inv, place, now)
 	if err != nil {
 		return channel.View{}, err
 	}

@@ -204,6 +204,7 @@ func (v *Conversation) closeLink() {
 func (v *Conversation) sessionBox(c wire.Control, cell *wire.Cell) {
 	l := v.link
 	l.lastIn = v.now
+	v.clockOff = time.Unix(int64(c.Time), 0).Sub(v.now).Truncate(time.Second)
 	if hour := handshake.Hour(v.now); v.c.heard != hour || v.c.m3 != nil || len(v.c.invitation) > 0 && v.c.side == identity.Accepter {
 		// Any box of the session proves that the peer has it: m3 came.
 		v.c.heard, v.c.m3 = hour, nil

@@ -76,6 +76,7 @@ func (m Mark) String() string {
 // contact is what is kept of a contact beside session and messages.
 type contact struct {
 	stage      Stage
+	number     uint32 // by which it can be named on a command line; never given twice
 	name       string
 	side       identity.Side
 	mode       handshake.Mode
@@ -140,6 +141,7 @@ func (c *contact) append(b []byte) []byte {
 	e := encoder{b}
 	e.u8(contactVersion)
 	e.u8(byte(c.stage))
+	e.u32(c.number)
 	e.bytes([]byte(c.name))
 	e.u8(byte(c.side))
 	e.u8(byte(c.mode))
@@ -191,6 +193,7 @@ func parseContact(b []byte) (*contact, error) {
 		return nil, ErrRecord
 	}
 	c.stage = Stage(d.u8())
+	c.number = d.u32()
 	c.name = string(d.bytes())
 	c.side = identity.Side(d.u8())
 	c.mode = handshake.Mode(d.u8())

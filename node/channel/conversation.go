@@ -108,6 +108,7 @@ type Conversation struct {
 	ackedTo  uint32      // what the peer acknowledged; v.s.acked follows it
 
 	link       *link
+	clockOff   time.Duration         // the peer's clock less ours, from its last box
 	unanswered int                   // times that the m1 under way was sent in this run
 	guest      *link                 // under the invitation of a session that is confirmed: a second use
 	recent     map[[36]byte][24]byte // header name to nonce of cells opened in this run
@@ -119,8 +120,9 @@ type Conversation struct {
 }
 
 // New makes the contact of a fresh invitation: of the inviter's with its own
-// text, of the accepter's with the text that was pasted. The id is random.
-func New(cfg Config, id ContactID, name string, side identity.Side, inv identity.Invitation, place identity.Place, now time.Time) (*Conversation, *Output, error) {
+// text, of the accepter's with the text that was pasted. The id is random; the number is this
+// machine's next.
+func New(cfg Config, id ContactID, number uint32, name string, side identity.Side, inv identity.Invitation, place identity.Place, now time.Time) (*Conversation, *Output, error) {
 	static, err := secret.Read(cfg.Random)
 	if err != nil {
 		return nil, nil, err
@@ -130,7 +132,7 @@ func New(cfg Config, id ContactID, name string, side identity.Side, inv identity
 		return nil, nil, fmt.Errorf("making a key: %w", err)
 	}
 	c := &contact{
-		stage: Invited, name: name, side: side, mode: handshake.Mutual, made: minute(now), static: static,
+		stage: Invited, number: number, name: name, side: side, mode: handshake.Mutual, made: minute(now), static: static,
 		ownCard:    identity.Card{Strict: inv.Strict, Static: public, Network: inv.Network, Place: place},
 		invitation: inv.Append(nil),
 	}

@@ -14,6 +14,7 @@ import (
 // name.
 type View struct {
 	ID          ContactID
+	Number      uint32
 	Name        string
 	Stage       Stage
 	Side        identity.Side
@@ -33,16 +34,17 @@ type View struct {
 	WindowFull  bool
 	WordsReady  bool
 	PeerPlace   identity.Place // where the peer can be reached, if anywhere
+	ClockOff    time.Duration  // how far the peer's clock is ahead of ours, when last heard
 }
 
 // View returns what a screen shows.
 func (v *Conversation) View() View {
 	c := v.c
 	w := View{
-		ID: v.id, Name: c.name, Stage: c.stage, Side: c.side, Mode: c.mode, Made: fromMinute(c.made),
+		ID: v.id, Number: c.number, Name: c.name, Stage: c.stage, Side: c.side, Mode: c.mode, Made: fromMinute(c.made),
 		Mark: c.mark, UsedTwice: c.usedTwice, Paused: c.paused, OwnConsent: c.ownConsent, PeerConsent: c.peerConsent,
 		HasPeer: c.hasPeer, WindowFull: v.WindowFull(), PeerPlace: v.Place(),
-		Connected: v.link != nil && v.link.resumeGot,
+		Connected: v.link != nil && v.link.resumeGot, ClockOff: v.clockOff,
 	}
 	if c.mark != NotVerified {
 		w.MarkedAt = fromMinute(c.markMinute)

@@ -103,7 +103,7 @@ func (p *pair) reserve(d direction) bool {
 			taken++
 		}
 	}
-	if p.closed {
+	if p.closed || taken >= p.maxPerPair {
 		return false
 	}
 	p.reservations[d]++

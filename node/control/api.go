@@ -1,0 +1,247 @@
+// Package control is the local interface of a running node: HTTP and JSON over a
+// Unix socket that only its owner can open (mode 0600, in a folder of mode 0700).
+// The command line is a client of it.
+//
+// Every call is a POST to /v1/<name> with one JSON object; the answer is one
+// object with "v":1, or, for follow, one object a line. Fields are only ever
+// added. Errors carry a code, the exit code of the command line and a hint.
+package control
+
+import (
+	"time"
+
+	"github.com/backchannel/backchannel/node"
+	"github.com/backchannel/backchannel/node/channel"
+)
+
+// Version stands in every answer.
+const Version = 1
+
+// Contact is a contact as it is shown.
+type Contact struct {
+	Number      uint32 `json:"number"`
+	Name        string `json:"name"`
+	Short       string `json:"short"` // the name as it is typed
+	Stage       string `json:"stage"`
+	Verified    string `json:"verified"` // in words: see channel.Mark
+	VerifiedAt  string `json:"verified_at,omitempty"`
+	UsedTwice   bool   `json:"invitation_used_twice,omitempty"`
+	Strict      bool   `json:"strict,omitempty"`
+	Paused      bool   `json:"paused,omitempty"`
+	OwnConsent  bool   `json:"you_said_go_on,omitempty"`
+	PeerConsent bool   `json:"they_said_go_on,omitempty"`
+	Connected   bool   `json:"connected"`
+	HeardFrom   string `json:"last_heard_from,omitempty"` // three hours that hold the moment
+	HeardTo     string `json:"last_heard_to,omitempty"`
+	Waiting     int    `json:"not_confirmed"` // messages
+	WindowFull  bool   `json:"window_full,omitempty"`
+	WordsReady  bool   `json:"words_ready"`
+	Reachable   bool   `json:"they_can_be_dialled"`
+	Invitation  string `json:"invitation,omitempty"` // state in words
+	Made        string `json:"made"`
+	Expires     string `json:"expires,omitempty"`
+	ClockOff    int64  `json:"clock_off_seconds,omitempty"`
+}
+
+// Message is a message as it is shown.
+type Message struct {
+	Contact   string `json:"contact,omitempty"`
+	Seq       uint64 `json:"number"`
+	Direction string `json:"direction"`
+	State     string `json:"state,omitempty"`
+	Time      string `json:"time"`
+	Text      string `json:"text"`
+}
+
+// Requests and answers, by the name of the call.
+type (
+	// Empty is the request of calls without arguments.
+	Empty struct{}
+	// Done is the answer of calls that return nothing.
+	Done struct {
+		V int `json:"v"`
+	}
+	// UnlockRequest holds the passphrase.
+	UnlockRequest struct {
+		Passphrase []byte `json:"passphrase"`
+	}
+	// StatusAnswer describes the node.
+	StatusAnswer struct {
+		V         int       `json:"v"`
+		State     string    `json:"state"`
+		PID       int       `json:"pid"`
+		Started   string    `json:"started"`
+		Version   string    `json:"version"`
+		LocksAt   string    `json:"locks_at,omitempty"`
+		Failed    string    `json:"failed,omitempty"`
+		DiskFull  bool      `json:"disk_full,omitempty"`
+		Listening bool      `json:"listening"`
+		Address   string    `json:"address,omitempty"`
+		Proxy     bool      `json:"proxy"`
+		Contacts  []Contact `json:"contacts,omitempty"`
+	}
+	// InviteRequest asks for an invitation.
+	InviteRequest struct {
+		Name    string `json:"name"`
+		Seconds int64  `json:"seconds"`
+		Strict  bool   `json:"strict,omitempty"`
+	}
+	// InviteAnswer holds the line to hand over.
+	InviteAnswer struct {
+		V          int     `json:"v"`
+		Invitation string  `json:"invitation"`
+		Contact    Contact `json:"contact"`
+	}
+	// AcceptRequest holds an invitation that somebody else made.
+	AcceptRequest struct {
+		Name       string `json:"name"`
+		Invitation string `json:"invitation"`
+	}
+	// NameRequest names a contact, by name or number.
+	NameRequest struct {
+		Name string `json:"name"`
+	}
+	// ContactAnswer describes one contact.
+	ContactAnswer struct {
+		V       int     `json:"v"`
+		Contact Contact `json:"contact"`
+	}
+	// ContactsAnswer lists contacts.
+	ContactsAnswer struct {
+		V        int       `json:"v"`
+		Contacts []Contact `json:"contacts"`
+	}
+	// WordsRequest asks for the words to read aloud.
+	WordsRequest struct {
+		Name  string `json:"name"`
+		Renew bool   `json:"renew,omitempty"`
+	}
+	// WordsAnswer holds them.
+	WordsAnswer struct {
+		V      int      `json:"v"`
+		Words  []string `json:"words"`
+		Digits string   `json:"digits"`
+	}
+	// CompareRequest holds what was heard: three words, or digits.
+	CompareRequest struct {
+		Name   string   `json:"name"`
+		Words  []string `json:"words,omitempty"`
+		Digits string   `json:"digits,omitempty"`
+	}
+	// CompareAnswer says whether it fits.
+	CompareAnswer struct {
+		V         int    `json:"v"`
+		Match     bool   `json:"match"`
+		Fit       []bool `json:"fit,omitempty"`
+		TriesLeft int    `json:"tries_left"`
+	}
+	// SendRequest holds a text.
+	SendRequest struct {
+		Name string `json:"name"`
+		Text string `json:"text"`
+	}
+	// MessageAnswer describes one message.
+	MessageAnswer struct {
+		V       int     `json:"v"`
+		Message Message `json:"message"`
+	}
+	// RecallRequest names a message by its number.
+	RecallRequest struct {
+		Name string `json:"name"`
+		Seq  uint64 `json:"number"`
+	}
+	// ReadRequest asks for the messages after a number.
+	ReadRequest struct {
+		Name  string `json:"name"`
+		After uint64 `json:"after,omitempty"`
+	}
+	// ReadAnswer lists messages.
+	ReadAnswer struct {
+		V        int       `json:"v"`
+		Contact  Contact   `json:"contact"`
+		Messages []Message `json:"messages"`
+	}
+	// FollowLine is one line of a follow: a message, or why it ended.
+	FollowLine struct {
+		V       int      `json:"v"`
+		Message *Message `json:"message,omitempty"`
+		Error   *Error   `json:"error,omitempty"`
+	}
+	// ForgeRequest asks for a transcript of the talks with a contact.
+	ForgeRequest struct {
+		Name    string      `json:"name"`
+		OwnName string      `json:"own_name"`
+		Lines   []ForgeLine `json:"lines,omitempty"` // none: what is stored
+	}
+	// ForgeLine is one line of it.
+	ForgeLine struct {
+		FromPeer bool   `json:"from_peer,omitempty"`
+		Minute   uint32 `json:"minute"`
+		Text     string `json:"text"`
+	}
+	// ForgeAnswer holds a transcript file.
+	ForgeAnswer struct {
+		V          int    `json:"v"`
+		Transcript []byte `json:"transcript"`
+	}
+)
+
+// stamp is how times are written: RFC 3339, UTC, or nothing.
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+// bucket is the precision in which the screen says when a peer was heard.
+const bucket = 3 * time.Hour
+
+func contactOf(v channel.View, now time.Time) Contact {
+	c := Contact{
+		Number: v.Number, Name: v.Name, Short: node.Slug(v.Name), Stage: v.Stage.String(), Verified: v.Mark.String(),
+		VerifiedAt: stamp(v.MarkedAt), UsedTwice: v.UsedTwice, Strict: v.Mode.String() == "strict",
+		Paused: v.Paused, OwnConsent: v.OwnConsent, PeerConsent: v.PeerConsent, Connected: v.Connected,
+		Waiting: v.Waiting, WindowFull: v.WindowFull, WordsReady: v.WordsReady, Reachable: !v.PeerPlace.IsNone(),
+		Made: stamp(v.Made), Expires: stamp(v.Expiry), ClockOff: int64(v.ClockOff / time.Second),
+		Invitation: invitationState(v, now),
+	}
+	if c.ClockOff > -120 && c.ClockOff < 120 {
+		c.ClockOff = 0 // within what clocks do
+	}
+	if !v.Heard.IsZero() {
+		from := v.Heard.Truncate(bucket)
+		c.HeardFrom, c.HeardTo = stamp(from), stamp(from.Add(bucket))
+	}
+	return c
+}
+
+// invitationState says in words how the invitation of a contact stands.
+func invitationState(v channel.View, now time.Time) string {
+	expired := !v.Expiry.IsZero() && !now.Before(v.Expiry)
+	switch {
+	case v.UsedTwice:
+		return "USED TWICE: a second machine tried it"
+	case v.Stage == channel.Met:
+		return "accepted"
+	case v.HasPeer:
+		return "accepted, keys are being agreed"
+	case expired:
+		return "expired"
+	case v.Stage == channel.Invited:
+		return "not opened yet"
+	default:
+		return "waiting for their machine to answer"
+	}
+}
+
+func messageOf(contact string, m channel.Message) Message {
+	out := Message{
+		Contact: contact, Seq: m.Seq, Direction: m.Direction.String(), Text: m.Text,
+		Time: stamp(time.Unix(int64(m.Minute)*60, 0)),
+	}
+	if m.Direction == channel.Out {
+		out.State = m.State.String()
+	}
+	return out
+}

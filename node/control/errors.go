@@ -1,0 +1,136 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/backchannel/backchannel/node"
+	"github.com/backchannel/backchannel/node/channel"
+	"github.com/backchannel/backchannel/node/p2p"
+	"github.com/backchannel/backchannel/node/store"
+	"github.com/backchannel/backchannel/protocol/forge"
+	"github.com/backchannel/backchannel/protocol/identity"
+)
+
+// The exit codes of the command line.
+const (
+	ExitDone        = 0
+	ExitFailed      = 1
+	ExitUsage       = 2
+	ExitNotRunning  = 3
+	ExitLocked      = 4
+	ExitNoContact   = 5
+	ExitRefused     = 6
+	ExitNotInTime   = 7
+	ExitClosed      = 8
+	ExitUnreachable = 9
+	ExitCheckFailed = 10
+	ExitInterrupted = 130
+)
+
+// Error is an error as a person and a script read it.
+type Error struct {
+	Code    string `json:"code"`
+	Exit    int    `json:"exit"`
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+}
+
+// Error implements error.
+func (e *Error) Error() string { return e.Message }
+
+// known lists what is said of each error. The text is the error's own unless one
+// stands here.
+var known = []struct {
+	err  error
+	code string
+	exit int
+	text string
+	hint string
+}{
+	{node.ErrLocked, "locked", ExitLocked, "", "backchannel unlock"},
+	{node.ErrResting, "locked", ExitLocked, "", "backchannel unlock"},
+	{store.ErrPassphrase, "wrong_passphrase", ExitLocked, "wrong passphrase", "backchannel unlock"},
+	{node.ErrStopped, "not_running", ExitNotRunning, "", "backchannel node run"},
+	{store.ErrMissing, "no_vault", ExitFailed, "there is no vault on this machine yet, or it was taken away", "backchannel setup"},
+	{store.ErrExists, "vault_exists", ExitFailed, "there is a vault already", "backchannel status"},
+	{store.ErrEmpty, "empty_passphrase", ExitUsage, "the passphrase is empty", "backchannel setup"},
+	{store.ErrLong, "long_passphrase", ExitUsage, "the passphrase is longer than 1024 bytes", ""},
+	{store.ErrDamaged, "vault_damaged", ExitFailed, "the vault's files are damaged; nothing was changed", "restore the vault folder from a backup, then: backchannel unlock"},
+	{store.ErrNewer, "vault_newer", ExitFailed, "the vault was written by a newer version of this program", "install that version, then: backchannel unlock"},
+	{store.ErrFull, "disk_full", ExitFailed, "the disk is full; nothing was lost, and nothing was sent", "free some space, then repeat the command"},
+	{store.ErrTooLarge, "too_large", ExitFailed, "too much for one step", ""},
+	{node.ErrNameTaken, "name_taken", ExitUsage, "", "backchannel contact list"},
+	{node.ErrBadName, "bad_name", ExitUsage, "", ""},
+	{node.ErrOwn, "own_invitation", ExitUsage, "", "send it to the other person"},
+	{node.ErrExpired, "expired", ExitClosed, "", "check the date of this machine, or ask for a new invitation"},
+	{node.ErrNoPlace, "not_listening", ExitUnreachable, "", "backchannel node listen on --address HOST:PORT"},
+	{node.ErrUnreachable, "no_place", ExitUnreachable, "", "ask them to turn listening on and to make a new one"},
+	{node.ErrInvitedOnly, "not_open", ExitUsage, "", "backchannel invite list"},
+	{identity.ErrNotInvitation, "not_an_invitation", ExitUsage, "", "copy the whole line, from BC1: to its end"},
+	{identity.ErrTruncated, "truncated", ExitUsage, "the invitation is not complete; nothing was spent", "copy the whole line, from BC1: to its end"},
+	{identity.ErrMistyped, "mistyped", ExitUsage, "the invitation has a typing error: its checksum does not fit; nothing was spent", "compare it with the original, or paste it"},
+	{identity.ErrNewerInvitation, "newer_invitation", ExitUsage, "", "install the version that made it"},
+	{identity.ErrPlace, "bad_address", ExitUsage, "", "backchannel node listen on --address 203.0.113.7:4127"},
+	{channel.ErrNoWords, "no_words", ExitUnreachable, "", "both machines must be on and connected once: backchannel status"},
+	{channel.ErrNoSession, "no_session", ExitUnreachable, "", "backchannel invite list"},
+	{channel.ErrUsedTwice, "used_twice", ExitRefused, "the invitation was used twice: somebody else may be at the other end", "backchannel contact verify"},
+	{channel.ErrTooLate, "too_late", ExitRefused, "", "backchannel read"},
+	{channel.ErrNoMessage, "no_message", ExitNoContact, "", "backchannel read"},
+	{channel.ErrNotPaused, "not_paused", ExitUsage, "", ""},
+	{channel.ErrEmptyText, "empty", ExitUsage, "", "write the text after the prompt, or send it by standard input"},
+	{channel.ErrTooLong, "too_long", ExitUsage, "", "send it in parts"},
+	{channel.ErrRecord, "vault_damaged", ExitFailed, "the vault holds a record that cannot be read", "restore the vault folder from a backup, then: backchannel unlock"},
+	{p2p.ErrAddressInUse, "port_in_use", ExitUnreachable, "another program uses the port to listen on", "backchannel node listen on --port 4128"},
+	{p2p.ErrAddress, "bad_listen", ExitUsage, "the address to listen on is malformed", "backchannel node listen on"},
+	{p2p.ErrProxy, "bad_proxy", ExitUsage, "the proxy must be socks5://host:port", "backchannel node listen --proxy socks5://127.0.0.1:9050"},
+	{forge.ErrScript, "bad_script", ExitUsage, "", ""},
+	{forge.ErrStructure, "bad_structure", ExitCheckFailed, "", ""},
+	{forge.ErrKeys, "bad_keys", ExitCheckFailed, "", ""},
+	{forge.ErrTimes, "bad_times", ExitCheckFailed, "", ""},
+	{context.DeadlineExceeded, "timeout", ExitNotInTime, "it took too long", "repeat it with a longer --timeout"},
+	{context.Canceled, "interrupted", ExitInterrupted, "interrupted", ""},
+}
+
+// Describe turns any error into one that can be shown. What it does not know it
+// calls by its own text: no error of ours carries a secret or a name.
+func Describe(err error) *Error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	var none *node.NoContactError
+	if errors.As(err, &none) {
+		e := &Error{Code: "no_contact", Exit: ExitNoContact, Message: err.Error(), Hint: "backchannel contact list"}
+		if none.Nearest != "" {
+			e.Message += "; did you mean " + none.Nearest + "?"
+		}
+		return e
+	}
+	var used *store.InUseError
+	if errors.As(err, &used) {
+		return inUse(used.PID, stamp(used.Started))
+	}
+	for _, k := range known {
+		if errors.Is(err, k.err) {
+			text := k.text
+			if text == "" {
+				text = k.err.Error()
+			}
+			return &Error{Code: k.code, Exit: k.exit, Message: text, Hint: k.hint}
+		}
+	}
+	return &Error{Code: "failed", Exit: ExitFailed, Message: err.Error()}
+}
+
+func inUse(pid int, started string) *Error {
+	return &Error{
+		Code: "in_use", Exit: ExitFailed,
+		Message: fmt.Sprintf("another backchannel (process %d, started %s) has this vault open", pid, started),
+		Hint:    "backchannel node stop",
+	}
+}
+
+// ErrNotRunning is returned by a client that finds no node.
+var ErrNotRunning = &Error{Code: "not_running", Exit: ExitNotRunning, Message: "no node is running here", Hint: "backchannel node run"}

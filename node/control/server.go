@@ -1,0 +1,334 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/backchannel/backchannel/node"
+	"github.com/backchannel/backchannel/node/channel"
+	"github.com/backchannel/backchannel/protocol/forge"
+	"github.com/backchannel/backchannel/protocol/identity"
+)
+
+const (
+	// maxBody bounds a request: the longest text, twice over for JSON's escapes,
+	// or a long script to forge.
+	maxBody = 4 << 20
+	// maxConnections bounds the clients at one time.
+	maxConnections = 64
+)
+
+// Server answers the local interface for one node.
+type Server struct {
+	node     *node.Node
+	version  string
+	started  time.Time
+	now      func() time.Time
+	stop     context.CancelFunc
+	listener net.Listener
+	lock     io.Closer
+}
+
+// Listen takes the socket. If a node is running there already, the error names
+// its process. The folder is made with mode 0700, the socket with 0600.
+func Listen(n *node.Node, socket, version string) (*Server, error) {
+	dir := filepath.Dir(socket)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, plain(err)
+	}
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm()&0o077 != 0 {
+		if err := os.Chmod(dir, 0o700); err != nil {
+			return nil, plain(err)
+		}
+	}
+	lock, err := takeLock(socket + ".lock")
+	if err != nil {
+		return nil, running(socket)
+	}
+	if err := os.Remove(socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		_ = lock.Close()
+		return nil, plain(err)
+	}
+	listener, err := listenPrivately(socket)
+	if err != nil {
+		_ = lock.Close()
+		return nil, plain(err)
+	}
+	return &Server{node: n, version: version, started: time.Now(), now: time.Now, listener: listener, lock: lock}, nil
+}
+
+// running describes the node that holds the socket.
+func running(socket string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	var s StatusAnswer
+	if err := NewClient(socket).Call(ctx, "status", Empty{}, &s); err != nil {
+		return &Error{Code: "in_use", Exit: ExitFailed, Message: "another backchannel is starting or stopping here", Hint: "backchannel status"}
+	}
+	return inUse(s.PID, s.Started)
+}
+
+// plain drops the path from a file error: a home folder may hold a name.
+func plain(err error) error {
+	var pathError *fs.PathError
+	if errors.As(err, &pathError) {
+		return &Error{Code: "no_folder", Exit: ExitFailed, Message: "preparing the folder of the control socket: " + pathError.Err.Error(), Hint: "check that the folder given by --home can be written"}
+	}
+	var opError *net.OpError
+	if errors.As(err, &opError) {
+		return &Error{Code: "no_socket", Exit: ExitFailed, Message: "opening the control socket: " + opError.Err.Error(), Hint: "choose a shorter path: backchannel --home DIR node run"}
+	}
+	return err
+}
+
+// Run serves until ctx is done or a client asked the node to stop.
+func (s *Server) Run(ctx context.Context) error {
+	ctx, s.stop = context.WithCancel(ctx)
+	defer s.stop()
+	server := &http.Server{
+		Handler: s.routes(), BaseContext: func(net.Listener) context.Context { return ctx },
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, MaxHeaderBytes: 8 << 10,
+	}
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(limit(s.listener, maxConnections)) }()
+	var err error
+	select {
+	case <-ctx.Done():
+		grace, cancel := context.WithTimeout(context.Background(), time.Second)
+		_ = server.Shutdown(grace)
+		cancel()
+		_ = server.Close()
+		<-done
+	case err = <-done:
+	}
+	_ = s.lock.Close()
+	return err
+}
+
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	n := s.node
+	handle(mux, "status", s.status)
+	handle(mux, "unlock", func(ctx context.Context, r UnlockRequest) (Done, error) {
+		defer clear(r.Passphrase)
+		return done, n.Unlock(ctx, r.Passphrase)
+	})
+	handle(mux, "lock", func(context.Context, Empty) (Done, error) { n.Lock(); return done, nil })
+	handle(mux, "stop", func(context.Context, Empty) (Done, error) {
+		time.AfterFunc(50*time.Millisecond, s.stop) // after the answer
+		return done, nil
+	})
+	handle(mux, "invite/new", s.invite)
+	handle(mux, "invite/accept", s.accept)
+	handle(mux, "invite/cancel", func(ctx context.Context, r NameRequest) (Done, error) { return done, n.Cancel(ctx, r.Name) })
+	handle(mux, "contact/list", s.contacts)
+	handle(mux, "contact/show", s.contact)
+	handle(mux, "contact/words", s.words)
+	handle(mux, "contact/compare", s.compare)
+	handle(mux, "contact/resume", func(ctx context.Context, r NameRequest) (Done, error) { return done, n.Consent(ctx, r.Name) })
+	handle(mux, "send", func(ctx context.Context, r SendRequest) (MessageAnswer, error) {
+		m, err := n.Send(ctx, r.Name, r.Text)
+		return MessageAnswer{Version, messageOf("", m)}, err
+	})
+	handle(mux, "recall", func(ctx context.Context, r RecallRequest) (Done, error) { return done, n.Recall(ctx, r.Name, r.Seq) })
+	handle(mux, "read", s.read)
+	handle(mux, "forge", s.forge)
+	mux.HandleFunc("POST /v1/follow", s.follow)
+	return mux
+}
+
+var done = Done{Version}
+
+// handle registers a call: it parses the request strictly, within its bound, and
+// writes the answer or the error.
+func handle[Request, Answer any](mux *http.ServeMux, name string, f func(context.Context, Request) (Answer, error)) {
+	mux.HandleFunc("POST /v1/"+name, func(w http.ResponseWriter, r *http.Request) {
+		var request Request
+		if err := decode(w, r, &request); err != nil {
+			fail(w, err)
+			return
+		}
+		answer, err := f(r.Context(), request)
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(answer)
+	})
+}
+
+func decode(w http.ResponseWriter, r *http.Request, into any) error {
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil || d.More() {
+		return &Error{Code: "bad_request", Exit: ExitUsage, Message: "the request is malformed or too large"}
+	}
+	return nil
+}
+
+func fail(w http.ResponseWriter, err error) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusConflict)
+	_ = json.NewEncoder(w).Encode(FollowLine{V: Version, Error: Describe(err)})
+}
+
+func (s *Server) status(ctx context.Context, _ Empty) (StatusAnswer, error) {
+	st, err := s.node.Status(ctx)
+	a := StatusAnswer{
+		V: Version, State: st.Condition.String(), PID: os.Getpid(), Started: stamp(s.started), Version: s.version,
+		LocksAt: stamp(st.LocksAt), DiskFull: st.Full, Listening: st.Listening, Address: st.Settings.Address,
+		Proxy: st.Settings.Proxy != "",
+	}
+	if st.Failed != nil {
+		a.Failed = Describe(st.Failed).Message
+	}
+	for _, v := range st.Contacts {
+		a.Contacts = append(a.Contacts, contactOf(v, s.now()))
+	}
+	return a, err
+}
+
+func (s *Server) invite(ctx context.Context, r InviteRequest) (InviteAnswer, error) {
+	text, v, err := s.node.Invite(ctx, r.Name, time.Duration(r.Seconds)*time.Second, r.Strict)
+	return InviteAnswer{Version, text, contactOf(v, s.now())}, err
+}
+
+func (s *Server) accept(ctx context.Context, r AcceptRequest) (ContactAnswer, error) {
+	v, err := s.node.Accept(ctx, r.Name, r.Invitation)
+	return ContactAnswer{Version, contactOf(v, s.now())}, err
+}
+
+func (s *Server) contacts(ctx context.Context, _ Empty) (ContactsAnswer, error) {
+	views, err := s.node.Contacts(ctx)
+	a := ContactsAnswer{V: Version, Contacts: []Contact{}}
+	for _, v := range views {
+		a.Contacts = append(a.Contacts, contactOf(v, s.now()))
+	}
+	return a, err
+}
+
+func (s *Server) contact(ctx context.Context, r NameRequest) (ContactAnswer, error) {
+	v, err := s.node.Contact(ctx, r.Name)
+	return ContactAnswer{Version, contactOf(v, s.now())}, err
+}
+
+func (s *Server) words(ctx context.Context, r WordsRequest) (WordsAnswer, error) {
+	if r.Renew {
+		if err := s.node.RenewWords(ctx, r.Name); err != nil {
+			return WordsAnswer{}, err
+		}
+	}
+	sp, err := s.node.Words(ctx, r.Name)
+	if err != nil {
+		return WordsAnswer{}, err
+	}
+	words := sp.Words()
+	return WordsAnswer{Version, words[:], sp.Digits()}, nil
+}
+
+func (s *Server) compare(ctx context.Context, r CompareRequest) (CompareAnswer, error) {
+	heard := channel.Heard{Digits: r.Digits}
+	if r.Digits == "" && len(r.Words) != identity.WordCount {
+		return CompareAnswer{}, &Error{Code: "bad_request", Exit: ExitUsage, Message: "three words are compared"}
+	}
+	copy(heard.Words[:], r.Words)
+	v, err := s.node.Compare(ctx, r.Name, heard)
+	return CompareAnswer{Version, v.Match, v.Fit[:], v.Left}, err
+}
+
+func (s *Server) read(ctx context.Context, r ReadRequest) (ReadAnswer, error) {
+	list, err := s.node.Read(ctx, r.Name, r.After)
+	if err != nil {
+		return ReadAnswer{}, err
+	}
+	v, err := s.node.Contact(ctx, r.Name)
+	a := ReadAnswer{V: Version, Contact: contactOf(v, s.now()), Messages: []Message{}}
+	for _, m := range list {
+		a.Messages = append(a.Messages, messageOf("", m))
+	}
+	return a, err
+}
+
+func (s *Server) forge(ctx context.Context, r ForgeRequest) (ForgeAnswer, error) {
+	var lines []forge.Line
+	for _, l := range r.Lines {
+		lines = append(lines, forge.Line{FromPeer: l.FromPeer, Minute: l.Minute, Text: l.Text})
+	}
+	if lines == nil {
+		stored, err := s.node.Read(ctx, r.Name, 0)
+		if err != nil {
+			return ForgeAnswer{}, err
+		}
+		for _, m := range stored {
+			if m.Direction == channel.Notice {
+				continue
+			}
+			l := forge.Line{FromPeer: m.Direction == channel.In, Minute: m.Minute, Text: m.Text}
+			if n := len(lines); n > 0 {
+				l.Minute = max(l.Minute, lines[n-1].Minute) // two clocks
+			}
+			lines = append(lines, l)
+		}
+	}
+	t, err := s.node.Forge(ctx, r.Name, r.OwnName, lines)
+	if err != nil {
+		return ForgeAnswer{}, err
+	}
+	return ForgeAnswer{Version, t.Append(nil)}, nil
+}
+
+// follow streams messages until the client leaves, the node locks or rests.
+func (s *Server) follow(w http.ResponseWriter, r *http.Request) {
+	var request ReadRequest
+	if err := decode(w, r, &request); err != nil {
+		fail(w, err)
+		return
+	}
+	list, events, err := s.node.Follow(r.Context(), request.Name, request.After)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Time{})
+	out := json.NewEncoder(w)
+	line := func(contact string, m channel.Message) bool {
+		shown := messageOf(contact, m)
+		return out.Encode(FollowLine{V: Version, Message: &shown}) == nil && control.Flush() == nil
+	}
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	_ = control.Flush()
+	for _, m := range list {
+		if !line("", m) {
+			return
+		}
+	}
+	rest := time.NewTicker(time.Second)
+	defer rest.Stop()
+	for {
+		select {
+		case e, open := <-events:
+			if !open {
+				_ = out.Encode(FollowLine{V: Version, Error: Describe(node.ErrLocked)})
+				return
+			}
+			if !line(e.Contact, e.Message) {
+				return
+			}
+		case <-rest.C:
+			if s.node.Resting() {
+				_ = out.Encode(FollowLine{V: Version, Error: Describe(node.ErrResting)})
+				return
+			}
+		}
+	}
+}
