@@ -1,6 +1,6 @@
 // Package p2p carries streams between two machines that share a secret, over
-// libp2p, so that nothing of it can be shown to a third party afterwards and a
-// stranger who finds the port learns that a port is open and no more.
+// libp2p, so that nothing of it convinces a third party afterwards, and a stranger
+// who finds the port learns that a port is open and no more.
 //
 // A [Network] has one TCP port, or none, and any number of pairs. To a pair
 // belongs one small libp2p host: TCP, the libp2p private network, Noise, one

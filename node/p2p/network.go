@@ -28,8 +28,9 @@ type Config struct {
 	// an onion service may need it.
 	DialTimeout time.Duration
 	// MaxHalfOpen is how many diallers who are not known yet are held at once. When
-	// one more comes, the oldest from the source that has most gives way: the only
-	// case in which one is closed before HandshakeTimeout. Zero: 256.
+	// one more comes, or the process has no file descriptor left, the oldest from
+	// the source that has most gives way: the only case in which one is closed
+	// before HandshakeTimeout. Zero: 256.
 	MaxHalfOpen int
 	// MaxPerPair is how many connections a pair may have in each direction. Zero: 4.
 	MaxPerPair int

@@ -272,16 +272,16 @@ func TestConnectionsPerPairAreBounded(t *testing.T) {
 	_ = first.Close()
 	_ = gone.Conn.Close()
 	eventually(t, "a slot is free", func() bool {
-		c, err := a.Dial(context.Background(), pa.Handle, b.Addr().String())
+		_, err := a.Dial(context.Background(), pa.Handle, b.Addr().String())
 		if err == nil {
-			_ = c
 			accept(t, b)
 		}
 		return err == nil
 	})
-	a.cfg.MaxPerPair = 0
-	p := a.find(pa.Handle)
-	for p.reserve(outbound) {
+	for p, taken := a.find(pa.Handle), 2; p.reserve(outbound); taken++ {
+		if taken == 3 {
+			t.Fatal("a fourth slot with three allowed")
+		}
 	}
 	if _, err := a.Dial(context.Background(), pa.Handle, b.Addr().String()); !errors.Is(err, ErrTooMany) {
 		t.Errorf("dialling with all slots taken: %v", err)
