@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"github.com/backchannel/backchannel/node/control"
+)
+
+func (a *app) chatCommand() *cobra.Command {
+	var plain bool
+	c := &cobra.Command{
+		Use:   "chat --plain [CONTACT]",
+		Short: "Talk line by line",
+		Long: `Talk line by line: each line that you type is sent, what comes is printed. It works
+with screen readers and on any terminal.
+
+  /recall NUMBER   take a message back that still waits here
+  /state           say how the contact stands
+  /quit            leave (so does Ctrl-D)
+  //text           send a text that begins with a slash`,
+		Example: "  backchannel chat --plain 1",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if !plain {
+				return usage("this version has the plain chat", "backchannel chat --plain")
+			}
+			name, err := a.contactArg(args)
+			if err != nil {
+				return err
+			}
+			return a.chat(cmd, name)
+		},
+	}
+	c.Flags().BoolVar(&plain, "plain", false, "line by line")
+	return c
+}
+
+func (a *app) chat(cmd *cobra.Command, name string) error {
+	var ans control.ReadAnswer
+	if err := a.call(cmd, "read", control.ReadRequest{Name: name}, &ans); err != nil {
+		return err
+	}
+	after := uint64(0)
+	if n := len(ans.Messages); n > 20 {
+		after = ans.Messages[n-21].Seq
+	}
+	a.note("%s: %s.\nNothing here is signed; either of you could have typed this whole conversation. /quit leaves.",
+		cleanLine(ans.Contact.Name), contactLine(ans.Contact))
+	for _, w := range warnings(ans.Contact) {
+		a.note("! %s", w)
+	}
+	client, err := a.client()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(cmd.Context())
+	followed := make(chan error, 1)
+	var screen sync.Mutex
+	shown := map[uint64]string{}
+	go func() {
+		followed <- client.Follow(ctx, control.ReadRequest{Name: name, After: after}, func(m control.Message) bool {
+			screen.Lock()
+			defer screen.Unlock()
+			a.chatLine(ans.Contact.Name, m, shown)
+			return true
+		})
+	}()
+	lines := a.lines(ctx)
+	for {
+		select {
+		case line, open := <-lines:
+			if !open || line == "/quit" {
+				cancel()
+				<-followed
+				return nil
+			}
+			screen.Lock()
+			err := a.chatCommandLine(cmd, name, line)
+			screen.Unlock()
+			if err != nil {
+				if e := control.Describe(err); e.Exit == control.ExitLocked || e.Exit == control.ExitNotRunning {
+					cancel()
+					<-followed
+					return err
+				}
+				a.report(err)
+			}
+		case err := <-followed:
+			cancel()
+			if cmd.Context().Err() != nil {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+// lines reads the input line by line until it or ctx ends.
+func (a *app) lines(ctx context.Context) <-chan string {
+	lines := make(chan string)
+	go func() {
+		defer close(lines)
+		for {
+			line, err := a.in.lines.ReadString('\n')
+			if line = strings.TrimRight(line, "\r\n"); line != "" || err == nil {
+				select {
+				case lines <- line:
+				case <-ctx.Done():
+					return
+				}
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return lines
+}
+
+// chatLine prints a message, or only its new state if its text stands above.
+func (a *app) chatLine(name string, m control.Message, shown map[uint64]string) {
+	state, known := shown[m.Seq]
+	shown[m.Seq] = m.State
+	switch {
+	case !known:
+		a.printMessage(name, m)
+	case state != m.State:
+		a.say("%4d  %s", m.Seq, m.State)
+	}
+}
+
+func (a *app) chatCommandLine(cmd *cobra.Command, name, line string) error {
+	verb, rest, _ := strings.Cut(line, " ")
+	switch {
+	case strings.TrimSpace(line) == "":
+		return nil
+	case strings.HasPrefix(line, "//"):
+		line = line[1:]
+	case verb == "/recall":
+		sub := a.recallCommand()
+		sub.SetContext(cmd.Context())
+		return sub.RunE(sub, []string{name, strings.TrimSpace(rest)})
+	case verb == "/state":
+		var ans control.ContactAnswer
+		if err := a.call(cmd, "contact/show", control.NameRequest{Name: name}, &ans); err != nil {
+			return err
+		}
+		a.say("%s", contactLine(ans.Contact))
+		return nil
+	case strings.HasPrefix(line, "/"):
+		return usage("there is no such command here", "/recall NUMBER, /state, /quit; // sends a text that begins with a slash")
+	}
+	var ans control.MessageAnswer
+	return a.call(cmd, "send", control.SendRequest{Name: name, Text: line}, &ans)
+}

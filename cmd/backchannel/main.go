@@ -1,0 +1,12 @@
+// Command backchannel is a principal's program: it runs the node of one machine
+// and talks to it. See docs/README.md.
+package main
+
+import "os"
+
+// version is set when a release is built.
+var version = "dev"
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}

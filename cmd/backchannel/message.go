@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/backchannel/backchannel/node/control"
+	"github.com/backchannel/backchannel/protocol/wire"
+)
+
+func (a *app) sendCommand() *cobra.Command {
+	var file string
+	var wait bool
+	c := &cobra.Command{
+		Use:   "send [CONTACT]",
+		Short: "Send a text, typed after a prompt or from standard input",
+		Long: `Send a text. It is typed after a prompt, ended with a line that holds a single dot,
+or read from standard input or a file: never from the command line, where the
+shell's history and other people on this machine could see it.`,
+		Example: "  backchannel send 1\n  backchannel send 1 --wait --timeout 2m <text.txt",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usage("the text does not belong on the command line: the shell keeps it", "backchannel send "+shortArg(args[0])+", then type the text")
+			}
+			name, err := a.contactArg(args)
+			if err != nil {
+				return err
+			}
+			text, err := a.text(file)
+			if err != nil {
+				return err
+			}
+			return a.send(cmd, name, text, wait)
+		},
+	}
+	c.Flags().StringVar(&file, "file", "", "file that holds the text; - for standard input")
+	c.Flags().BoolVar(&wait, "wait", false, "wait until it is delivered, at most --timeout")
+	return c
+}
+
+// shortArg repeats an argument in a hint only if it is harmless.
+func shortArg(s string) string {
+	if _, err := strconv.ParseUint(s, 10, 32); err == nil {
+		return s
+	}
+	return "CONTACT"
+}
+
+// text reads the text to send.
+func (a *app) text(file string) (string, error) {
+	if file != "" && file != "-" {
+		info, err := os.Stat(file)
+		if err != nil {
+			return "", usage("the file cannot be read", "backchannel send --file FILE")
+		}
+		if info.Size() > wire.MaxText {
+			return "", usage("the text is longer than "+itoa(wire.MaxText)+" bytes", "send it in parts")
+		}
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			return "", usage("the file cannot be read", "backchannel send --file FILE")
+		}
+		return string(raw), nil
+	}
+	if a.in.terminal() {
+		a.note("Type the text. A line with a single dot sends it; Ctrl-C leaves.")
+	}
+	return a.in.rest(wire.MaxText)
+}
+
+func (a *app) send(cmd *cobra.Command, name, text string, wait bool) error {
+	var ans control.MessageAnswer
+	if err := a.call(cmd, "send", control.SendRequest{Name: name, Text: text}, &ans); err != nil {
+		return err
+	}
+	if wait {
+		if err := a.waitDelivered(cmd, name, &ans.Message); err != nil {
+			return err
+		}
+	}
+	return a.answer(ans, func() {
+		m := ans.Message
+		line := "Message " + strconv.FormatUint(m.Seq, 10) + ": " + m.State + "."
+		if m.State == "waiting here" {
+			line += " It leaves by itself when the two machines are connected. To take it back: backchannel recall"
+		}
+		a.say("%s", line)
+	})
+}
+
+// waitDelivered follows a message until its reader's node has acknowledged it.
+func (a *app) waitDelivered(cmd *cobra.Command, name string, m *control.Message) error {
+	client, err := a.client()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), a.timeout)
+	defer cancel()
+	err = client.Follow(ctx, control.ReadRequest{Name: name, After: m.Seq - 1}, func(got control.Message) bool {
+		if got.Seq == m.Seq {
+			*m = got
+		}
+		return m.State != "delivered" && m.State != "expired, never confirmed"
+	})
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return &control.Error{
+			Code: "not_delivered", Exit: control.ExitNotInTime,
+			Message: "not delivered in time; the message is " + m.State, Hint: "backchannel read",
+		}
+	}
+	return err
+}
+
+func (a *app) recallCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "recall CONTACT NUMBER",
+		Short:   "Take a message back that still waits here",
+		Example: "  backchannel recall 1 17",
+		Args:    cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			seq, err := strconv.ParseUint(args[1], 10, 64)
+			if err != nil {
+				return usage("the second argument is a message's number, as read shows it", "backchannel read "+shortArg(args[0]))
+			}
+			var d control.Done
+			if err := a.call(cmd, "recall", control.RecallRequest{Name: args[0], Seq: seq}, &d); err != nil {
+				return err
+			}
+			return a.answer(d, func() { a.say("Taken back. It never left this machine.") })
+		},
+	}
+}
+
+func (a *app) readCommand() *cobra.Command {
+	var follow bool
+	var after uint64
+	var last int
+	c := &cobra.Command{
+		Use:     "read [CONTACT]",
+		Short:   "Show what was said",
+		Example: "  backchannel read 1\n  backchannel read 1 --follow --last 5",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name, err := a.contactArg(args)
+			if err != nil {
+				return err
+			}
+			return a.read(cmd, name, after, last, follow)
+		},
+	}
+	c.Flags().BoolVar(&follow, "follow", false, "go on showing what comes")
+	c.Flags().Uint64Var(&after, "after", 0, "only messages after this number")
+	c.Flags().IntVar(&last, "last", -1, "only so many of the latest messages")
+	return c
+}
+
+func (a *app) read(cmd *cobra.Command, name string, after uint64, last int, follow bool) error {
+	var ans control.ReadAnswer
+	if err := a.call(cmd, "read", control.ReadRequest{Name: name, After: after}, &ans); err != nil {
+		return err
+	}
+	if last >= 0 && len(ans.Messages) > last {
+		after = ans.Messages[len(ans.Messages)-last-1].Seq
+		ans.Messages = ans.Messages[len(ans.Messages)-last:]
+	}
+	if !follow {
+		return a.answer(ans, func() {
+			for _, m := range ans.Messages {
+				a.printMessage(ans.Contact.Name, m)
+			}
+		})
+	}
+	client, err := a.client()
+	if err != nil {
+		return err
+	}
+	err = client.Follow(cmd.Context(), control.ReadRequest{Name: name, After: after}, func(m control.Message) bool {
+		_ = a.answer(control.MessageAnswer{V: control.Version, Message: m}, func() { a.printMessage(ans.Contact.Name, m) })
+		return true
+	})
+	if cmd.Context().Err() != nil {
+		return nil // the person has seen enough
+	}
+	return err
+}

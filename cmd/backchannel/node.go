@@ -1,0 +1,239 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/backchannel/backchannel/node"
+	"github.com/backchannel/backchannel/node/control"
+	"github.com/backchannel/backchannel/node/p2p"
+	"github.com/backchannel/backchannel/node/store"
+	"github.com/backchannel/backchannel/protocol/identity"
+)
+
+const defaultPort = "4127"
+
+func (a *app) nodeCommand() *cobra.Command {
+	c := &cobra.Command{Use: "node", Short: "Run and stop the node, and say whether it listens"}
+	c.AddCommand(
+		&cobra.Command{
+			Use:   "run",
+			Short: "Run the node in this terminal, locked, until it is stopped",
+			Long: `Run the node in this terminal until Ctrl-C or "backchannel node stop". It starts
+locked: open it from another terminal with "backchannel unlock".`,
+			Example: "  backchannel node run",
+			Args:    cobra.NoArgs,
+			RunE:    func(cmd *cobra.Command, _ []string) error { return a.nodeRun(cmd.Context()) },
+		},
+		&cobra.Command{
+			Use:     "stop",
+			Short:   "Stop the running node",
+			Example: "  backchannel node stop",
+			Args:    cobra.NoArgs,
+			RunE:    func(cmd *cobra.Command, _ []string) error { return a.nodeStop(cmd) },
+		},
+		a.listenCommand(),
+	)
+	return c
+}
+
+func (a *app) nodeRun(ctx context.Context) error {
+	p, err := a.paths()
+	if err != nil {
+		return err
+	}
+	if !store.Exists(p.vault) {
+		return store.ErrMissing
+	}
+	hardenProcess()
+	n := node.Open(node.Config{
+		OpenStore: func(pass []byte) (node.Store, error) {
+			s, err := store.Open(store.Config{Dir: p.vault}, pass)
+			if err != nil {
+				return nil, err // not a typed nil
+			}
+			return s, nil
+		},
+		OpenNetwork: func(s node.Settings) (node.Network, error) {
+			network, err := p2p.Open(p2p.Config{Listen: s.Listen, Proxy: s.Proxy})
+			if err != nil {
+				return nil, err
+			}
+			return network, nil
+		},
+		Settings: p.settings,
+	})
+	server, err := control.Listen(n, p.socket, version)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- n.Run(ctx) }()
+	if !a.quiet {
+		a.note("The node runs, locked. Open it from another terminal: backchannel unlock")
+	}
+	err = server.Run(ctx) // until Ctrl-C or node stop
+	stop()
+	if err = errors.Join(err, <-ended); err == nil && !a.quiet {
+		a.note("Stopped.")
+	}
+	return err
+}
+
+func (a *app) nodeStop(cmd *cobra.Command) error {
+	var d control.Done
+	if err := a.call(cmd, "stop", control.Empty{}, &d); err != nil {
+		return err
+	}
+	for end := time.Now().Add(a.timeout); time.Now().Before(end); {
+		var s control.StatusAnswer
+		if err := a.call(cmd, "status", control.Empty{}, &s); err != nil {
+			return a.answer(d, func() { a.say("Stopped.") })
+		}
+		select {
+		case <-cmd.Context().Done():
+			return cmd.Context().Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return context.DeadlineExceeded
+}
+
+// listenAnswer says how the machine listens and dials.
+type listenAnswer struct {
+	V       int    `json:"v"`
+	Listen  string `json:"listen,omitempty"`
+	Address string `json:"address,omitempty"`
+	Proxy   string `json:"proxy,omitempty"`
+	Restart bool   `json:"takes_effect_at_next_unlock"`
+}
+
+func (a *app) listenCommand() *cobra.Command {
+	var address, bind, proxy string
+	var port uint16
+	c := &cobra.Command{
+		Use:   "listen [on|off]",
+		Short: "Say whether and where this machine can be reached",
+		Long: `Without on or off, show how it stands. One of two people must be reachable, or
+have an onion address. A direct contact sees the address, and two contacts can
+compare what they see. The port answers nobody who does not hold a contact's keys.`,
+		Example: "  backchannel node listen on --address 203.0.113.7:4127\n" +
+			"  backchannel node listen on --bind 127.0.0.1 --address ABC.onion:4127 --proxy socks5://127.0.0.1:9050\n" +
+			"  backchannel node listen off",
+		Args:      cobra.MaximumNArgs(1),
+		ValidArgs: []string{"on", "off"},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := a.paths()
+			if err != nil {
+				return err
+			}
+			s, err := p.settings()
+			if err != nil {
+				return err
+			}
+			before := s
+			if cmd.Flags().Changed("proxy") {
+				if err := checkProxy(proxy); err != nil {
+					return err
+				}
+				s.Proxy = proxy
+			}
+			switch {
+			case len(args) == 0:
+			case args[0] == "off":
+				s.Listen, s.Address = "", ""
+			case args[0] == "on":
+				if s, err = listenOn(s, address, bind, port); err != nil {
+					return err
+				}
+			default:
+				return usage("say on or off", "backchannel node listen on --address HOST:PORT")
+			}
+			if s != before {
+				if err := p.write(s); err != nil {
+					return err
+				}
+			}
+			return a.showListen(cmd, s, s != before)
+		},
+	}
+	c.Flags().StringVar(&address, "address", "", "host:port under which others reach this machine")
+	c.Flags().StringVar(&bind, "bind", "0.0.0.0", "address of this machine to listen on")
+	c.Flags().Uint16Var(&port, "port", 0, "port to listen on (default: that of --address)")
+	c.Flags().StringVar(&proxy, "proxy", "", "socks5://host:port for every connection out; empty: none")
+	return c
+}
+
+func checkProxy(proxy string) error {
+	if proxy == "" {
+		return nil
+	}
+	u, err := url.Parse(proxy)
+	if err != nil || u.Scheme != "socks5" || u.Port() == "" {
+		return p2p.ErrProxy
+	}
+	if u.User != nil {
+		return usage("a password for the proxy does not belong on a command line", "write it into config.toml")
+	}
+	return nil
+}
+
+func listenOn(s node.Settings, address, bind string, port uint16) (node.Settings, error) {
+	if address == "" {
+		address = s.Address
+	}
+	if address == "" {
+		return s, usage("others need an address to reach this machine at", "backchannel node listen on --address 203.0.113.7:"+defaultPort)
+	}
+	if !strings.Contains(strings.TrimSuffix(address, "]"), ":") {
+		address += ":" + defaultPort
+	}
+	place, err := identity.PlaceOf(address)
+	if err != nil {
+		return s, err
+	}
+	s.Address = place.Address()
+	_, at, err := net.SplitHostPort(s.Address)
+	if err != nil {
+		return s, identity.ErrPlace
+	}
+	if port != 0 {
+		at = strconv.Itoa(int(port))
+	}
+	s.Listen = net.JoinHostPort(bind, at)
+	return s, nil
+}
+
+// showListen says how it stands, and whether a running node knows it yet.
+func (a *app) showListen(cmd *cobra.Command, s node.Settings, changed bool) error {
+	ans := listenAnswer{V: control.Version, Listen: s.Listen, Address: s.Address, Proxy: s.Proxy}
+	var st control.StatusAnswer
+	if changed && a.call(cmd, "status", control.Empty{}, &st) == nil && st.State != "locked" {
+		ans.Restart = true
+	}
+	return a.answer(ans, func() {
+		if s.Listen == "" {
+			a.say("This machine does not listen. It can reach others who do, and accept their invitations.")
+		} else {
+			a.say("This machine listens on %s and hands out %s.", s.Listen, s.Address)
+			a.say("Direct contacts see this address; two of them can compare it.")
+		}
+		if s.Proxy != "" {
+			a.say("Every connection out goes through the proxy; names are not looked up here.")
+		}
+		if ans.Restart {
+			a.say("It takes effect after: backchannel lock; backchannel unlock")
+		}
+	})
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }

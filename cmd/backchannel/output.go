@@ -1,0 +1,138 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/backchannel/backchannel/node/control"
+)
+
+// note prints to the person: never part of an answer that a script reads.
+func (a *app) note(format string, args ...any) { fmt.Fprintf(a.err, format+"\n", args...) }
+
+// say prints a line of the answer.
+func (a *app) say(format string, args ...any) { fmt.Fprintf(a.out, format+"\n", args...) }
+
+// answer prints v as JSON, or calls plain for a person.
+func (a *app) answer(v any, plain func()) error {
+	if a.json {
+		writeJSON(a.out, v)
+		return nil
+	}
+	if !a.quiet {
+		plain()
+	}
+	return nil
+}
+
+// writeJSON writes one object on a line. Characters that could steer a terminal
+// are escaped, so the line is safe to look at and loses nothing.
+func writeJSON(w io.Writer, v any) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(v)
+	var safe strings.Builder
+	for _, r := range b.String() {
+		if r != '\n' && steers(r) {
+			if r > 0xffff {
+				r -= 0x10000
+				fmt.Fprintf(&safe, `\u%04x\u%04x`, 0xd800+(r>>10), 0xdc00+(r&0x3ff))
+				continue
+			}
+			fmt.Fprintf(&safe, `\u%04x`, r)
+			continue
+		}
+		safe.WriteRune(r)
+	}
+	_, _ = io.WriteString(w, safe.String())
+}
+
+// steers reports whether a character does something to a terminal or to the
+// order of the text around it instead of being shown.
+func steers(r rune) bool {
+	return unicode.Is(unicode.C, r) || r == '\u2028' || r == '\u2029'
+}
+
+// joiner reports whether a format character is needed to spell words: the
+// joiners of Persian, Hindi and emoji.
+func joiner(r rune) bool { return r == '\u200c' || r == '\u200d' }
+
+// clean makes text of any origin safe to show: control characters, escape
+// sequences, direction overrides and other invisible characters become a visible
+// mark. Line breaks and tabs stay as such; use cleanLine where a line must stay
+// one.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n', r == '\t', joiner(r):
+			return r
+		case r == '\r':
+			return -1
+		case steers(r):
+			return '\u2423'
+		default:
+			return r
+		}
+	}, s)
+}
+
+// cleanLine is clean for names and other single lines, cut to a length that no
+// screen is flooded by.
+func cleanLine(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' {
+			return ' '
+		}
+		return r
+	}, clean(s))
+	if runes := []rune(s); len(runes) > 80 {
+		return string(runes[:79]) + "…"
+	}
+	return s
+}
+
+// printMessage prints one message of a transcript. Lines after the first are
+// indented, so that no text can look like another person's line.
+func (a *app) printMessage(name string, m control.Message) {
+	at := localTime(m.Time)
+	who := cleanLine(name)
+	state := ""
+	switch m.Direction {
+	case "out":
+		who, state = "you", "   ("+m.State+")"
+	case "notice":
+		a.say("%s  --- %s", at, clean(m.Text))
+		return
+	}
+	text := strings.ReplaceAll(clean(m.Text), "\n", "\n"+strings.Repeat(" ", 14))
+	a.say("%4d  %s  %s: %s%s", m.Seq, at, who, text, state)
+}
+
+// localTime shows a time of the API as hours and minutes here, with the day
+// unless it is today.
+func localTime(s string) string {
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return "--:--"
+	}
+	t = t.Local()
+	if now := time.Now(); t.YearDay() == now.YearDay() && t.Year() == now.Year() {
+		return t.Format("15:04")
+	}
+	return t.Format("2 Jan 15:04")
+}
+
+// longTime shows a time with its day, here and in UTC.
+func longTime(s string) string {
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return "an unknown time"
+	}
+	return t.Local().Format("Mon 2 Jan 15:04") + " (" + t.UTC().Format("15:04") + " UTC)"
+}

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/text/unicode/norm"
+
+	"github.com/backchannel/backchannel/node/control"
+	"github.com/backchannel/backchannel/node/store"
+	"github.com/backchannel/backchannel/protocol/identity"
+)
+
+func (a *app) setupCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "setup",
+		Short: "Make the vault of this machine",
+		Long: `Make the vault of this machine: keys, contacts and messages, sealed under a
+passphrase. There is no account and nothing is registered anywhere.`,
+		Example: "  backchannel setup\n  backchannel setup --passphrase-fd 3 3<passphrase.txt",
+		Args:    cobra.NoArgs,
+		RunE:    func(*cobra.Command, []string) error { return a.setup() },
+	}
+}
+
+func (a *app) setup() error {
+	p, err := a.paths()
+	if err != nil {
+		return err
+	}
+	if store.Exists(p.vault) {
+		return store.ErrExists
+	}
+	if !a.quiet && !a.json && a.fd < 0 && a.in.terminal() {
+		words := drawWords(6)
+		a.note("This machine will hold one vault: your keys, contacts and messages, sealed under\na passphrase. There is no account and no server of ours.\n")
+		a.note("Six words were drawn for you. Write them on paper, or use your own passphrase.")
+		for i, w := range words {
+			a.note("   %d  %s", i+1, w)
+		}
+		a.note("")
+	}
+	pass, err := a.passphrase("Passphrase: ")
+	if err != nil {
+		return err
+	}
+	defer clear(pass)
+	if a.fd < 0 && a.in.terminal() {
+		again, err := a.passphrase("Again:      ")
+		if err != nil {
+			return err
+		}
+		defer clear(again)
+		if norm.NFC.String(string(pass)) != norm.NFC.String(string(again)) {
+			return usage("the two do not agree; nothing was made", "backchannel setup")
+		}
+	}
+	if err := os.MkdirAll(filepath.Dir(p.vault), 0o700); err != nil {
+		return &control.Error{Code: "no_folder", Exit: control.ExitFailed, Message: "the folder for the vault cannot be made", Hint: "choose another: backchannel --home DIR setup"}
+	}
+	if err := store.Create(store.Config{Dir: p.vault}, pass); err != nil {
+		return err
+	}
+	return a.answer(control.Done{V: control.Version}, func() {
+		a.say("Ready. The passphrase cannot be recovered by anybody.")
+		a.say("  start the node      backchannel node run        (in a terminal of its own)")
+		a.say("  open the vault      backchannel unlock")
+		a.say("  invite someone      backchannel node listen on --address HOST:PORT")
+		a.say("                      backchannel invite new")
+		a.say("  accept one          backchannel invite accept")
+	})
+}
+
+// drawWords draws n words for a passphrase: 11 bits each.
+func drawWords(n int) []string {
+	words := make([]string, n)
+	for i := range words {
+		var b [2]byte
+		_, _ = rand.Read(b[:]) // never fails
+		words[i] = identity.WordAt(binary.BigEndian.Uint16(b[:]))
+	}
+	return words
+}
+
+func (a *app) unlockCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "unlock",
+		Short:   "Open the vault of the running node and go online",
+		Example: "  backchannel unlock\n  backchannel unlock --passphrase-fd 3 3<passphrase.txt",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var s control.StatusAnswer
+			if err := a.call(cmd, "status", control.Empty{}, &s); err != nil {
+				return err
+			}
+			pass, err := a.passphrase("Passphrase: ")
+			if err != nil {
+				return err
+			}
+			defer clear(pass)
+			var d control.Done
+			if err := a.call(cmd, "unlock", control.UnlockRequest{Passphrase: pass}, &d); err != nil {
+				return err
+			}
+			return a.answer(d, func() { a.say("Unlocked.") })
+		},
+	}
+}
+
+func (a *app) lockCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "lock",
+		Short:   "Wipe the keys from memory; nothing is received until unlock",
+		Example: "  backchannel lock",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var d control.Done
+			if err := a.call(cmd, "lock", control.Empty{}, &d); err != nil {
+				return err
+			}
+			return a.answer(d, func() { a.say("Locked. Nothing is received until: backchannel unlock") })
+		},
+	}
+}
+
+func (a *app) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "version",
+		Short:   "Print the version",
+		Example: "  backchannel version",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return a.answer(struct {
+				V       int    `json:"v"`
+				Version string `json:"version"`
+			}{control.Version, version}, func() { a.say("backchannel %s", version) })
+		},
+	}
+}
+
+// plural returns "1 message", "2 messages".
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return strings.Join([]string{itoa(n), what + "s"}, " ")
+}
