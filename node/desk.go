@@ -156,16 +156,13 @@ func (d *desk) do(ctx context.Context, f func(*desk) error) error {
 	}
 }
 
-// post hands work over without waiting for it to be done; it reports whether the
-// desk will do it.
-func (d *desk) post(f func(*desk)) bool {
+// post hands work over without waiting for it to be done. A desk that ends does
+// not do it.
+func (d *desk) post(f func(*desk)) {
 	select {
 	case d.work <- f:
-		return true
 	case <-d.quit:
-		return false
 	case <-d.ctx.Done():
-		return false
 	}
 }
 

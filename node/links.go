@@ -208,10 +208,10 @@ func (d *desk) down(h p2p.Handle, l *link) {
 // exchangeHellos writes 32 random bytes and reads 32. The dialler writes first,
 // so that a listener says nothing to one who says nothing.
 func exchangeHellos(conn p2p.Conn, random io.Reader, dialled bool) (own, peer wire.Hello, err error) {
-	if err = conn.SetDeadline(time.Now().Add(helloTimeout)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(helloTimeout)); err != nil {
 		return own, peer, err
 	}
-	if _, err = io.ReadFull(random, own[:]); err != nil {
+	if _, err := io.ReadFull(random, own[:]); err != nil {
 		return own, peer, err
 	}
 	write := func() error { _, err := conn.Write(own[:]); return err }
@@ -221,7 +221,7 @@ func exchangeHellos(conn p2p.Conn, random io.Reader, dialled bool) (own, peer wi
 		steps = []func() error{write, read}
 	}
 	for _, step := range steps {
-		if err = step(); err != nil {
+		if err := step(); err != nil {
 			return own, peer, err
 		}
 	}

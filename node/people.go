@@ -165,7 +165,9 @@ func (d *desk) meet(name string, as identity.Side, inv identity.Invitation, plac
 	for _, p := range d.people {
 		number = max(number, p.conversation.View().Number+1)
 	}
-	c, out, err := channel.New(d.channelConfig(), id, number, name, as, inv, place, now)
+	c, out, err := channel.New(d.channelConfig(), id, channel.Introduction{
+		Number: number, Name: name, Side: as, Invitation: inv, Place: place,
+	}, now)
 	if err != nil {
 		return channel.View{}, err
 	}

@@ -75,7 +75,7 @@ func (a *app) chat(cmd *cobra.Command, name string) error {
 		case line, open := <-lines:
 			if !open || line == "/quit" {
 				cancel()
-				<-followed
+				_ = <-followed // it was asked to end
 				return nil
 			}
 			screen.Lock()
@@ -84,19 +84,24 @@ func (a *app) chat(cmd *cobra.Command, name string) error {
 			if err != nil {
 				if e := control.Describe(err); e.Exit == control.ExitLocked || e.Exit == control.ExitNotRunning {
 					cancel()
-					<-followed
+					_ = <-followed
 					return err
 				}
 				a.report(err)
 			}
 		case err := <-followed:
 			cancel()
-			if cmd.Context().Err() != nil {
-				return nil
-			}
-			return err
+			return a.unlessLeft(cmd, err)
 		}
 	}
+}
+
+// unlessLeft is err, or nil if the person has left with Ctrl-C.
+func (a *app) unlessLeft(cmd *cobra.Command, err error) error {
+	if cmd.Context().Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // lines reads the input line by line until it or ctx ends.

@@ -182,8 +182,5 @@ func (a *app) read(cmd *cobra.Command, name string, after uint64, last int, foll
 		_ = a.answer(control.MessageAnswer{V: control.Version, Message: m}, func() { a.printMessage(ans.Contact.Name, m) })
 		return true
 	})
-	if cmd.Context().Err() != nil {
-		return nil // the person has seen enough
-	}
-	return err
+	return a.unlessLeft(cmd, err)
 }

@@ -220,20 +220,17 @@ func (v *Conversation) sessionBox(c wire.Control, cell *wire.Cell) {
 	if v.s.dead {
 		return
 	}
-	if !l.resumeGot {
+	switch {
+	case !l.resumeGot && v.rolledBack(c), c.Received > v.s.sent:
+		v.recover()
+		return
+	case !l.resumeGot:
 		// The first box that comes resumes, whatever else it carries: should the
 		// peer's first have been lost, its next one serves.
-		if v.rolledBack(c) {
-			v.recover()
-			return
-		}
 		l.resumeGot = true
 		v.acknowledged(c)
 		v.resendAll(c)
-	} else if c.Received > v.s.sent {
-		v.recover()
-		return
-	} else if c.Flags&wire.FlagResume != 0 {
+	case c.Flags&wire.FlagResume != 0:
 		v.ackSoon() // it says that it has none of ours yet
 	}
 	v.acknowledged(c)

@@ -119,10 +119,18 @@ type Conversation struct {
 	now   time.Time
 }
 
-// New makes the contact of a fresh invitation: of the inviter's with its own
-// text, of the accepter's with the text that was pasted. The id is random; the number is this
-// machine's next.
-func New(cfg Config, id ContactID, number uint32, name string, side identity.Side, inv identity.Invitation, place identity.Place, now time.Time) (*Conversation, *Output, error) {
+// Introduction is what a contact begins with.
+type Introduction struct {
+	Number     uint32 // this machine's next
+	Name       string // only this person sees it
+	Side       identity.Side
+	Invitation identity.Invitation // own, or the one that was pasted
+	Place      identity.Place      // where this machine can be reached
+}
+
+// New makes the contact of a fresh invitation. The id is random.
+func New(cfg Config, id ContactID, intro Introduction, now time.Time) (*Conversation, *Output, error) {
+	inv := intro.Invitation
 	static, err := secret.Read(cfg.Random)
 	if err != nil {
 		return nil, nil, err
@@ -132,21 +140,22 @@ func New(cfg Config, id ContactID, number uint32, name string, side identity.Sid
 		return nil, nil, fmt.Errorf("making a key: %w", err)
 	}
 	c := &contact{
-		stage: Invited, number: number, name: name, side: side, mode: handshake.Mutual, made: minute(now), static: static,
-		ownCard:    identity.Card{Strict: inv.Strict, Static: public, Network: inv.Network, Place: place},
+		stage: Invited, number: intro.Number, name: intro.Name, side: intro.Side, mode: handshake.Mutual, made: minute(now), static: static,
+		ownCard:    identity.Card{Strict: inv.Strict, Static: public, Network: inv.Network, Place: intro.Place},
 		invitation: inv.Append(nil),
 	}
 	if inv.Strict {
 		c.mode = handshake.Strict
 	}
-	if side == identity.Accepter {
+	if intro.Side == identity.Accepter {
 		c.stage = Accepting
 	}
 	v := empty(cfg, id)
 	v.c = c
 	v.begin(now)
 	v.saveContact()
-	return v, v.end(), nil
+	out := v.end()
+	return v, out, nil
 }
 
 // Load reads a conversation back from its records.
@@ -223,7 +232,7 @@ func (v *Conversation) loadLists() error {
 // current reports whether a cell's record belongs to the session in use; one of
 // a former session is put aside to be deleted.
 func (v *Conversation) current(k store.Key) bool {
-	if v.s != nil && uint32(k.Seq>>32) == v.s.epoch {
+	if v.s != nil && k.Seq>>32 == uint64(v.s.epoch) {
 		return true
 	}
 	v.stale = append(v.stale, k)

@@ -62,7 +62,7 @@ func (w *world) join(peerName string, as identity.Side, inv identity.Invitation,
 	w.t.Helper()
 	s := &side{w: w, name: as.String(), store: storetest.NewMemory(), id: channel.ContactID{seed}}
 	s.cfg = channel.Config{Random: prototest.Reader(seed), Records: s.store}
-	c, out, err := channel.New(s.cfg, s.id, 1, peerName, as, inv, identity.Place{}, w.now)
+	c, out, err := channel.New(s.cfg, s.id, channel.Introduction{Number: 1, Name: peerName, Side: as, Invitation: inv}, w.now)
 	if err != nil {
 		w.t.Fatal(err)
 	}

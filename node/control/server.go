@@ -105,8 +105,10 @@ func (s *Server) Run(ctx context.Context) error {
 		grace, cancel := context.WithTimeout(context.Background(), time.Second)
 		_ = server.Shutdown(grace)
 		cancel()
-		_ = server.Close()
-		<-done
+		err = errors.Join(server.Close())
+		if served := <-done; !errors.Is(served, http.ErrServerClosed) {
+			err = errors.Join(err, served)
+		}
 	case err = <-done:
 	}
 	_ = s.lock.Close()

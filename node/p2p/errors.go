@@ -53,7 +53,7 @@ func plain(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case err == io.EOF: // not errors.Is: a cut TCP connection wraps io.EOF, and is no goodbye
+	case err == io.EOF: //nolint:errorlint // a cut TCP connection wraps io.EOF, and is no goodbye
 		return io.EOF
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return os.ErrDeadlineExceeded

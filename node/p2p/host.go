@@ -166,6 +166,7 @@ func (gater) InterceptAccept(network.ConnMultiaddrs) bool  { return false }
 func (g gater) InterceptSecured(_ network.Direction, p peer.ID, _ network.ConnMultiaddrs) bool {
 	return p == g.remote
 }
+
 func (g gater) InterceptUpgraded(c network.Conn) (bool, control.DisconnectReason) {
 	return c.RemotePeer() == g.remote, 0
 }

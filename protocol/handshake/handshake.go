@@ -145,6 +145,7 @@ func (c coins) ephemeral() []byte { return c.derive("ephemeral", dhSize) }
 func (c coins) kemSeed() *[kem.SeedSize]byte {
 	return (*[kem.SeedSize]byte)(c.derive("kem", kem.SeedSize))
 }
+
 func (c coins) encapsulation() *[kem.CoinsSize]byte {
 	return (*[kem.CoinsSize]byte)(c.derive("encapsulation", kem.CoinsSize))
 }

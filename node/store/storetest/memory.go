@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"bytes"
+	"errors"
 	"iter"
 	"maps"
 	"slices"
@@ -105,7 +106,7 @@ func (m *Memory) scan(match func(store.Key) bool) iter.Seq2[store.Record, error]
 				continue
 			}
 			v, err := m.Get(k)
-			if err == store.ErrNotFound {
+			if errors.Is(err, store.ErrNotFound) {
 				continue
 			}
 			if !yield(store.Record{Key: k, Value: v}, err) || err != nil {
@@ -126,7 +127,7 @@ func (m *Memory) Commit(writes ...store.Write) error {
 		return err
 	}
 	if m.fail != nil {
-		if m.fail != store.ErrFull {
+		if !errors.Is(m.fail, store.ErrFull) {
 			m.poisoned = m.fail
 		}
 		return m.fail
