@@ -58,11 +58,13 @@ func (a *app) chat(cmd *cobra.Command, name string) error {
 		return err
 	}
 	ctx, cancel := context.WithCancel(cmd.Context())
-	followed := make(chan error, 1)
+	var followErr error // set before followed is closed
+	followed := make(chan struct{})
 	var screen sync.Mutex
 	shown := map[uint64]string{}
 	go func() {
-		followed <- client.Follow(ctx, control.ReadRequest{Name: name, After: after}, func(m control.Message) bool {
+		defer close(followed)
+		followErr = client.Follow(ctx, control.ReadRequest{Name: name, After: after}, func(m control.Message) bool {
 			screen.Lock()
 			defer screen.Unlock()
 			a.chatLine(ans.Contact.Name, m, shown)
@@ -75,7 +77,7 @@ func (a *app) chat(cmd *cobra.Command, name string) error {
 		case line, open := <-lines:
 			if !open || line == "/quit" {
 				cancel()
-				_ = <-followed // it was asked to end
+				<-followed
 				return nil
 			}
 			screen.Lock()
@@ -84,24 +86,24 @@ func (a *app) chat(cmd *cobra.Command, name string) error {
 			if err != nil {
 				if e := control.Describe(err); e.Exit == control.ExitLocked || e.Exit == control.ExitNotRunning {
 					cancel()
-					_ = <-followed
+					<-followed
 					return err
 				}
 				a.report(err)
 			}
-		case err := <-followed:
+		case <-followed:
 			cancel()
-			return a.unlessLeft(cmd, err)
+			return a.unlessLeft(cmd, followErr)
 		}
 	}
 }
 
 // unlessLeft is err, or nil if the person has left with Ctrl-C.
 func (a *app) unlessLeft(cmd *cobra.Command, err error) error {
-	if cmd.Context().Err() != nil {
-		return nil
+	if cmd.Context().Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }
 
 // lines reads the input line by line until it or ctx ends.
