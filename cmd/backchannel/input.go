@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -19,13 +20,15 @@ import (
 // input is where answers come from: a terminal, which is prompted, or a pipe,
 // which is read line by line in the order of the questions.
 type input struct {
+	ctx   context.Context //nolint:containedctx // of one call of the program: Ctrl-C ends every question
 	lines *bufio.Reader
-	file  *os.File // the terminal, or nil
+	file  *os.File       // the terminal, or nil
+	words *term.Terminal // asks for words of the list; keeps what was typed ahead
 	err   io.Writer
 }
 
-func newInput(stdin io.Reader, stderr io.Writer) *input {
-	in := &input{lines: bufio.NewReader(stdin), err: stderr}
+func newInput(ctx context.Context, stdin io.Reader, stderr io.Writer) *input {
+	in := &input{ctx: ctx, lines: bufio.NewReader(stdin), err: stderr}
 	if f, ok := stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		in.file = f
 	}
@@ -39,22 +42,54 @@ func noAnswer() error {
 	return &control.Error{Code: "no_answer", Exit: control.ExitUsage, Message: "an answer was expected on standard input", Hint: "run it in a terminal, or give the answers line by line"}
 }
 
+// await reads until read returns or Ctrl-C is pressed; the reader that is left
+// behind ends with the process.
+func await[T any](in *input, read func() (T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	got := make(chan result, 1)
+	go func() {
+		value, err := read()
+		got <- result{value, err}
+	}()
+	select {
+	case r := <-got:
+		return r.value, r.err
+	case <-in.ctx.Done():
+		if in.terminal() {
+			fmt.Fprintln(in.err)
+		}
+		var none T
+		return none, context.Canceled
+	}
+}
+
+// line reads one line; the last one may lack its end.
+func (in *input) line() (string, error) {
+	line, err := await(in, func() (string, error) {
+		line, err := in.lines.ReadString('\n')
+		if err != nil && line == "" {
+			return "", noAnswer()
+		}
+		return line, nil
+	})
+	return strings.TrimRight(line, "\r\n"), err
+}
+
 // ask prompts and reads a line.
 func (in *input) ask(prompt string) (string, error) {
 	if in.terminal() {
 		fmt.Fprint(in.err, prompt)
 	}
-	line, err := in.lines.ReadString('\n')
-	if err != nil && line == "" {
-		return "", noAnswer()
-	}
-	return strings.TrimRight(line, "\r\n"), nil
+	return in.line()
 }
 
 // askWord prompts for a word of the list; Tab completes it on a terminal.
 func (in *input) askWord(prompt string) (string, error) {
 	if !in.terminal() {
-		return in.ask(prompt)
+		return in.line()
 	}
 	fd := int(in.file.Fd())
 	old, err := term.MakeRaw(fd)
@@ -62,42 +97,69 @@ func (in *input) askWord(prompt string) (string, error) {
 		return in.ask(prompt)
 	}
 	defer func() { _ = term.Restore(fd, old) }()
-	t := term.NewTerminal(struct {
-		io.Reader
-		io.Writer
-	}{in.lines, in.err}, prompt)
-	t.AutoCompleteCallback = func(line string, pos int, key rune) (string, int, bool) {
-		if key != '\t' || pos < 2 {
-			return "", 0, false
-		}
-		found := identity.CompleteWord(line[:pos])
-		if len(found) == 0 {
-			return "", 0, false
-		}
-		return found[0], len(found[0]), true
+	if in.words == nil {
+		in.words = term.NewTerminal(struct {
+			io.Reader
+			io.Writer
+		}{in.lines, in.err}, "")
+		in.words.AutoCompleteCallback = completeWord
 	}
-	line, err := t.ReadLine()
-	if err != nil {
-		return "", noAnswer()
+	in.words.SetPrompt(prompt)
+	line, err := await(in, in.words.ReadLine)
+	if errors.Is(err, io.EOF) { // Ctrl-C and Ctrl-D, which are bytes like others here
+		fmt.Fprint(in.err, "\r\n")
+		return "", context.Canceled
 	}
-	return strings.TrimSpace(line), nil
+	return strings.TrimSpace(line), err
+}
+
+// completeWord completes as far as only one word fits: Tab never chooses between
+// words.
+func completeWord(line string, pos int, key rune) (newLine string, newPos int, ok bool) {
+	if key != '\t' || pos < 2 || pos != len(line) {
+		return "", 0, false
+	}
+	start := strings.LastIndexByte(line, ' ') + 1
+	found := identity.CompleteWord(line[start:])
+	if len(found) == 0 {
+		return "", 0, false
+	}
+	shared := found[0]
+	for _, word := range found[1:] {
+		for !strings.HasPrefix(word, shared) {
+			shared = shared[:len(shared)-1]
+		}
+	}
+	whole := line[:start] + shared
+	return whole, len(whole), true
 }
 
 // secret prompts and reads a line without showing it.
 func (in *input) secret(prompt string) ([]byte, error) {
 	if !in.terminal() {
-		line, err := in.lines.ReadBytes('\n')
+		line, err := await(in, func() ([]byte, error) { return in.lines.ReadBytes('\n') })
 		if err != nil && len(line) == 0 {
+			if errors.Is(err, context.Canceled) {
+				return nil, err
+			}
 			return nil, noAnswer()
 		}
 		return bytes.TrimRight(line, "\r\n"), nil
 	}
+	fd := int(in.file.Fd())
+	if old, err := term.GetState(fd); err == nil {
+		defer func() { _ = term.Restore(fd, old) }() // Ctrl-C must not leave the terminal blind
+	}
 	fmt.Fprint(in.err, prompt)
-	line, err := term.ReadPassword(int(in.file.Fd()))
-	fmt.Fprintln(in.err)
-	if err != nil {
+	line, err := await(in, func() ([]byte, error) { return term.ReadPassword(fd) })
+	switch {
+	case errors.Is(err, context.Canceled):
+		return nil, err
+	case err != nil:
+		fmt.Fprintln(in.err)
 		return nil, noAnswer()
 	}
+	fmt.Fprintln(in.err)
 	return line, nil
 }
 
@@ -106,7 +168,10 @@ func (in *input) secret(prompt string) ([]byte, error) {
 func (in *input) rest(limit int) (string, error) {
 	var b strings.Builder
 	for b.Len() <= limit {
-		line, err := in.lines.ReadString('\n')
+		line, err := await(in, func() (string, error) { return in.lines.ReadString('\n') })
+		if errors.Is(err, context.Canceled) {
+			return "", err
+		}
 		if in.terminal() && strings.TrimRight(line, "\r\n") == "." {
 			break
 		}
@@ -129,11 +194,11 @@ func (a *app) passphrase(prompt string) ([]byte, error) {
 	}
 	f := os.NewFile(uintptr(a.fd), "passphrase")
 	if f == nil {
-		return nil, usage("the file descriptor of the passphrase is not open", "backchannel unlock --passphrase-fd 3 3<FILE")
+		return nil, usage("the file descriptor of the passphrase is not open", "backchannel unlock --passphrase-fd 3 3<passphrase.txt")
 	}
 	raw, err := io.ReadAll(io.LimitReader(f, 2*store.MaxPassphrase))
 	if err != nil {
-		return nil, usage("the file descriptor of the passphrase cannot be read", "backchannel unlock --passphrase-fd 3 3<FILE")
+		return nil, usage("the file descriptor of the passphrase cannot be read", "backchannel unlock --passphrase-fd 3 3<passphrase.txt")
 	}
 	line, _, _ := bytes.Cut(raw, []byte("\n"))
 	return bytes.TrimRight(line, "\r"), nil

@@ -6,9 +6,11 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -31,7 +33,7 @@ type app struct {
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	a := &app{in: newInput(stdin, stderr), out: stdout, err: stderr}
+	a := &app{in: newInput(ctx, stdin, stderr), out: stdout, err: stderr}
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(stdin)
@@ -41,6 +43,8 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if err == nil {
 		return control.ExitDone
 	}
+	// What is wrong in the call may stand before the flag.
+	a.json = a.json || slices.Contains(args, "--json")
 	if ctx.Err() != nil && !errors.As(err, new(*control.Error)) {
 		err = context.Canceled
 	}
@@ -60,9 +64,8 @@ First steps:  backchannel setup
               backchannel invite new        or: backchannel invite accept`,
 		SilenceErrors: true, SilenceUsage: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return usage("choose a command", "backchannel --help")
-		},
+		Args: cobra.ArbitraryArgs, // see strict
+		RunE: chooseCommand,
 	}
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.home, "home", os.Getenv("BACKCHANNEL_HOME"), "folder for everything, instead of the usual places")
@@ -80,15 +83,43 @@ First steps:  backchannel setup
 		return usage(err.Error(), cmd.CommandPath()+" --help")
 	})
 	for _, c := range root.Commands() {
-		for _, verb := range append(c.Commands(), c) {
-			if verb.HasSubCommands() && verb.RunE == nil {
-				verb.RunE = func(cmd *cobra.Command, args []string) error {
-					return usage("choose one of its commands", cmd.CommandPath()+" --help")
-				}
-			}
+		strict(c)
+		for _, verb := range c.Commands() {
+			strict(verb)
 		}
 	}
 	return root
+}
+
+// strict makes a command say in our words what is wrong with its arguments. They
+// are not repeated: a name may be among them.
+func strict(c *cobra.Command) {
+	if c.HasSubCommands() && c.RunE == nil {
+		c.Args, c.RunE = cobra.ArbitraryArgs, chooseCommand
+	}
+	check := c.Args
+	if check == nil {
+		return
+	}
+	c.Args = func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return usage(cmd.CommandPath()+" is called with too many or too few arguments", cmd.CommandPath()+" --help")
+		}
+		return nil
+	}
+}
+
+// chooseCommand answers a call that names no command, or one that does not exist.
+func chooseCommand(cmd *cobra.Command, args []string) error {
+	help := cmd.CommandPath() + " --help"
+	if len(args) == 0 {
+		return usage("choose a command", help)
+	}
+	cmd.SuggestionsMinimumDistance = 2
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		return usage("there is no such command; did you mean "+near[0]+"?", help)
+	}
+	return usage("there is no such command", help)
 }
 
 // usage is an error in how the program was called.
@@ -102,10 +133,10 @@ func (a *app) report(err error) int {
 	var e *control.Error
 	if !errors.As(err, &e) {
 		e = control.Describe(err)
-		if s := err.Error(); e.Code == "failed" && (strings.HasPrefix(s, "unknown command") || strings.Contains(s, "arg(s)")) {
-			e = &control.Error{Code: "usage", Exit: control.ExitUsage, Message: clean(s), Hint: "backchannel --help"}
-		}
 	}
+	shown := *e
+	shown.Hint = a.here(e.Hint)
+	e = &shown
 	if a.json {
 		writeJSON(a.err, control.FollowLine{V: control.Version, Error: e})
 		return e.Exit
@@ -115,6 +146,24 @@ func (a *app) report(err error) int {
 		a.note("backchannel: hint: %s", e.Hint)
 	}
 	return e.Exit
+}
+
+// here writes --home into the commands of a hint if this call had it, so that the
+// hint can be pasted and means the same home.
+func (a *app) here(hint string) string {
+	if a.home == "" || a.home == os.Getenv("BACKCHANNEL_HOME") {
+		return hint
+	}
+	return strings.ReplaceAll(hint, "backchannel ", "backchannel --home "+quote(a.home)+" ")
+}
+
+// quote writes a path as a shell takes it.
+func quote(s string) string {
+	plain := func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("/._-:\\", r) }
+	if s != "" && !strings.ContainsFunc(s, func(r rune) bool { return !plain(r) }) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(clean(s), "'", `'\''`) + "'"
 }
 
 // client returns a client of the node of this home.

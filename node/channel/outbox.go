@@ -241,7 +241,7 @@ func (v *Conversation) resend(n uint32) {
 	cell := v.sealed[n]
 	v.order++
 	cell.order = v.order
-	v.sendBox(0, cell.sealed.Cell(v.s.ratchet.Binding(), &cell.body))
+	v.sendBox(0, cell.sealed.Cell(&cell.body))
 }
 
 // resendOldest sends again the least recently sent cells of a connection that

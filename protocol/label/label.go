@@ -128,7 +128,15 @@ func Hash(l Label, parts ...[]byte) [sha256.Size]byte {
 // length.
 func MAC(l Label, key []byte, parts ...[]byte) [sha256.Size]byte {
 	h := hmac.New(sha256.New, key)
-	h.Write(AppendFramed(nil, []byte(l)))
-	h.Write(AppendFramed(nil, parts...))
+	write := func(p []byte) {
+		var size [4]byte
+		binary.BigEndian.PutUint32(size[:], uint32(len(p)))
+		h.Write(size[:])
+		h.Write(p)
+	}
+	write([]byte(l))
+	for _, p := range parts {
+		write(p)
+	}
 	return [sha256.Size]byte(h.Sum(nil))
 }

@@ -86,7 +86,7 @@ func (m *model) decrypt(t *testing.T, cell *wire.Cell) []byte {
 	t.Helper()
 	nonce, box, rest := cell[:24], cell[24:2352], cell[2352:]
 	finish := func(mk []byte) []byte {
-		out := open(kdf("ratchet/body", mk, nil, 32, nonce), nonce, rest, append(append([]byte{}, m.ad...), cell[:2352]...))
+		out := open(kdf("ratchet/body", mk, nil, 32, nonce), nonce, rest, cell[:2352])
 		if out == nil {
 			t.Fatal("model: the body does not open")
 		}
@@ -151,7 +151,7 @@ func (m *model) encrypt(body *[wire.FrameSize]byte) *wire.Cell {
 	a, _ := chacha20poly1305.NewX(m.hks)
 	cell := a.Seal(append([]byte{}, nonce...), nonce, h, m.ad)
 	b, _ := chacha20poly1305.NewX(kdf("ratchet/body", mk, nil, 32, nonce))
-	cell = b.Seal(cell, nonce, body[:], append(append([]byte{}, m.ad...), cell...))
+	cell = b.Seal(cell, nonce, body[:], append([]byte{}, cell...))
 	return (*wire.Cell)(cell)
 }
 

@@ -44,7 +44,7 @@ func (s *State) Open(cell *wire.Cell, day uint32) (*State, *[wire.FrameSize]byte
 	message, next.receiveChain = chainStep(next.receiveChain)
 	next.received++
 	defer message.Wipe()
-	body, err := openBody(cell, message, &s.binding)
+	body, err := openBody(cell, message)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -110,7 +110,7 @@ func (s *State) openSkipped(cell *wire.Cell) (*State, *[wire.FrameSize]byte, err
 		if i < 0 {
 			break // of a chain that is known, but not missing
 		}
-		body, err := openBody(cell, s.skipped[i].key, &s.binding)
+		body, err := openBody(cell, s.skipped[i].key)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -180,7 +180,7 @@ func (s *State) stepReceive(h *header) error {
 	defer clear(exchanged)
 	shared := kem.Decapsulate(kem.Expand(s.kemSeed), &h.ct)
 	defer shared.Wipe()
-	s.peerDH, s.peerKEM = h.dh, h.kem
+	s.peerDH, s.peerKEM = h.dh, &h.kem
 	s.receiveHeader, s.received = s.nextReceiveHeader, 0
 	s.root, s.receiveChain, s.nextReceiveHeader = rootStep(s.root, exchanged, shared)
 	s.stepDue = true

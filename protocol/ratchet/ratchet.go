@@ -75,11 +75,12 @@ type State struct {
 
 	dhPrivate secret.Key   // own current X25519 key
 	kemSeed   secret.Key   // own current ML-KEM key, see kem.Expand
-	peerDH    [dhSize]byte // peer's current keys
-	peerKEM   [kem.PublicSize]byte
+	peerDH    [dhSize]byte // peer's current key
 	ownDH     [dhSize]byte // what the headers of the sending chain carry
-	ownKEM    [kem.PublicSize]byte
-	ownCT     [kem.CiphertextSize]byte
+	// The large values are shared between states: replaced, never written to.
+	peerKEM *[kem.PublicSize]byte
+	ownKEM  *[kem.PublicSize]byte
+	ownCT   *[kem.CiphertextSize]byte
 
 	sendChain, receiveChain           secret.Key
 	sendHeader, receiveHeader         secret.Key
@@ -100,22 +101,26 @@ type skippedKey struct {
 
 // NewInitiator returns the state of the side that sent m1.
 func NewInitiator(s *handshake.Session) *State {
-	return &State{
-		binding: s.Binding, root: s.Root.Clone(),
-		peerDH: s.Prekeys.DH, peerKEM: s.Prekeys.KEM,
-		nextSendHeader: s.HeaderI.Clone(), nextReceiveHeader: s.HeaderR.Clone(),
-		stepDue: true,
-	}
+	st := newState()
+	st.binding, st.root = s.Binding, s.Root.Clone()
+	st.peerDH, *st.peerKEM = s.Prekeys.DH, s.Prekeys.KEM
+	st.nextSendHeader, st.nextReceiveHeader = s.HeaderI.Clone(), s.HeaderR.Clone()
+	st.stepDue = true
+	return st
 }
 
 // NewResponder returns the state of the side that sent m2.
 func NewResponder(s *handshake.Session) *State {
-	st := &State{
-		binding: s.Binding, root: s.Root.Clone(),
-		dhPrivate: s.PrekeyDH.Clone(), kemSeed: s.PrekeyKEM.Clone(),
-		nextSendHeader: s.HeaderR.Clone(), nextReceiveHeader: s.HeaderI.Clone(),
-	}
+	st := newState()
+	st.binding, st.root = s.Binding, s.Root.Clone()
+	st.dhPrivate, st.kemSeed = s.PrekeyDH.Clone(), s.PrekeyKEM.Clone()
+	st.nextSendHeader, st.nextReceiveHeader = s.HeaderR.Clone(), s.HeaderI.Clone()
 	return st
+}
+
+// newState returns a state in which everything is zero.
+func newState() *State {
+	return &State{peerKEM: new([kem.PublicSize]byte), ownKEM: new([kem.PublicSize]byte), ownCT: new([kem.CiphertextSize]byte)}
 }
 
 // Ready reports whether Seal can be called.
@@ -162,19 +167,20 @@ func aead(key secret.Key) interface {
 	return a
 }
 
-// sealBody fills the rest of a cell whose header stands already.
-func sealBody(cell *wire.Cell, message secret.Key, binding *[32]byte, body *[wire.FrameSize]byte) {
+// sealBody fills the rest of a cell whose header stands already. The header is
+// the body's associated data; the session is bound by the header's own.
+func sealBody(cell *wire.Cell, message secret.Key, body *[wire.FrameSize]byte) {
 	key := bodyKey(message, cell[:nonceSize])
 	defer key.Wipe()
-	ad := append(append([]byte(nil), binding[:]...), cell[:SealedHeaderSize]...)
-	aead(key).Seal(cell[:SealedHeaderSize], cell[:nonceSize], body[:], ad)
+	plain := cell[SealedHeaderSize : SealedHeaderSize+wire.FrameSize]
+	copy(plain, body[:])
+	aead(key).Seal(plain[:0], cell[:nonceSize], plain, cell[:SealedHeaderSize])
 }
 
-func openBody(cell *wire.Cell, message secret.Key, binding *[32]byte) (*[wire.FrameSize]byte, error) {
+func openBody(cell *wire.Cell, message secret.Key) (*[wire.FrameSize]byte, error) {
 	key := bodyKey(message, cell[:nonceSize])
 	defer key.Wipe()
-	ad := append(append([]byte(nil), binding[:]...), cell[:SealedHeaderSize]...)
-	body, err := aead(key).Open(nil, cell[:nonceSize], cell[SealedHeaderSize:], ad)
+	body, err := aead(key).Open(nil, cell[:nonceSize], cell[SealedHeaderSize:], cell[:SealedHeaderSize])
 	if err != nil {
 		return nil, ErrOpen
 	}

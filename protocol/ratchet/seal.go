@@ -19,10 +19,10 @@ type Sealed struct {
 }
 
 // Cell rebuilds the cell from the body that was sealed.
-func (s *Sealed) Cell(binding [32]byte, body *[wire.FrameSize]byte) *wire.Cell {
+func (s *Sealed) Cell(body *[wire.FrameSize]byte) *wire.Cell {
 	var cell wire.Cell
 	copy(cell[:], s.Header[:])
-	sealBody(&cell, s.Message, &binding, body)
+	sealBody(&cell, s.Message, body)
 	return &cell
 }
 
@@ -54,9 +54,10 @@ func (s *State) Seal(coins secret.Key, body *[wire.FrameSize]byte) (*State, *wir
 	mac := label.MAC(label.RatchetNonce, sealed.Message.Bytes(), hedge(coins, s.root, "nonce", 32), body[:])
 	var cell wire.Cell
 	copy(cell[:nonceSize], mac[:nonceSize])
-	aead(next.sendHeader).Seal(cell[:nonceSize], cell[:nonceSize], next.header(n), s.binding[:])
+	header := next.appendHeader(cell[nonceSize:nonceSize], n)
+	aead(next.sendHeader).Seal(header[:0], cell[:nonceSize], header, s.binding[:])
 	copy(sealed.Header[:], cell[:])
-	sealBody(&cell, sealed.Message, &s.binding, body)
+	sealBody(&cell, sealed.Message, body)
 	return &next, &cell, &sealed, nil
 }
 
@@ -68,7 +69,7 @@ func (s *State) stepSend(coins secret.Key) error {
 	dh := hedge(coins, s.root, "dh", dhSize)
 	s.dhPrivate = secret.FromBytes(dh)
 	s.kemSeed = secret.FromBytes(hedge(coins, s.root, "kem", secret.Size))
-	ct, shared, err := kem.Encapsulate(&s.peerKEM, (*[kem.CoinsSize]byte)(hedge(coins, s.root, "encapsulation", kem.CoinsSize)))
+	ct, shared, err := kem.Encapsulate(s.peerKEM, (*[kem.CoinsSize]byte)(hedge(coins, s.root, "encapsulation", kem.CoinsSize)))
 	if err != nil {
 		return ErrOpen // checked when the peer's key came; cannot happen
 	}
@@ -81,15 +82,14 @@ func (s *State) stepSend(coins secret.Key) error {
 	if s.ownDH, err = handshake.PublicKey(dh); err != nil {
 		return ErrOpen
 	}
-	s.ownKEM, s.ownCT = *kem.Public(kem.Expand(s.kemSeed)), *ct
+	s.ownKEM, s.ownCT = kem.Public(kem.Expand(s.kemSeed)), ct
 	s.root, s.sendChain, s.nextSendHeader = rootStep(s.root, exchanged, shared)
 	s.stepDue = false
 	return nil
 }
 
-// header returns the plain header of message n of the sending chain.
-func (s *State) header(n uint32) []byte {
-	b := make([]byte, 0, headerSize)
+// appendHeader appends the plain header of message n of the sending chain.
+func (s *State) appendHeader(b []byte, n uint32) []byte {
 	b = append(b, s.ownDH[:]...)
 	b = append(b, s.ownKEM[:]...)
 	b = append(b, s.ownCT[:]...)

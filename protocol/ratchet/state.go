@@ -70,7 +70,7 @@ func (s *State) Append(b []byte) []byte {
 
 // ParseState parses the stored form that Append makes.
 func ParseState(b []byte) (*State, error) {
-	s := &State{}
+	s := newState()
 	keys := s.keys()
 	fixed := 4 + 32 + len(keys)*secret.Size + 2*dhSize + 2*len(s.peerKEM) + len(s.ownCT) + 12 + 2
 	if len(b) < fixed || b[0] != stateVersion || b[1] > 1 {
