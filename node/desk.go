@@ -11,6 +11,7 @@ import (
 	"github.com/backchannel/backchannel/node/p2p"
 	"github.com/backchannel/backchannel/node/route"
 	"github.com/backchannel/backchannel/node/store"
+	"github.com/backchannel/backchannel/protocol/identity"
 )
 
 // desk is an unlocked node: the one owner of store and conversations. Its
@@ -72,7 +73,11 @@ func newDesk(cfg Config, s Store) (*desk, error) {
 	if d.network, err = cfg.OpenNetwork(d.settings); err != nil {
 		return nil, err
 	}
+	place, _ := identity.PlaceOf(d.settings.Address) // none, if it does not listen
 	for _, p := range d.people {
+		if err := d.store.Commit(p.conversation.Moved(d.cfg.Now(), place).Writes...); err != nil {
+			return nil, err
+		}
 		if err := d.connectable(p); err != nil {
 			return nil, err
 		}
@@ -280,11 +285,14 @@ func (d *desk) commitFailed(p *person, err error) error {
 	for _, l := range p.links {
 		l.close()
 	}
-	if !errors.Is(err, store.ErrFull) {
+	switch {
+	case errors.Is(err, store.ErrFull):
+		d.full = true
+	case errors.Is(err, store.ErrTooLarge): // nothing that one contact sends ends the rest
+	default:
 		d.fatal = fmt.Errorf("storing: %w", err)
 		return d.fatal
 	}
-	d.full = true
 	id := p.conversation.ID()
 	c, loadErr := channel.Load(d.channelConfig(), id)
 	if errors.Is(loadErr, store.ErrNotFound) {

@@ -49,7 +49,7 @@ func (v *Conversation) LinkUp(now time.Time, id LinkID, invitation, dialled bool
 		}
 		v.out.Close = append(v.out.Close, v.link.id)
 	}
-	l := &link{id: id, up: now, dialled: dialled, invitation: invitation, lastIn: now, lastOut: now}
+	l := &link{id: id, up: now, dialled: dialled, invitation: invitation, lastIn: now, lastOut: now, lastCell: now}
 	l.dialler, l.listener = own, peer
 	if !dialled {
 		l.dialler, l.listener = peer, own
@@ -77,7 +77,7 @@ func (v *Conversation) guestUp(id LinkID, dialled bool, own, peer wire.Hello) {
 		v.out.Close = append(v.out.Close, id)
 		return
 	}
-	v.guest = &link{id: id, dialler: peer, listener: own, contactKeys: wire.DeriveLinkKeys(root, peer, own)}
+	v.guest = &link{id: id, up: v.now, dialler: peer, listener: own, contactKeys: wire.DeriveLinkKeys(root, peer, own)}
 }
 
 // guestBox looks at the one thing that a second machine can say: its card.
@@ -89,7 +89,7 @@ func (v *Conversation) guestBox(box *wire.Box) {
 	if err != nil || c.Flags != wire.FlagFlight {
 		return
 	}
-	if f, err := handshake.ParseFlight(cell); err == nil && f.Card != nil && f.Tag == v.cardTag() && *f.Card != v.c.peerCard {
+	if f, err := handshake.ParseFlight(cell); err == nil && v.isCard(f) && *f.Card != v.c.peerCard {
 		v.secondUse()
 	}
 }
@@ -161,7 +161,7 @@ func (v *Conversation) Box(now time.Time, id LinkID, box *wire.Box) *Output {
 	}
 	l := v.link
 	if v.s != nil && l.resumeSent {
-		if c, cell, err := wire.OpenBox(v.incoming(l.sessionKeys), box); err == nil {
+		if c, cell, err := wire.OpenBox(v.incoming(l.sessionKeys), box); err == nil && c.Flags&wire.FlagFlight == 0 {
 			v.sessionBox(c, cell)
 			return v.end()
 		}
@@ -215,6 +215,10 @@ func (v *Conversation) sessionBox(c wire.Control, cell *wire.Cell) {
 	}
 	if !v.s.confirmed {
 		v.s.confirmed = true
+		v.c.previous.Wipe()
+		v.c.previous = secret.Key{}
+		v.forgetSeen()
+		v.saveContact()
 		v.saveSession()
 	}
 	if v.s.dead {
@@ -228,6 +232,11 @@ func (v *Conversation) sessionBox(c wire.Control, cell *wire.Cell) {
 		// The first box that comes resumes, whatever else it carries: should the
 		// peer's first have been lost, its next one serves.
 		l.resumeGot = true
+		v.unanswered = 0
+		if v.c.attempt.reason != noReason && v.c.attempt.role == handshake.Initiator {
+			v.c.attempt = attempt{} // it was only begun because nothing came
+			v.saveContact()
+		}
 		v.acknowledged(c)
 		v.resendAll(c)
 	case c.Flags&wire.FlagResume != 0:
@@ -266,7 +275,9 @@ func (v *Conversation) sendBox(flags byte, cell *wire.Cell) {
 		Sent: v.s.sent, Owed: uint16(v.s.sent + 1 - v.lowest()), Received: v.s.received,
 	}
 	for n := range v.inbound {
-		c.Set(n)
+		if n != v.s.received+1 { // its turn comes with the next step
+			c.Set(n)
+		}
 	}
 	if cell == nil {
 		cell = new(wire.Cell)

@@ -15,6 +15,10 @@ func (v *Conversation) Tick(now time.Time) *Output {
 	v.begin(now)
 	v.expire()
 	v.dropStale()
+	if g := v.guest; g != nil && now.Sub(g.up) >= v.cfg.AnswerTimeout {
+		v.out.Close = append(v.out.Close, g.id)
+		v.guest = nil
+	}
 	l := v.link
 	if l == nil {
 		return v.end()
@@ -59,9 +63,12 @@ func (v *Conversation) tickHandshake(l *link) {
 		if v.c.attempt.role == handshake.Initiator && v.now.Sub(l.m1Out) >= v.cfg.AnswerTimeout {
 			v.initiate(first)
 		}
-	case v.s == nil || v.s.dead || waited >= 3*v.cfg.AnswerTimeout:
+	case v.s == nil || v.s.dead:
 		v.handshakeDue(l, recovery)
-	case waited >= v.cfg.AnswerTimeout:
+	case waited < v.cfg.AnswerTimeout:
+	case v.unanswered >= maxUnanswered || !v.s.confirmed && v.c.previous.IsZero() || v.c.attempt.reason == recovery:
+		v.handshakeDue(l, recovery) // no pair secret is shared any more
+	default:
 		v.handshakeDue(l, roll)
 	}
 }
@@ -90,10 +97,10 @@ func (v *Conversation) Next(now time.Time) time.Time {
 	if l := v.link; l != nil {
 		sooner(l.lastIn.Add(3 * v.cfg.KeepAlive))
 		sooner(l.lastOut.Add(v.cfg.KeepAlive))
-		if len(v.sealed) > 0 {
+		if len(v.sealed) > 0 && l.resumeGot {
 			sooner(l.lastCell.Add(v.cfg.ResendAfter))
 		}
-		if !l.ackDue.IsZero() {
+		if !l.ackDue.IsZero() && l.resumeGot {
 			sooner(l.ackDue)
 		}
 		if !l.resumeGot || v.s == nil || v.s.dead {
@@ -153,10 +160,14 @@ func (v *Conversation) dropStale() {
 // Moved tells the peer where this machine can be reached from now on.
 func (v *Conversation) Moved(now time.Time, place identity.Place) *Output {
 	v.begin(now)
-	if v.s != nil && !v.s.dead && place != v.c.ownCard.Place {
-		v.control(wire.FramePlace, place.Append(nil))
-		v.saveSession()
-		v.out.More = true
+	if place != v.c.ownPlace {
+		v.c.ownPlace = place
+		v.saveContact()
+		if v.s != nil && !v.s.dead {
+			v.control(wire.FramePlace, place.Append(nil))
+			v.saveSession()
+			v.out.More = true
+		}
 	}
 	return v.end()
 }

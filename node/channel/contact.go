@@ -6,6 +6,7 @@ import (
 	"github.com/backchannel/backchannel/node/store"
 	"github.com/backchannel/backchannel/protocol/handshake"
 	"github.com/backchannel/backchannel/protocol/identity"
+	"github.com/backchannel/backchannel/protocol/label"
 	"github.com/backchannel/backchannel/protocol/secret"
 )
 
@@ -87,7 +88,9 @@ type contact struct {
 	hasPeer    bool   // peerCard is set: the invitation was used
 	invitation []byte // binary; empty once it is of no more use
 
-	pair, previous secret.Key // pair secrets, current and before
+	// pair is the current pair secret. previous is the one before, and only kept
+	// by an initiator whose peer has not been seen to hold the current one.
+	pair, previous secret.Key
 	dial, recovery secret.Key // from the first session
 	seen           []seenM1
 
@@ -97,6 +100,10 @@ type contact struct {
 	paused                  bool // after a recovery, until both consent
 	ownConsent, peerConsent bool
 
+	draws   byte // exchanges of words begun on drawDay
+	drawDay uint32
+
+	ownPlace  identity.Place // what the peer was told last: at first, by the card
 	peerPlace identity.Place // where the peer said it moved, or none
 	heard     uint32         // hour in which the peer was last heard from
 
@@ -105,11 +112,18 @@ type contact struct {
 	m3Tag   handshake.Tag
 }
 
-// seenM1 remembers an answered m1 for as long as its pair secret could open it.
+// seenM1 remembers an answered m1 for as long as its pair secret is kept or, in a
+// recovery, its day accepted.
 type seenM1 struct {
 	hash [32]byte
-	day  uint32 // of a recovery handshake; 0: goes when the pair secret goes
-	roll byte   // 0: under the current pair secret, 1: under the previous
+	day  uint32  // of a recovery; 0: goes with the pair secret
+	pair [8]byte // names the pair secret
+}
+
+// pairName names a pair secret among the two that are kept.
+func pairName(pair secret.Key) [8]byte {
+	mac := label.MAC(label.HandshakeSeen, pair.Bytes())
+	return [8]byte(mac[:])
 }
 
 // maxSeen bounds the answered m1 under one pair secret, or on the days of
@@ -160,13 +174,16 @@ func (c *contact) append(b []byte) []byte {
 	for _, s := range c.seen {
 		e.fixed(s.hash[:])
 		e.u32(s.day)
-		e.u8(s.roll)
+		e.fixed(s.pair[:])
 	}
 	e.u8(byte(c.mark))
 	e.u32(c.markMinute)
 	for _, f := range []bool{c.usedTwice, c.paused, c.ownConsent, c.peerConsent} {
 		e.flag(f)
 	}
+	e.u8(c.draws)
+	e.u32(c.drawDay)
+	e.bytes(c.ownPlace.Append(nil))
 	e.bytes(c.peerPlace.Append(nil))
 	e.u32(c.heard)
 	e.u8(byte(c.attempt.reason))
@@ -206,14 +223,13 @@ func parseContact(b []byte) (*contact, error) {
 	c.invitation = d.bytes()
 	c.pair, c.previous, c.dial, c.recovery = d.key(), d.key(), d.key(), d.key()
 	for n := d.u32(); n > 0 && !d.bad; n-- {
-		c.seen = append(c.seen, seenM1{hash: [32]byte(d.fixed(32)), day: d.u32(), roll: d.u8()})
+		c.seen = append(c.seen, seenM1{hash: [32]byte(d.fixed(32)), day: d.u32(), pair: [8]byte(d.fixed(8))})
 	}
 	c.mark = Mark(d.u8())
 	c.markMinute = d.u32()
 	c.usedTwice, c.paused, c.ownConsent, c.peerConsent = d.flag(), d.flag(), d.flag(), d.flag()
-	place, rest, err := identity.ParsePlace(d.bytes())
-	d.bad = d.bad || err != nil || len(rest) != 0
-	c.peerPlace = place
+	c.draws, c.drawDay = d.u8(), d.u32()
+	c.ownPlace, c.peerPlace = d.place(), d.place()
 	c.heard = d.u32()
 	if c.attempt.reason = reason(d.u8()); c.attempt.reason != noReason {
 		a := &c.attempt
@@ -229,10 +245,19 @@ func parseContact(b []byte) (*contact, error) {
 		copy(c.m3[:], d.fixed(handshake.MessageSize))
 		copy(c.m3Tag[:], d.fixed(handshake.TagSize))
 	}
-	if c.static.IsZero() || c.stage < Invited || c.stage > Met || c.side < identity.Inviter || c.side > identity.Accepter {
+	if c.static.IsZero() || c.stage < Invited || c.stage > Met || c.side < identity.Inviter || c.side > identity.Accepter ||
+		c.mode < handshake.Mutual || c.mode > handshake.Strict || c.mark > RecoveredNotCompared ||
+		c.attempt.reason > recovery || c.attempt.role > handshake.Responder ||
+		c.stage == Met && (c.pair.IsZero() || c.dial.IsZero() || c.recovery.IsZero() || !c.hasPeer) {
 		return nil, ErrRecord
 	}
 	return c, d.end()
+}
+
+func (d *decoder) place() identity.Place {
+	p, rest, err := identity.ParsePlace(d.bytes())
+	d.bad = d.bad || err != nil || len(rest) != 0
+	return p
 }
 
 func (d *decoder) card() identity.Card {

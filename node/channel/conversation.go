@@ -86,6 +86,7 @@ var (
 	ErrMet       = errors.New("there was a session with this contact")
 	ErrNoMessage = errors.New("there is no such message")
 	ErrNoWords   = errors.New("there are no words to compare yet")
+	ErrManyDraws = errors.New("the words were drawn too often today; further ones can be drawn tomorrow")
 	ErrNotPaused = errors.New("nothing waits for consent")
 	ErrNoSession = errors.New("there is no session with this contact yet")
 )
@@ -114,6 +115,7 @@ type Conversation struct {
 	recent     map[[36]byte][24]byte // header name to nonce of cells opened in this run
 	order      uint64                // of the last write to a connection
 
+	noted bool // a missing message was noted in the stretch being passed over
 	out   *Output
 	bytes int // what the writes of out take on disk
 	now   time.Time
@@ -142,7 +144,7 @@ func New(cfg Config, id ContactID, intro Introduction, now time.Time) (*Conversa
 	c := &contact{
 		stage: Invited, number: intro.Number, name: intro.Name, side: intro.Side, mode: handshake.Mutual, made: minute(now), static: static,
 		ownCard:    identity.Card{Strict: inv.Strict, Static: public, Network: inv.Network, Place: intro.Place},
-		invitation: inv.Append(nil),
+		invitation: inv.Append(nil), ownPlace: intro.Place,
 	}
 	if inv.Strict {
 		c.mode = handshake.Strict
@@ -284,7 +286,17 @@ func (v *Conversation) cellKey(n uint32) uint64 { return uint64(v.s.epoch)<<32 |
 
 func (v *Conversation) put(kind store.Kind, seq uint64, value []byte) {
 	v.bytes += store.SealedSize(len(value)) + 32
-	v.out.Writes = append(v.out.Writes, store.Write{Key: store.Key{Kind: kind, Object: v.id, Seq: seq}, Value: value})
+	key := store.Key{Kind: kind, Object: v.id, Seq: seq}
+	if kind == KindContact || kind == KindSession { // written again and again: the last counts
+		for i, w := range v.out.Writes {
+			if w.Key == key {
+				v.bytes -= store.SealedSize(len(w.Value)) + 32
+				v.out.Writes[i] = store.Write{Key: key, Value: value}
+				return
+			}
+		}
+	}
+	v.out.Writes = append(v.out.Writes, store.Write{Key: key, Value: value})
 }
 
 func (v *Conversation) drop(kind store.Kind, seq uint64) {

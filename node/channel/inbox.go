@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/backchannel/backchannel/protocol/handshake"
@@ -73,37 +74,71 @@ func (v *Conversation) advance() {
 		if !ok || v.full() {
 			return
 		}
-		v.s.received++
-		if f.Part+1 < f.Parts {
-			continue // kept until its last part is there
-		}
 		v.take(f)
 	}
 }
 
-// take handles the frame that completes a message.
-func (v *Conversation) take(last wire.Frame) {
-	var text strings.Builder
-	whole := true
-	start := last.Number - uint32(last.Part)
-	for n := start; n <= last.Number; n++ {
-		f, ok := v.inbound[n]
-		whole = whole && ok && f.ID == last.ID && f.Kind == last.Kind && f.Parts == last.Parts && uint32(f.Part) == n-start
-		text.Write(f.Content)
-		if ok {
-			delete(v.inbound, n)
-			v.drop(KindInbound, v.cellKey(n))
+// take handles the frame whose turn it is. The parts of a message that is not
+// whole yet are the stored frames before it: of one message, in order, from its
+// first part. Parts that do not go on are given up: their message is missing.
+func (v *Conversation) take(f wire.Frame) {
+	open := v.openParts()
+	v.s.received++
+	goesOn := int(f.Part) == len(open)
+	if goesOn && len(open) > 0 {
+		g := open[0]
+		goesOn = g.ID == f.ID && g.Kind == f.Kind && g.Parts == f.Parts && g.Channel == f.Channel && g.Number+uint32(f.Part) == f.Number
+	}
+	if !goesOn {
+		v.giveUp(open)
+		if open = nil; f.Part != 0 {
+			v.giveUp([]wire.Frame{f})
+			return
 		}
 	}
-	if !whole {
-		v.note(NoteMissing)
+	if f.Part+1 < f.Parts {
+		return // kept until its last part is there
+	}
+	var text strings.Builder
+	for _, g := range append(open, f) {
+		text.Write(g.Content)
+		delete(v.inbound, g.Number)
+		v.drop(KindInbound, v.cellKey(g.Number))
+	}
+	v.deliver(f, text.String())
+}
+
+// openParts returns the frames of the message that is not whole yet, in order.
+func (v *Conversation) openParts() []wire.Frame {
+	var open []wire.Frame
+	for n := v.s.received; n > 0; n-- {
+		f, ok := v.inbound[n]
+		if !ok {
+			break
+		}
+		open = append(open, f)
+	}
+	slices.Reverse(open)
+	return open
+}
+
+// giveUp drops the parts of a message that will not become whole, and says so.
+func (v *Conversation) giveUp(parts []wire.Frame) {
+	if len(parts) == 0 {
 		return
 	}
-	v.deliver(last, text.String())
+	for _, f := range parts {
+		delete(v.inbound, f.Number)
+		v.drop(KindInbound, v.cellKey(f.Number))
+	}
+	v.note(NoteMissing)
 }
 
 // deliver acts on a whole message.
 func (v *Conversation) deliver(f wire.Frame, content string) {
+	if text := f.Kind == wire.FrameText; text && (f.Channel != Open || content == "") || !text && (f.Channel != 0 || f.Parts != 1) {
+		return // not what this version sends: acknowledged, and set aside
+	}
 	switch f.Kind {
 	case wire.FrameText:
 		if v.byID[f.ID] {
@@ -111,7 +146,7 @@ func (v *Conversation) deliver(f wire.Frame, content string) {
 		}
 		v.add(Message{
 			Direction: In, Channel: f.Channel, ID: f.ID, Minute: f.Minute,
-			Text: strings.ToValidUTF8(content, "\uFFFD"),
+			Text: strings.ToValidUTF8(content, "?"), // one byte: what is repaired does not grow
 		})
 	case wire.FrameCommit:
 		v.commitCame([]byte(content))
@@ -133,34 +168,26 @@ func (v *Conversation) deliver(f wire.Frame, content string) {
 // notOwed passes over the numbers that the peer no longer owes: their life
 // ended before they arrived. They block nothing, and the person is told.
 func (v *Conversation) notOwed(c wire.Control) {
-	missing := false
+	passed := false
 	for v.s.received+1 < c.Lowest() && !v.full() {
-		n := v.s.received + 1
-		f, ok := v.inbound[n]
-		v.s.received++
-		switch {
-		case !ok:
-			missing = true
-		case f.Part+1 == f.Parts:
+		passed = true
+		if f, ok := v.inbound[v.s.received+1]; ok {
 			v.take(f)
+			continue
 		}
+		if open := v.openParts(); len(open) > 0 {
+			v.giveUp(open)
+		} else if !v.noted {
+			v.note(NoteMissing)
+		}
+		v.noted = true // once for a stretch
+		v.s.received++
 	}
-	if missing {
-		v.note(NoteMissing)
-		v.dropOrphans()
+	if passed {
+		v.noted = false
 		v.advance()
 		v.saveSession()
 		v.ackSoon()
-	}
-}
-
-// dropOrphans drops parts whose last part has been passed over.
-func (v *Conversation) dropOrphans() {
-	for n, f := range v.inbound {
-		if last := n - uint32(f.Part) + uint32(f.Parts) - 1; last <= v.s.received {
-			delete(v.inbound, n)
-			v.drop(KindInbound, v.cellKey(n))
-		}
 	}
 }
 

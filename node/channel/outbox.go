@@ -19,7 +19,7 @@ func (v *Conversation) Send(now time.Time, text string) (Message, *Output, error
 		return Message{}, nil, ErrEmptyText
 	case len(text) > wire.MaxText:
 		return Message{}, nil, ErrTooLong
-	case v.c.usedTwice && v.c.mark != WordsCompared:
+	case v.suspect():
 		return Message{}, nil, ErrUsedTwice
 	}
 	v.begin(now)
@@ -108,13 +108,19 @@ func (v *Conversation) flush() {
 		v.random(f.ID[:])
 		v.sealFrame(f, 0)
 	}
-	for len(v.queue) > 0 && !v.c.paused && v.room(1) && !v.full() && !v.s.dead {
+	for len(v.queue) > 0 && v.maySpeak() && v.room(1) && !v.full() && !v.s.dead {
 		v.sealNext()
 	}
 	if v.s.sent > began {
 		v.saveSession()
 	}
 }
+
+// suspect reports whether somebody else may be at the other end.
+func (v *Conversation) suspect() bool { return v.c.usedTwice && v.c.mark != WordsCompared }
+
+// maySpeak reports whether texts may leave.
+func (v *Conversation) maySpeak() bool { return !v.c.paused && !v.suspect() }
 
 // sealNext seals the next part of the message at the head of the queue. All parts
 // of a message have neighbouring numbers.

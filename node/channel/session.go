@@ -37,17 +37,17 @@ type controlFrame struct {
 	content []byte
 }
 
-// words is the exchange behind the safety words of a session.
+// words is the exchange behind the safety words of a session. It is named by the
+// commitments of both sides.
 type words struct {
-	nonce        secret.Key // own; empty until an exchange began
-	committed    bool       // own commitment was queued
-	revealed     bool       // own nonce was queued
-	peerCommit   [32]byte
-	hasCommit    bool
-	peerNonce    [32]byte
-	hasNonce     bool
-	tries        byte // wrong attempts at these words
-	peerRestarts byte // exchanges that the peer began again
+	nonce      secret.Key // own; empty before the first exchange
+	commit     [32]byte   // own
+	started    bool       // by this side
+	peerCommit [32]byte
+	hasCommit  bool // then the own nonce was queued, and is spent
+	peerNonce  [32]byte
+	hasNonce   bool
+	tries      byte // wrong attempts at these words
 }
 
 func (s *session) append(b []byte) []byte {
@@ -66,13 +66,13 @@ func (s *session) append(b []byte) []byte {
 	e.u32(s.partNext)
 	w := &s.words
 	e.key(w.nonce)
-	for _, f := range []bool{w.committed, w.revealed, w.hasCommit, w.hasNonce} {
+	for _, f := range []bool{w.started, w.hasCommit, w.hasNonce} {
 		e.flag(f)
 	}
+	e.fixed(w.commit[:])
 	e.fixed(w.peerCommit[:])
 	e.fixed(w.peerNonce[:])
 	e.u8(w.tries)
-	e.u8(w.peerRestarts)
 	e.u32(uint32(len(s.controls)))
 	for _, c := range s.controls {
 		e.u8(byte(c.kind))
@@ -80,6 +80,13 @@ func (s *session) append(b []byte) []byte {
 	}
 	e.bytes(s.ratchet.Append(nil))
 	return e.b
+}
+
+// wipe clears the keys of a session that was replaced.
+func (s *session) wipe() {
+	s.box.Wipe()
+	s.words.nonce.Wipe()
+	s.ratchet.Wipe()
 }
 
 func parseSession(b []byte) (*session, error) {
@@ -97,15 +104,17 @@ func parseSession(b []byte) (*session, error) {
 	s.partSeq, s.partNext = d.u64(), d.u32()
 	w := &s.words
 	w.nonce = d.key()
-	w.committed, w.revealed, w.hasCommit, w.hasNonce = d.flag(), d.flag(), d.flag(), d.flag()
+	w.started, w.hasCommit, w.hasNonce = d.flag(), d.flag(), d.flag()
+	copy(w.commit[:], d.fixed(32))
 	copy(w.peerCommit[:], d.fixed(32))
 	copy(w.peerNonce[:], d.fixed(32))
-	w.tries, w.peerRestarts = d.u8(), d.u8()
+	w.tries = d.u8()
 	for n := d.u32(); n > 0 && !d.bad; n-- {
 		s.controls = append(s.controls, controlFrame{wire.FrameKind(d.u8()), d.bytes()})
 	}
 	raw := d.bytes()
-	if err := d.end(); err != nil || s.box.IsZero() {
+	if err := d.end(); err != nil || s.box.IsZero() || w.nonce.IsZero() && (w.started || w.hasCommit) ||
+		s.role < handshake.Initiator || s.role > handshake.Responder || s.acked > s.sent {
 		return nil, ErrRecord
 	}
 	var err error
@@ -251,4 +260,4 @@ func (w *words) nonces(own identity.Side) (inviter, accepter [32]byte) {
 }
 
 // ready reports whether both nonces are known.
-func (w *words) ready() bool { return w.revealed && w.hasNonce }
+func (w *words) ready() bool { return w.hasCommit && w.hasNonce }

@@ -1,71 +1,98 @@
 package channel
 
 import (
+	"bytes"
 	"time"
 
+	"github.com/backchannel/backchannel/protocol/handshake"
 	"github.com/backchannel/backchannel/protocol/identity"
 	"github.com/backchannel/backchannel/protocol/wire"
 )
 
 // MaxTries is how often a person may type the same words wrongly before they are
-// thrown away; maxPeerRestarts is how many exchanges a peer may begin in one
-// session. Each exchange is one draw from 2^33 for somebody in the middle.
+// thrown away. maxDraws is how many exchanges are taken part in on one day,
+// whoever begins them: each is one draw from 2^33 for somebody in the middle, who
+// sees what he drew before the people do.
 const (
-	MaxTries        = 3
-	maxPeerRestarts = 16
+	MaxTries = 3
+	maxDraws = 32
 )
 
-// beginWords starts an exchange with a fresh nonce: the commitment goes out, the
-// nonce only after the peer's commitment has come.
-func (v *Conversation) beginWords() {
-	v.s.words = words{nonce: v.draw(), peerRestarts: v.s.words.peerRestarts}
-	v.commit()
+// draw counts an exchange; it reports false when there were enough for today.
+func (v *Conversation) drawWords() bool {
+	day := handshake.Day(v.now)
+	if v.c.drawDay != day {
+		v.c.drawDay, v.c.draws = day, 0
+	}
+	if v.c.draws >= maxDraws {
+		return false
+	}
+	if v.c.draws++; v.c.draws == maxDraws {
+		v.note(NoteManyDraws)
+	}
+	v.saveContact()
+	nonce := v.draw()
+	v.s.words = words{
+		nonce:  nonce,
+		commit: identity.Commitment(v.c.side, [32]byte(nonce.Bytes()), v.s.ratchet.Binding()),
+	}
+	return true
 }
 
-func (v *Conversation) commit() {
-	w := &v.s.words
-	w.committed = true
-	c := identity.Commitment(v.c.side, [32]byte(w.nonce.Bytes()), v.s.ratchet.Binding())
-	v.control(wire.FrameCommit, c[:])
+// beginWords starts an exchange: the commitment goes out, the nonce only after
+// the peer's commitment has come. The peer's answer names this commitment, so an
+// answer to an older one is passed over.
+func (v *Conversation) beginWords() bool {
+	if !v.drawWords() {
+		return false
+	}
+	v.s.words.started = true
+	v.control(wire.FrameCommit, append(v.s.words.commit[:], make([]byte, 32)...))
+	return true
 }
 
 // control queues a frame of the contact itself; the caller saves the session.
 func (v *Conversation) control(kind wire.FrameKind, content []byte) {
-	v.s.controls = append(v.s.controls, controlFrame{kind, content})
+	v.s.controls = append(v.s.controls, controlFrame{kind, bytes.Clone(content)})
 }
 
+// commitCame handles a commitment: 32 bytes, then 32 that name the commitment
+// which it answers, or zeros. If both sides begin at once, the inviter's counts.
 func (v *Conversation) commitCame(content []byte) {
-	w := &v.s.words
-	if len(content) != 32 {
+	if len(content) != 64 {
 		return
 	}
-	if w.hasCommit || w.nonce.IsZero() {
-		// The peer begins, for the first time or anew.
-		if w.hasCommit {
-			if w.peerRestarts++; w.peerRestarts > maxPeerRestarts {
-				return
-			}
+	w := &v.s.words
+	theirs, answers := [32]byte(content[:32]), [32]byte(content[32:])
+	waiting := w.started && !w.hasCommit
+	switch {
+	case answers != [32]byte{}:
+		if !waiting || answers != w.commit {
+			return
 		}
-		v.beginWords()
+	case waiting && v.c.side == identity.Inviter:
+		return
+	default:
+		if !v.drawWords() {
+			return
+		}
 		w = &v.s.words
+		v.control(wire.FrameCommit, append(w.commit[:], theirs[:]...))
 	}
-	copy(w.peerCommit[:], content)
-	w.hasCommit = true
-	if !w.revealed {
-		w.revealed = true
-		v.control(wire.FrameReveal, append([]byte(nil), w.nonce.Bytes()...))
-	}
+	w.peerCommit, w.hasCommit = theirs, true
+	v.control(wire.FrameReveal, append(bytes.Clone(w.nonce.Bytes()), theirs[:]...))
 }
 
+// revealCame handles a nonce: 32 bytes, then 32 that name our commitment.
 func (v *Conversation) revealCame(content []byte) {
 	w := &v.s.words
-	if len(content) != 32 || !w.hasCommit || w.hasNonce {
+	if len(content) != 64 || !w.hasCommit || w.hasNonce || [32]byte(content[32:]) != w.commit {
 		return
 	}
-	nonce := [32]byte(content)
+	nonce := [32]byte(content[:32])
 	if !identity.CheckCommitment(w.peerCommit, v.c.side.Other(), nonce, v.s.ratchet.Binding()) {
 		v.note(NoteBadWords)
-		v.s.words = words{peerRestarts: w.peerRestarts}
+		v.s.words = words{}
 		return
 	}
 	w.peerNonce, w.hasNonce = nonce, true
@@ -118,12 +145,12 @@ func (v *Conversation) Compare(now time.Time, heard Heard) (Verdict, *Output, er
 		w.tries = 0
 		v.consent()
 		v.saveContact()
-	} else if w.tries++; w.tries >= MaxTries {
-		v.beginWords()
-	}
-	d.Left = MaxTries - int(v.s.words.tries)
-	if !d.Match && v.s.words.tries == 0 {
-		d.Left = 0
+		d.Left = MaxTries
+	} else {
+		w.tries++
+		if d.Left = MaxTries - int(w.tries); d.Left <= 0 && !v.beginWords() {
+			v.s.words = words{} // enough for today
+		}
 	}
 	v.saveSession()
 	out := v.end()
@@ -137,7 +164,10 @@ func (v *Conversation) RenewWords(now time.Time) (*Output, error) {
 		return nil, ErrNoWords
 	}
 	v.begin(now)
-	v.beginWords()
+	if !v.beginWords() {
+		v.end()
+		return nil, ErrManyDraws
+	}
 	v.saveSession()
 	out := v.end()
 	out.More = true

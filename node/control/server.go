@@ -275,9 +275,6 @@ func (s *Server) forge(ctx context.Context, r ForgeRequest) (ForgeAnswer, error)
 				continue
 			}
 			l := forge.Line{FromPeer: m.Direction == channel.In, Minute: m.Minute, Text: m.Text}
-			if n := len(lines); n > 0 {
-				l.Minute = max(l.Minute, lines[n-1].Minute) // two clocks
-			}
 			lines = append(lines, l)
 		}
 	}

@@ -27,7 +27,7 @@ type Params struct {
 }
 
 // ErrScript is returned for a script that no conversation could have been.
-var ErrScript = errors.New("the lines are too long, too many, or not in the order of their times")
+var ErrScript = errors.New("the lines are empty, too long, too many, or of times that cannot be in one session")
 
 // Invent makes up the params of two people who never met, for a forgery that
 // needs no vault.
@@ -63,9 +63,9 @@ func Forge(p Params, lines []Line, random io.Reader) (*Transcript, error) {
 	}
 	w := &workshop{t: t, random: random, minute: p.Hour * 60}
 	if len(lines) > 0 {
-		w.minute = lines[0].Minute
+		w.minute = max(w.minute, lines[0].Minute)
 	}
-	if w.minute < p.Hour*60 || len(p.OwnName) > maxName || len(p.PeerName) > maxName {
+	if len(p.OwnName) > maxName || len(p.PeerName) > maxName {
 		return nil, ErrScript
 	}
 	if err := w.shake(); err != nil {
@@ -75,7 +75,7 @@ func Forge(p Params, lines []Line, random io.Reader) (*Transcript, error) {
 		return nil, err
 	}
 	for _, l := range lines {
-		if l.Minute < w.minute || len(l.Text) > wire.MaxText || len(l.Text) == 0 {
+		if !plausible(p.Hour, l.Minute) || len(l.Text) > wire.MaxText || len(l.Text) == 0 {
 			return nil, ErrScript
 		}
 		w.minute = l.Minute
@@ -187,16 +187,16 @@ func (w *workshop) exchangeWords() error {
 		i, r = 1, 0
 	}
 	for _, step := range []struct {
-		by   int
-		kind wire.FrameKind
-		body [32]byte
+		by            int
+		kind          wire.FrameKind
+		body, answers [32]byte
 	}{
-		{i, wire.FrameCommit, commit[i]},
-		{r, wire.FrameCommit, commit[r]},
-		{r, wire.FrameReveal, nonce[r]},
-		{i, wire.FrameReveal, nonce[i]},
+		{i, wire.FrameCommit, commit[i], [32]byte{}},
+		{r, wire.FrameCommit, commit[r], commit[i]},
+		{r, wire.FrameReveal, nonce[r], commit[i]},
+		{i, wire.FrameReveal, nonce[i], commit[r]},
 	} {
-		if err := w.say(step.by == 1, step.kind, 0, step.body[:]); err != nil {
+		if err := w.say(step.by == 1, step.kind, 0, append(step.body[:], step.answers[:]...)); err != nil {
 			return err
 		}
 	}

@@ -77,7 +77,7 @@ func TestCheckCanFail(t *testing.T) {
 		"peer's coins":    func(tr *forge.Transcript) { flip(tr.Entries[5].Coins[:]) },
 		"order":           func(tr *forge.Transcript) { tr.Entries[4], tr.Entries[5] = tr.Entries[5], tr.Entries[4] },
 		"one missing":     func(tr *forge.Transcript) { tr.Entries = slices.Delete(tr.Entries, 4, 5) },
-		"hour":            func(tr *forge.Transcript) { tr.Hour += 2 },
+		"hour":            func(tr *forge.Transcript) { tr.Hour += 24 * 40 },
 		"role":            func(tr *forge.Transcript) { tr.Role = handshake.Responder },
 		"card":            func(tr *forge.Transcript) { tr.PeerCard.Static[3]++ },
 		"static key":      func(tr *forge.Transcript) { tr.Static = tr.Coins },
@@ -107,10 +107,10 @@ func TestParseIsStrict(t *testing.T) {
 func TestScriptsThatCannotBe(t *testing.T) {
 	p, _ := forge.Invent(prototest.Reader(1), "a", "b", hour)
 	for what, lines := range map[string][]forge.Line{
-		"before the session": {{Minute: hour*60 - 1, Text: "x"}},
-		"back in time":       {{Minute: hour*60 + 5, Text: "x"}, {Minute: hour*60 + 4, Text: "x"}},
-		"empty":              {{Minute: hour * 60}},
-		"too long":           {{Minute: hour * 60, Text: strings.Repeat("x", 1<<17)}},
+		"long before": {{Minute: hour*60 - 16*24*60, Text: "x"}},
+		"long after":  {{Minute: hour*60 + 33*24*60, Text: "x"}},
+		"empty":       {{Minute: hour * 60}},
+		"too long":    {{Minute: hour * 60, Text: strings.Repeat("x", 1<<17)}},
 	} {
 		if _, err := forge.Forge(p, lines, prototest.Reader(2)); !errors.Is(err, forge.ErrScript) {
 			t.Errorf("%s: %v", what, err)

@@ -14,6 +14,8 @@ type InitiatorRun struct {
 	pair   secret.Key
 	seed   *[kem.SeedSize]byte
 	public *[kem.PublicSize]byte
+
+	ephemeral secret.Key
 }
 
 // Initiate starts a handshake and returns m1. The same config and coins give the
@@ -23,7 +25,7 @@ func Initiate(cfg Config, seed secret.Key) (*InitiatorRun, *Message, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	r := &InitiatorRun{hs: hs, pair: cfg.Pair, seed: coins{seed}.kemSeed()}
+	r := &InitiatorRun{hs: hs, pair: cfg.Pair, seed: coins{seed}.kemSeed(), ephemeral: Ephemeral(seed)}
 	r.public = kem.Public(r.seed)
 	m1, _, _, err := write(hs, r.public[:])
 	if err != nil {
@@ -50,6 +52,11 @@ func (r *InitiatorRun) Finish(m2 *Message) (*Message, *Session, error) {
 		DH:  [dhSize]byte(payload[kem.CiphertextSize:]),
 		KEM: [kem.PublicSize]byte(payload[kem.CiphertextSize+dhSize:]),
 	}}
+	// Prekeys that nothing could be sealed to are refused here, not at the first
+	// text.
+	if _, err := Exchange(r.ephemeral.Bytes(), s.Prekeys.DH[:]); err != nil || kem.Check(&s.Prekeys.KEM) != nil {
+		return nil, nil, ErrHandshake
+	}
 	shared := kem.Decapsulate(r.seed, ct)
 	defer shared.Wipe()
 	if err := hs.SetPresharedKey(kemPSK(shared, hs.ChannelBinding(), r.public[:], ct[:])); err != nil {

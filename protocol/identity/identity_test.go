@@ -96,6 +96,22 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
+func TestPlaceHasOneEncoding(t *testing.T) {
+	name := func(s string) []byte { return append(append([]byte{4, byte(len(s))}, s...), 0, 80) }
+	if _, _, err := identity.ParsePlace(name("abc")); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []string{"[abc", "abc]", "[abc]", "ABC", "192.0.2.7", "[::1]", "abc.onion", ""} {
+		if p, _, err := identity.ParsePlace(name(s)); err == nil {
+			t.Errorf("the name %q is parsed as %q", s, p.Address())
+		}
+	}
+	mapped := append([]byte{2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 7}, 0, 80)
+	if _, _, err := identity.ParsePlace(mapped); err == nil {
+		t.Error("an IPv4 address in IPv6 form is parsed")
+	}
+}
+
 func TestInvitationText(t *testing.T) {
 	for _, address := range append([]string{""}, places...) {
 		inv := invitation(t, address)

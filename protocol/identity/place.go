@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"bytes"
 	"crypto/sha3"
 	"encoding/base32"
 	"encoding/binary"
@@ -164,11 +165,12 @@ func ParsePlace(b []byte) (Place, []byte, error) {
 	host := hostText(kind, rest[:size])
 	port := strconv.Itoa(int(binary.BigEndian.Uint16(rest[size:])))
 	p, err := PlaceOf(host + ":" + port)
-	// What is parsed must be what PlaceOf makes of it: one encoding a place.
-	if err != nil || p.kind != kind || p.host != strings.Trim(host, "[]") {
+	rest = rest[size+2:]
+	// What is parsed must be what Append makes of it: one encoding a place.
+	if err != nil || !bytes.Equal(p.Append(nil), b[:len(b)-len(rest)]) {
 		return Place{}, nil, ErrFormat
 	}
-	return p, rest[size+2:], nil
+	return p, rest, nil
 }
 
 func hostText(kind PlaceKind, b []byte) string {

@@ -62,13 +62,8 @@ type Header struct {
 // Peek opens the header of a cell under the keys of now, whether or not its body
 // can be opened still.
 func (s *State) Peek(cell *wire.Cell) (Header, bool) {
-	for _, key := range []secret.Key{s.receiveHeader, s.nextReceiveHeader} {
+	for _, key := range append(s.oldChains(), s.receiveHeader, s.nextReceiveHeader) {
 		if h, ok := openHeader(key, cell, s.binding); ok {
-			return Header{Chain: h.dh, N: h.n}, true
-		}
-	}
-	for i := range s.skipped {
-		if h, ok := openHeader(s.skipped[i].header, cell, s.binding); ok {
 			return Header{Chain: h.dh, N: h.n}, true
 		}
 	}

@@ -71,7 +71,7 @@ func (s *State) stepSend(coins secret.Key) error {
 	s.kemSeed = secret.FromBytes(hedge(coins, s.root, "kem", secret.Size))
 	ct, shared, err := kem.Encapsulate(s.peerKEM, (*[kem.CoinsSize]byte)(hedge(coins, s.root, "encapsulation", kem.CoinsSize)))
 	if err != nil {
-		return ErrOpen // checked when the peer's key came; cannot happen
+		return ErrOpen // checked when the peer's keys came
 	}
 	defer shared.Wipe()
 	exchanged, err := handshake.Exchange(dh, s.peerDH[:])
