@@ -51,7 +51,7 @@ func (a *app) chat(cmd *cobra.Command, name string) error {
 	a.note("%s: %s.\nNothing here is signed; either of you could have typed this whole conversation. /quit leaves.",
 		cleanLine(ans.Contact.Name), contactLine(ans.Contact))
 	for _, w := range warnings(ans.Contact) {
-		a.note("! %s", w)
+		a.note("! %s", a.here(w))
 	}
 	client, err := a.client()
 	if err != nil {

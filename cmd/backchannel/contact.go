@@ -132,7 +132,7 @@ func (a *app) waitWords(cmd *cobra.Command, name string, renew bool) (control.Wo
 		}
 		renew = false
 		if !told && !a.quiet {
-			a.note("Waiting until the two machines have been connected once…")
+			a.note("Waiting until the two machines have been connected once, at most %s…", a.timeout)
 			told = true
 		}
 		select {
@@ -199,29 +199,40 @@ func (a *app) compare(cmd *cobra.Command, name string, digits bool) error {
 	}
 }
 
-// heardWords asks for three words. One that is not in the list is a typing error:
-// it is asked for again and costs nothing.
+// heardWords asks for three words, one by one or all in one line. One that is not
+// in the list is a typing error: it is asked for again and costs nothing.
 func (a *app) heardWords() ([]string, error) {
 	if a.in.terminal() {
 		a.note("  They read theirs. Type what you hear (Tab completes after two letters):")
 	}
-	words := make([]string, identity.WordCount)
-	for i := range words {
-		for misses := 0; words[i] == ""; misses++ {
-			typed, err := a.in.askWord("        " + itoa(i+1) + " ")
-			if err != nil {
-				return nil, err
-			}
-			word, ok := identity.FindWord(typed)
-			if ok {
-				words[i] = word
-				continue
-			}
-			if misses == 9 {
-				return nil, usage("that is not a word of the list", "backchannel contact verify --digits")
-			}
-			a.note("  That is not a word of the list; it costs nothing. Once more:")
+	words := make([]string, 0, identity.WordCount)
+	for misses := 0; len(words) < identity.WordCount; {
+		typed, err := a.in.askWord("        " + itoa(len(words)+1) + " ")
+		if err != nil {
+			return nil, err
 		}
+		found, ok := findWords(typed, identity.WordCount-len(words))
+		words = append(words, found...)
+		if ok {
+			continue
+		}
+		if misses++; misses == 10 {
+			return nil, usage("that is not a word of the list", "backchannel contact verify --digits")
+		}
+		a.note("  That is not a word of the list; it costs nothing. Once more, from word %d:", len(words)+1)
 	}
 	return words, nil
+}
+
+// findWords finds the words of a line, up to the first that is not in the list.
+func findWords(line string, most int) (words []string, ok bool) {
+	fields := strings.Fields(line)
+	for _, f := range fields {
+		word, found := identity.FindWord(f)
+		if !found || len(words) == most {
+			return words, false
+		}
+		words = append(words, word)
+	}
+	return words, len(fields) > 0
 }

@@ -100,14 +100,14 @@ func (a *app) script(own, peer string) ([]forge.Line, error) {
 func (a *app) writeTranscript(out string, raw []byte) error {
 	f, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return usage("the file cannot be made, or is there already", "choose another with --out")
+		return usage("the file cannot be made, or is there already", "choose another name with --out")
 	}
 	_, err = f.Write(raw)
 	if closeErr := f.Close(); err != nil || closeErr != nil {
 		return &control.Error{Code: "not_written", Exit: control.ExitFailed, Message: "the file could not be written whole", Hint: "free some space, then repeat the command"}
 	}
 	return a.answer(control.Done{V: control.Version}, func() {
-		a.say("Made. It passes every check that a real one passes: backchannel forge check FILE")
+		a.say("Made. It passes every check that a real one passes: backchannel forge check %s", quote(out))
 	})
 }
 
@@ -123,7 +123,7 @@ any other words.`,
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if out == "" {
-				return usage("say where to write it", "backchannel forge from CONTACT --out t.bct")
+				return usage("say where to write it", "backchannel forge from --out t.bct")
 			}
 			name, err := a.contactArg(args)
 			if err != nil {
@@ -202,12 +202,12 @@ const maxTranscript = 128 << 20
 func readTranscript(name string) (*forge.Transcript, error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, usage("the file cannot be read", "backchannel forge check FILE")
+		return nil, usage("the file cannot be read", "check its name, then: backchannel forge check t.bct")
 	}
 	defer func() { _ = f.Close() }()
 	raw, err := io.ReadAll(io.LimitReader(f, maxTranscript))
 	if err != nil {
-		return nil, usage("the file cannot be read", "backchannel forge check FILE")
+		return nil, usage("the file cannot be read", "check its name, then: backchannel forge check t.bct")
 	}
 	return forge.Parse(raw)
 }

@@ -63,7 +63,21 @@ func (p paths) withSocket() paths {
 }
 
 func noHome() error {
-	return &control.Error{Code: "no_home", Exit: control.ExitFailed, Message: "no home folder is known", Hint: "backchannel --home DIR setup"}
+	return &control.Error{Code: "no_home", Exit: control.ExitFailed, Message: "no home folder is known", Hint: "name a folder: backchannel --home ./backchannel setup"}
+}
+
+// halfVault describes a folder that stands where the vault should be and is none:
+// neither may setup write into it, nor can a node open it.
+func (p paths) halfVault() error {
+	entries, err := os.ReadDir(p.vault)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
+		return nil
+	}
+	return &control.Error{
+		Code: "vault_damaged", Exit: control.ExitFailed,
+		Message: "where the vault should be there are files, but not a whole vault; nothing was changed",
+		Hint:    "restore the vault folder from a backup; to begin anew, move it away, then: backchannel setup",
+	}
 }
 
 // settings reads config.toml; a missing file is the zero Settings.

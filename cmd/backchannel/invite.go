@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/backchannel/backchannel/node"
 	"github.com/backchannel/backchannel/node/control"
 	"github.com/backchannel/backchannel/protocol/identity"
 )
@@ -36,6 +37,9 @@ as the other side to it. It is fixed for the contact's life.`,
 			if life < time.Minute || life > 30*24*time.Hour {
 				return usage("an invitation lives between a minute and 30 days", "backchannel invite new --life 48h")
 			}
+			if err := a.canInvite(cmd); err != nil {
+				return err
+			}
 			name, err := a.in.ask("Who is it for? (only you see this) ")
 			if err != nil {
 				return err
@@ -47,14 +51,42 @@ as the other side to it. It is fixed for the contact's life.`,
 			}
 			return a.answer(ans, func() {
 				a.say("%s", ans.Invitation)
-				a.note("\nIt works once, until %s. Whoever gets it first becomes %q,\nso compare words before you say anything that matters:  backchannel contact verify %d\nSee how it stands:  backchannel invite list",
-					longTime(ans.Contact.Expires), cleanLine(ans.Contact.Name), ans.Contact.Number)
+				a.note("\nHand over that one line. It works once, until %s.\nWhoever gets it first becomes %q, so compare words before you say anything that\nmatters:  %s\nSee how it stands:  %s",
+					longTime(ans.Contact.Expires), cleanLine(ans.Contact.Name),
+					a.here("backchannel contact verify "+itoa(int(ans.Contact.Number))), a.here("backchannel invite list"))
 			})
 		},
 	}
 	c.Flags().DurationVar(&life, "life", 48*time.Hour, "how long it can be taken up")
 	c.Flags().BoolVar(&strict, "strict", false, "a stricter kind of contact: see above")
 	return c
+}
+
+// canInvite says what is in the way of an invitation before anything is asked.
+func (a *app) canInvite(cmd *cobra.Command) error {
+	if err := a.ready(cmd); err != nil {
+		return err
+	}
+	var s control.StatusAnswer
+	if err := a.call(cmd, "status", control.Empty{}, &s); err != nil || s.Listening {
+		return err
+	}
+	p, err := a.paths()
+	if err != nil {
+		return err
+	}
+	e := control.Describe(node.ErrNoPlace)
+	if set, err := p.settings(); err == nil && set.Listen != "" {
+		e.Message, e.Hint = "the node does not listen yet: it was unlocked before listening was turned on", "backchannel lock; backchannel unlock"
+	}
+	return e
+}
+
+// ready makes sure that the node is open, so that nobody answers questions in
+// vain.
+func (a *app) ready(cmd *cobra.Command) error {
+	var ans control.ContactsAnswer
+	return a.call(cmd, "contact/list", control.Empty{}, &ans)
 }
 
 func (a *app) inviteAccept() *cobra.Command {
@@ -65,6 +97,9 @@ func (a *app) inviteAccept() *cobra.Command {
 		Example: "  backchannel invite accept\n  backchannel invite accept --file invitation.txt",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := a.ready(cmd); err != nil {
+				return err
+			}
 			text, err := a.invitationText(file)
 			if err != nil {
 				return err
@@ -82,8 +117,8 @@ func (a *app) inviteAccept() *cobra.Command {
 			}
 			return a.answer(ans, func() {
 				a.say("Their machine is being told. You may write now; %q is not verified yet.", cleanLine(ans.Contact.Name))
-				a.say("  see how it stands   backchannel invite list")
-				a.say("  compare words       backchannel contact verify %d", ans.Contact.Number)
+				a.say("  see how it stands   %s", a.here("backchannel invite list"))
+				a.say("  compare words       %s", a.here("backchannel contact verify "+itoa(int(ans.Contact.Number))))
 			})
 		},
 	}

@@ -24,17 +24,27 @@ shell's history and other people on this machine could see it.`,
 		Example: "  backchannel send 1\n  backchannel send 1 --wait --timeout 2m <text.txt",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
-				return usage("the text does not belong on the command line: the shell keeps it", "backchannel send "+shortArg(args[0])+", then type the text")
+				return usage("the text does not belong on the command line: the shell keeps it", "backchannel send"+shortArg(args[0]))
 			}
 			name, err := a.contactArg(args)
 			if err != nil {
 				return err
 			}
+			var to control.ContactAnswer // looked up first: nobody writes a long text in vain
+			if err := a.call(cmd, "contact/show", control.NameRequest{Name: name}, &to); err != nil {
+				return err
+			}
+			for _, w := range warnings(to.Contact) {
+				if a.quiet || a.json {
+					break
+				}
+				a.note("! %s", a.here(w))
+			}
 			text, err := a.text(file)
 			if err != nil {
 				return err
 			}
-			return a.send(cmd, name, text, wait)
+			return a.send(cmd, to.Contact, text, wait)
 		},
 	}
 	c.Flags().StringVar(&file, "file", "", "file that holds the text; - for standard input")
@@ -42,12 +52,12 @@ shell's history and other people on this machine could see it.`,
 	return c
 }
 
-// shortArg repeats an argument in a hint only if it is harmless.
+// shortArg repeats a contact in a hint only if it is a number, which says nothing.
 func shortArg(s string) string {
 	if _, err := strconv.ParseUint(s, 10, 32); err == nil {
-		return s
+		return " " + s
 	}
-	return "CONTACT"
+	return ""
 }
 
 // text reads the text to send.
@@ -55,14 +65,14 @@ func (a *app) text(file string) (string, error) {
 	if file != "" && file != "-" {
 		info, err := os.Stat(file)
 		if err != nil {
-			return "", usage("the file cannot be read", "backchannel send --file FILE")
+			return "", usage("the file cannot be read", "check its name, or type the text: backchannel send")
 		}
 		if info.Size() > wire.MaxText {
 			return "", usage("the text is longer than "+itoa(wire.MaxText)+" bytes", "send it in parts")
 		}
 		raw, err := os.ReadFile(file)
 		if err != nil {
-			return "", usage("the file cannot be read", "backchannel send --file FILE")
+			return "", usage("the file cannot be read", "check its name, or type the text: backchannel send")
 		}
 		return string(raw), nil
 	}
@@ -72,8 +82,9 @@ func (a *app) text(file string) (string, error) {
 	return a.in.rest(wire.MaxText)
 }
 
-func (a *app) send(cmd *cobra.Command, name, text string, wait bool) error {
+func (a *app) send(cmd *cobra.Command, to control.Contact, text string, wait bool) error {
 	var ans control.MessageAnswer
+	name := itoa(int(to.Number))
 	if err := a.call(cmd, "send", control.SendRequest{Name: name, Text: text}, &ans); err != nil {
 		return err
 	}
@@ -86,7 +97,8 @@ func (a *app) send(cmd *cobra.Command, name, text string, wait bool) error {
 		m := ans.Message
 		line := "Message " + strconv.FormatUint(m.Seq, 10) + ": " + m.State + "."
 		if m.State == "waiting here" {
-			line += " It leaves by itself when the two machines are connected. To take it back: backchannel recall"
+			line += " It leaves by itself when the two machines are connected.\nTo take it back: " +
+				a.here("backchannel recall "+name+" "+strconv.FormatUint(m.Seq, 10))
 		}
 		a.say("%s", line)
 	})
@@ -109,7 +121,7 @@ func (a *app) waitDelivered(cmd *cobra.Command, name string, m *control.Message)
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return &control.Error{
 			Code: "not_delivered", Exit: control.ExitNotInTime,
-			Message: "not delivered in time; the message is " + m.State, Hint: "backchannel read",
+			Message: "not delivered in time; the message is " + m.State, Hint: "it stays in the outbox; look later with: backchannel read " + name,
 		}
 	}
 	return err
@@ -124,7 +136,7 @@ func (a *app) recallCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			seq, err := strconv.ParseUint(args[1], 10, 64)
 			if err != nil {
-				return usage("the second argument is a message's number, as read shows it", "backchannel read "+shortArg(args[0]))
+				return usage("the second argument is a message's number, as read shows it", "backchannel read"+shortArg(args[0]))
 			}
 			var d control.Done
 			if err := a.call(cmd, "recall", control.RecallRequest{Name: args[0], Seq: seq}, &d); err != nil {

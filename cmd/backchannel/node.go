@@ -50,6 +50,9 @@ func (a *app) nodeRun(ctx context.Context) error {
 		return err
 	}
 	if !store.Exists(p.vault) {
+		if err := p.halfVault(); err != nil {
+			return err
+		}
 		return store.ErrMissing
 	}
 	hardenProcess()
@@ -79,7 +82,7 @@ func (a *app) nodeRun(ctx context.Context) error {
 	ended := make(chan error, 1)
 	go func() { ended <- n.Run(ctx) }()
 	if !a.quiet {
-		a.note("The node runs, locked. Open it from another terminal: backchannel unlock")
+		a.note("The node runs, locked. Open it from another terminal: %s", a.here("backchannel unlock"))
 	}
 	err = server.Run(ctx) // until Ctrl-C or node stop
 	stop()
@@ -152,11 +155,14 @@ compare what they see. The port answers nobody who does not hold a contact's key
 			case args[0] == "off":
 				s.Listen, s.Address = "", ""
 			case args[0] == "on":
+				if !cmd.Flags().Changed("bind") {
+					bind = boundTo(s, bind)
+				}
 				if s, err = listenOn(s, address, bind, port); err != nil {
 					return err
 				}
 			default:
-				return usage("say on or off", "backchannel node listen on --address HOST:PORT")
+				return usage("say on or off", "backchannel node listen --help")
 			}
 			if s != before {
 				if err := p.write(s); err != nil {
@@ -182,9 +188,18 @@ func checkProxy(proxy string) error {
 		return p2p.ErrProxy
 	}
 	if u.User != nil {
-		return usage("a password for the proxy does not belong on a command line", "write it into config.toml")
+		return usage("a password for the proxy does not belong on a command line", "write it into config.toml, as proxy")
 	}
 	return nil
+}
+
+// boundTo keeps the address that the machine listens on already: a second call
+// must not open to all the world a port that only a Tor process should reach.
+func boundTo(s node.Settings, otherwise string) string {
+	if host, _, err := net.SplitHostPort(s.Listen); err == nil {
+		return host
+	}
+	return otherwise
 }
 
 func listenOn(s node.Settings, address, bind string, port uint16) (node.Settings, error) {
@@ -192,7 +207,7 @@ func listenOn(s node.Settings, address, bind string, port uint16) (node.Settings
 		address = s.Address
 	}
 	if address == "" {
-		return s, usage("others need an address to reach this machine at", "backchannel node listen on --address 203.0.113.7:"+defaultPort)
+		return s, usage("others need an address to reach this machine at", "give this machine's own: backchannel node listen on --address 203.0.113.7:"+defaultPort)
 	}
 	if !strings.Contains(strings.TrimSuffix(address, "]"), ":") {
 		address += ":" + defaultPort
@@ -231,9 +246,7 @@ func (a *app) showListen(cmd *cobra.Command, s node.Settings, changed bool) erro
 			a.say("Every connection out goes through the proxy; names are not looked up here.")
 		}
 		if ans.Restart {
-			a.say("It takes effect after: backchannel lock; backchannel unlock")
+			a.say("It takes effect after: %s", a.here("backchannel lock; backchannel unlock"))
 		}
 	})
 }
-
-func itoa(n int) string { return strconv.Itoa(n) }

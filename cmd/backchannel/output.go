@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -135,4 +136,14 @@ func longTime(s string) string {
 		return "an unknown time"
 	}
 	return t.Local().Format("Mon 2 Jan 15:04") + " (" + t.UTC().Format("15:04") + " UTC)"
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// plural returns "1 message", "2 messages".
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return itoa(n) + " " + what + "s"
 }

@@ -64,8 +64,8 @@ First steps:  backchannel setup
               backchannel invite new        or: backchannel invite accept`,
 		SilenceErrors: true, SilenceUsage: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
-		Args: cobra.ArbitraryArgs, // see strict
-		RunE: chooseCommand,
+		Args:              cobra.ArbitraryArgs, // see strict
+		RunE:              chooseCommand,
 	}
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.home, "home", os.Getenv("BACKCHANNEL_HOME"), "folder for everything, instead of the usual places")
@@ -159,7 +159,9 @@ func (a *app) here(hint string) string {
 
 // quote writes a path as a shell takes it.
 func quote(s string) string {
-	plain := func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("/._-:\\", r) }
+	plain := func(r rune) bool {
+		return unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("/._-:", r)
+	}
 	if s != "" && !strings.ContainsFunc(s, func(r rune) bool { return !plain(r) }) {
 		return s
 	}

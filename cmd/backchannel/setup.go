@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/text/unicode/norm"
@@ -35,10 +34,13 @@ func (a *app) setup() error {
 	if store.Exists(p.vault) {
 		return store.ErrExists
 	}
+	if err := p.halfVault(); err != nil {
+		return err
+	}
 	if !a.quiet && !a.json && a.fd < 0 && a.in.terminal() {
 		words := drawWords(6)
 		a.note("This machine will hold one vault: your keys, contacts and messages, sealed under\na passphrase. There is no account and no server of ours.\n")
-		a.note("Six words were drawn for you. Write them on paper, or use your own passphrase.")
+		a.note("Six words were drawn for you. Write them on paper and type them below, with a space\nbetween; or type a passphrase of your own. What you type is not shown.")
 		for i, w := range words {
 			a.note("   %d  %s", i+1, w)
 		}
@@ -49,6 +51,9 @@ func (a *app) setup() error {
 		return err
 	}
 	defer clear(pass)
+	if len(pass) == 0 {
+		return store.ErrEmpty
+	}
 	if a.fd < 0 && a.in.terminal() {
 		again, err := a.passphrase("Again:      ")
 		if err != nil {
@@ -67,11 +72,11 @@ func (a *app) setup() error {
 	}
 	return a.answer(control.Done{V: control.Version}, func() {
 		a.say("Ready. The passphrase cannot be recovered by anybody.")
-		a.say("  start the node      backchannel node run        (in a terminal of its own)")
-		a.say("  open the vault      backchannel unlock")
-		a.say("  invite someone      backchannel node listen on --address HOST:PORT")
-		a.say("                      backchannel invite new")
-		a.say("  accept one          backchannel invite accept")
+		a.say("  start the node      %s        (in a terminal of its own)", a.here("backchannel node run"))
+		a.say("  open the vault      %s", a.here("backchannel unlock"))
+		a.say("  invite someone      %s", a.here("backchannel node listen on --address HOST:PORT"))
+		a.say("                      %s", a.here("backchannel invite new"))
+		a.say("  accept one          %s", a.here("backchannel invite accept"))
 	})
 }
 
@@ -122,7 +127,7 @@ func (a *app) lockCommand() *cobra.Command {
 			if err := a.call(cmd, "lock", control.Empty{}, &d); err != nil {
 				return err
 			}
-			return a.answer(d, func() { a.say("Locked. Nothing is received until: backchannel unlock") })
+			return a.answer(d, func() { a.say("Locked. Nothing is received until: %s", a.here("backchannel unlock")) })
 		},
 	}
 }
@@ -140,12 +145,4 @@ func (a *app) versionCommand() *cobra.Command {
 			}{control.Version, version}, func() { a.say("backchannel %s", version) })
 		},
 	}
-}
-
-// plural returns "1 message", "2 messages".
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return strings.Join([]string{itoa(n), what + "s"}, " ")
 }

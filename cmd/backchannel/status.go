@@ -25,9 +25,9 @@ func (a *app) statusCommand() *cobra.Command {
 func (a *app) printStatus(s control.StatusAnswer) {
 	switch s.State {
 	case "locked":
-		a.say("The node runs (process %d), locked. Nothing is received until: backchannel unlock", s.PID)
+		a.say("The node runs (process %d), locked. Nothing is received until: %s", s.PID, a.here("backchannel unlock"))
 	case "resting":
-		a.say("The node runs (process %d) and receives; its screens are locked after a rest: backchannel unlock", s.PID)
+		a.say("The node runs (process %d) and receives; its screens are locked after a rest: %s", s.PID, a.here("backchannel unlock"))
 	default:
 		a.say("The node runs (process %d), open; its screens lock at %s.", s.PID, localTime(s.LocksAt))
 	}
@@ -53,13 +53,13 @@ func (a *app) printStatus(s control.StatusAnswer) {
 // printContacts prints a line or two for each contact.
 func (a *app) printContacts(list []control.Contact) {
 	if len(list) == 0 {
-		a.say("No contacts yet: backchannel invite new, or backchannel invite accept")
+		a.say("No contacts yet: %s", a.here("backchannel invite new, or backchannel invite accept"))
 		return
 	}
 	for _, c := range list {
 		a.say("%3d  %-24s  %s", c.Number, cleanLine(c.Name), contactLine(c))
 		for _, w := range warnings(c) {
-			a.say("     ! %s", w)
+			a.say("     ! %s", a.here(w))
 		}
 	}
 }

@@ -2,6 +2,7 @@ package channel
 
 import (
 	"io"
+	"slices"
 	"time"
 
 	"github.com/backchannel/backchannel/protocol/handshake"
@@ -14,8 +15,9 @@ import (
 type link struct {
 	id         LinkID
 	up         time.Time
-	dialled    bool // by this side
-	invitation bool // under the invitation's secrets
+	since      time.Time // when this side resumed; else when it came up
+	dialled    bool      // by this side
+	invitation bool      // under the invitation's secrets
 	dialler    wire.Hello
 	listener   wire.Hello
 
@@ -37,7 +39,7 @@ const maxJunk = 64
 // the inviter's.
 func (v *Conversation) LinkUp(now time.Time, id LinkID, invitation, dialled bool, own, peer wire.Hello) *Output {
 	v.begin(now)
-	if invitation && v.s != nil && v.s.confirmed {
+	if invitation && v.c.side == identity.Inviter {
 		v.guestUp(id, dialled, own, peer)
 		return v.end()
 	}
@@ -49,7 +51,7 @@ func (v *Conversation) LinkUp(now time.Time, id LinkID, invitation, dialled bool
 		}
 		v.out.Close = append(v.out.Close, v.link.id)
 	}
-	l := &link{id: id, up: now, dialled: dialled, invitation: invitation, lastIn: now, lastOut: now, lastCell: now}
+	l := &link{id: id, up: now, since: now, dialled: dialled, invitation: invitation, lastIn: now, lastOut: now, lastCell: now}
 	l.dialler, l.listener = own, peer
 	if !dialled {
 		l.dialler, l.listener = peer, own
@@ -65,33 +67,68 @@ func (v *Conversation) LinkUp(now time.Time, id LinkID, invitation, dialled bool
 	return v.end()
 }
 
-// guestUp takes a connection that only a second machine with the same
-// invitation can have made: the friend uses the contact's own secrets by now. It
-// does not disturb the connection in use, and gets no byte.
+// maxGuests bounds the connections under an invitation that have shown no card.
+const maxGuests = 4
+
+// guestUp takes a connection under the invitation. Whoever holds a copy of it can
+// make one; until it shows a card it gets no byte and disturbs nothing.
 func (v *Conversation) guestUp(id LinkID, dialled bool, own, peer wire.Hello) {
-	if v.guest != nil {
-		v.out.Close = append(v.out.Close, v.guest.id)
-	}
 	root, ok := v.contactRoot(true)
 	if !ok || dialled {
 		v.out.Close = append(v.out.Close, id)
 		return
 	}
-	v.guest = &link{id: id, up: v.now, dialler: peer, listener: own, contactKeys: wire.DeriveLinkKeys(root, peer, own)}
+	if len(v.guests) == maxGuests {
+		v.out.Close = append(v.out.Close, v.guests[0].id)
+		v.guests = v.guests[1:]
+	}
+	v.guests = append(v.guests, &link{
+		id: id, up: v.now, since: v.now, invitation: true, dialler: peer, listener: own,
+		lastIn: v.now, lastOut: v.now, lastCell: v.now, contactKeys: wire.DeriveLinkKeys(root, peer, own),
+	})
 }
 
-// guestBox looks at the one thing that a second machine can say: its card.
-func (v *Conversation) guestBox(box *wire.Box) {
-	g := v.guest
-	v.guest = nil
-	v.out.Close = append(v.out.Close, g.id)
+// guestBox looks at the one thing that a guest can say: its card. The friend's
+// makes this the connection in use; another one is a second use.
+func (v *Conversation) guestBox(i int, box *wire.Box) {
+	g := v.guests[i]
+	v.guests = slices.Delete(v.guests, i, i+1)
+	leave := func() { v.out.Close = append(v.out.Close, g.id) }
 	c, cell, err := wire.OpenBox(g.contactKeys.FromDialler, box)
 	if err != nil || c.Flags != wire.FlagFlight {
+		leave()
 		return
 	}
-	if f, err := handshake.ParseFlight(cell); err == nil && v.isCard(f) && *f.Card != v.c.peerCard {
+	f, err := handshake.ParseFlight(cell)
+	switch {
+	case err != nil || !v.isCard(f):
+		leave()
+	case v.c.hasPeer && *f.Card != v.c.peerCard:
 		v.secondUse()
+		leave()
+	case v.s != nil && v.s.confirmed:
+		v.cameBack()
+		leave()
+	default:
+		if v.link != nil {
+			v.out.Close = append(v.out.Close, v.link.id)
+		}
+		v.link, v.out.Link = g, g.id
+		v.greet()
+		v.cardCame(f)
 	}
+}
+
+// cameBack tells once that the friend asks with the invitation again, though
+// there was a session: its machine was put back to before, and holds no secret
+// from which to recover.
+func (v *Conversation) cameBack() {
+	for _, m := range v.messages {
+		if m.Direction == Notice && m.Text == NoteCameBack {
+			return
+		}
+	}
+	v.note(NoteCameBack)
 }
 
 // contactRoot is the root of the boxes that carry handshakes.
@@ -132,7 +169,7 @@ func (v *Conversation) greet() {
 func (v *Conversation) resume() {
 	l := v.link
 	l.sessionKeys = wire.DeriveLinkKeys(v.s.box, l.dialler, l.listener)
-	l.resumeSent, l.resumeGot = true, false
+	l.resumeSent, l.resumeGot, l.since = true, false, v.now
 	v.sendBox(wire.FlagResume, nil)
 }
 
@@ -142,18 +179,22 @@ func (v *Conversation) LinkDown(now time.Time, id LinkID) *Output {
 	if v.link != nil && v.link.id == id {
 		v.link = nil
 	}
-	if v.guest != nil && v.guest.id == id {
-		v.guest = nil
+	if i := v.guestIndex(id); i >= 0 {
+		v.guests = slices.Delete(v.guests, i, i+1)
 	}
 	return v.end()
+}
+
+func (v *Conversation) guestIndex(id LinkID) int {
+	return slices.IndexFunc(v.guests, func(g *link) bool { return g.id == id })
 }
 
 // Box handles what came in on a connection. A box that opens under no key is
 // passed over: late, altered, or of a session that one side has lost.
 func (v *Conversation) Box(now time.Time, id LinkID, box *wire.Box) *Output {
 	v.begin(now)
-	if v.guest != nil && v.guest.id == id {
-		v.guestBox(box)
+	if i := v.guestIndex(id); i >= 0 {
+		v.guestBox(i, box)
 		return v.end()
 	}
 	if v.link == nil || v.link.id != id {
@@ -208,8 +249,9 @@ func (v *Conversation) sessionBox(c wire.Control, cell *wire.Cell) {
 	if hour := handshake.Hour(v.now); v.c.heard != hour || v.c.m3 != nil || len(v.c.invitation) > 0 && v.c.side == identity.Accepter {
 		// Any box of the session proves that the peer has it: m3 came.
 		v.c.heard, v.c.m3 = hour, nil
-		if v.c.side == identity.Accepter {
+		if v.c.side == identity.Accepter && v.c.invitation != nil {
 			v.c.invitation = nil
+			v.out.Linked = true
 		}
 		v.saveContact()
 	}
@@ -296,9 +338,9 @@ func (v *Conversation) sendFlight(f *handshake.Flight) {
 }
 
 func (v *Conversation) seal(key secret.Key, c wire.Control, cell *wire.Cell) {
-	var nonce [24]byte
-	v.random(nonce[:])
-	v.out.Boxes = append(v.out.Boxes, wire.SealBox(key, &nonce, c, cell))
+	var random [32]byte
+	v.random(random[:])
+	v.out.Boxes = append(v.out.Boxes, wire.SealBox(key, &random, c, cell))
 	v.link.lastOut = v.now
 }
 

@@ -15,9 +15,9 @@ func (v *Conversation) Tick(now time.Time) *Output {
 	v.begin(now)
 	v.expire()
 	v.dropStale()
-	if g := v.guest; g != nil && now.Sub(g.up) >= v.cfg.AnswerTimeout {
-		v.out.Close = append(v.out.Close, g.id)
-		v.guest = nil
+	for len(v.guests) > 0 && now.Sub(v.guests[0].up) >= v.cfg.AnswerTimeout {
+		v.out.Close = append(v.out.Close, v.guests[0].id)
+		v.guests = v.guests[1:]
 	}
 	l := v.link
 	if l == nil {
@@ -51,7 +51,7 @@ func (v *Conversation) tickSession(l *link) {
 // tickHandshake presses on while there is no resume from the peer: the m1 under
 // way again; else a new handshake; else, if that stays unanswered, recovery.
 func (v *Conversation) tickHandshake(l *link) {
-	waited := v.now.Sub(l.up)
+	waited := v.now.Sub(l.since)
 	if v.s != nil && !v.s.dead && l.resumeSent && v.now.Sub(l.lastOut) >= v.cfg.AnswerTimeout/3 {
 		if v.c.m3 != nil {
 			v.sendFlight(&handshake.Flight{Tag: v.c.m3Tag, Message: *v.c.m3})
@@ -66,6 +66,8 @@ func (v *Conversation) tickHandshake(l *link) {
 	case v.s == nil || v.s.dead:
 		v.handshakeDue(l, recovery)
 	case waited < v.cfg.AnswerTimeout:
+	case l.invitation && !v.s.confirmed && !v.c.previous.IsZero():
+		v.handshakeDue(l, first) // it was put back before it came to the session
 	case v.unanswered >= maxUnanswered || !v.s.confirmed && v.c.previous.IsZero() || v.c.attempt.reason == recovery:
 		v.handshakeDue(l, recovery) // no pair secret is shared any more
 	default:
@@ -94,9 +96,17 @@ func (v *Conversation) Next(now time.Time) time.Time {
 			break // the oldest comes first
 		}
 	}
+	if len(v.stale) > 0 {
+		sooner(now.Add(time.Second))
+	}
+	for _, g := range v.guests {
+		sooner(g.up.Add(v.cfg.AnswerTimeout))
+	}
 	if l := v.link; l != nil {
 		sooner(l.lastIn.Add(3 * v.cfg.KeepAlive))
-		sooner(l.lastOut.Add(v.cfg.KeepAlive))
+		if l.resumeGot {
+			sooner(l.lastOut.Add(v.cfg.KeepAlive))
+		}
 		if len(v.sealed) > 0 && l.resumeGot {
 			sooner(l.lastCell.Add(v.cfg.ResendAfter))
 		}
@@ -142,7 +152,7 @@ func (v *Conversation) expire() {
 	if changed {
 		v.requeue()
 	}
-	if inv, ok := v.invitationLink(); ok && v.c.stage == Met && v.now.After(inv.Expiry) {
+	if inv, ok := v.invitationLink(); ok && v.c.stage == Met && !v.invitationOfUse(inv, v.now) {
 		v.c.invitation = nil // no second use can come any more
 		v.out.Linked = true
 		v.saveContact()

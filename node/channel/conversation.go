@@ -81,6 +81,7 @@ type Output struct {
 var (
 	ErrTooLong   = fmt.Errorf("the text is longer than %d bytes", wire.MaxText)
 	ErrEmptyText = errors.New("the text is empty")
+	ErrNotText   = errors.New("the text is not valid UTF-8")
 	ErrUsedTwice = errors.New("the invitation was used twice")
 	ErrTooLate   = errors.New("it has left or may have left already")
 	ErrMet       = errors.New("there was a session with this contact")
@@ -111,11 +112,10 @@ type Conversation struct {
 	link       *link
 	clockOff   time.Duration         // the peer's clock less ours, from its last box
 	unanswered int                   // times that the m1 under way was sent in this run
-	guest      *link                 // under the invitation of a session that is confirmed: a second use
+	guests     []*link               // under the invitation, at the inviter's: until one shows a card
 	recent     map[[36]byte][24]byte // header name to nonce of cells opened in this run
 	order      uint64                // of the last write to a connection
 
-	noted bool // a missing message was noted in the stretch being passed over
 	out   *Output
 	bytes int // what the writes of out take on disk
 	now   time.Time
@@ -203,7 +203,7 @@ func (v *Conversation) loadLists() error {
 			return err
 		}
 		f, err := wire.ParseFrame(r.Value)
-		if err != nil {
+		if err != nil || f.Number != uint32(r.Key.Seq) {
 			return ErrRecord
 		}
 		if v.current(r.Key) {
@@ -224,7 +224,10 @@ func (v *Conversation) loadLists() error {
 		if err != nil {
 			return err
 		}
-		if i, ok := v.find(r.Key.Seq); ok && len(r.Value) == 1 {
+		if len(r.Value) != 1 || State(r.Value[0]) < Waiting || State(r.Value[0]) > Expired {
+			return ErrRecord
+		}
+		if i, ok := v.find(r.Key.Seq); ok {
 			v.messages[i].State = State(r.Value[0])
 		}
 	}
@@ -350,10 +353,29 @@ func (v *Conversation) Links(now time.Time) []LinkSecrets {
 	if !v.c.dial.IsZero() {
 		links = append(links, LinkSecrets{Link: identity.DialLink(v.c.dial), Side: v.c.side})
 	}
-	if inv, ok := v.invitationLink(); ok && (now.Before(inv.Expiry) || v.c.hasPeer && v.c.stage != Met) {
+	if inv, ok := v.invitationLink(); ok && v.invitationOfUse(inv, now) {
 		links = append(links, LinkSecrets{Link: inv.Link(), Side: v.c.side, Invitation: true})
 	}
 	return links
+}
+
+// lateAnswer is how long after its end an accepter still asks: the inviter may
+// have taken its card just in time, and been cut off.
+const lateAnswer = 7 * 24 * time.Hour
+
+// invitationOfUse reports whether connections are made under the invitation: till
+// its end, and beyond it until the first session is confirmed.
+func (v *Conversation) invitationOfUse(inv identity.Invitation, now time.Time) bool {
+	switch {
+	case now.Before(inv.Expiry):
+		return true
+	case v.s != nil && v.s.confirmed:
+		return false
+	case v.c.side == identity.Accepter:
+		return v.c.hasPeer || now.Before(inv.Expiry.Add(lateAnswer))
+	default:
+		return v.c.hasPeer
+	}
 }
 
 // LinkSecrets are the keys of one way to connect to a contact.

@@ -10,6 +10,7 @@ import (
 	"github.com/backchannel/backchannel/protocol/identity"
 	"github.com/backchannel/backchannel/protocol/ratchet"
 	"github.com/backchannel/backchannel/protocol/secret"
+	"github.com/backchannel/backchannel/protocol/wire"
 )
 
 // maxUnanswered is how often one m1 is sent before another one is made: its
@@ -23,38 +24,43 @@ const knockHours = 24
 const (
 	NoteUsedTwice = "A second machine tried this invitation. Do not trust this contact; make a new invitation by another route."
 	NoteLateUse   = "A second machine tried this invitation. You compared words before, so your contact is who you heard; somebody else has seen the invitation."
-	NoteRecovered = "This session was made anew from the recovery secret, because one of the two machines lost or put back its state. Sending is paused until both of you say to go on. Compare words again."
+	NoteRecovered = "This session was made anew from the recovery secret, because one of the two machines lost or put back its state. What was said lately may be missing there: ask. Sending is paused until both of you say to go on. Compare words again."
+	NoteCameBack  = "Their machine was put back to a time before you met, and asks with the old invitation. Nothing can be agreed with it: make a new invitation."
 	NoteMissing   = "A message is missing: it expired before it could be delivered."
+	NoteManyDraws = "The words were drawn many times today. No further ones are drawn until tomorrow. If neither of you asked for them, somebody may sit between you."
 	NoteBadWords  = "The words exchange did not hold together. If it happens again, somebody may sit between you."
 	NoteGoOn      = "Both of you said to go on."
 )
 
 // flight handles a handshake flight. Whatever does not fit gets no answer.
 func (v *Conversation) flight(f *handshake.Flight) {
-	switch a := &v.c.attempt; {
-	case v.c.side == identity.Inviter && v.link.invitation && f.Card != nil && f.Tag == v.cardTag():
+	switch a := &v.c.attempt; { // a zero attempt has no pair secret to try
+	case v.isCard(f):
 		v.cardCame(f)
-	case a.reason != noReason && a.role == handshake.Initiator && f.Tag == handshake.AnswerTag(a.pair, 2, &a.m1):
+	case f.Card == nil && a.reason != noReason && a.role == handshake.Initiator && f.Tag == handshake.AnswerTag(a.pair, 2, &a.m1):
 		v.m2Came(f)
-	case a.reason != noReason && a.role == handshake.Responder && f.Tag == handshake.AnswerTag(a.pair, 3, &a.m1):
+	case f.Card == nil && a.reason != noReason && a.role == handshake.Responder && f.Tag == handshake.AnswerTag(a.pair, 3, &a.m1):
 		v.m3Came(f)
 	default:
 		v.m1Came(f)
 	}
 }
 
-func (v *Conversation) cardTag() handshake.Tag {
+// isCard reports whether a flight is an accepter's first, for the invitation that
+// is kept.
+func (v *Conversation) isCard(f *handshake.Flight) bool {
 	inv, ok := v.invitationLink()
-	if !ok {
-		return handshake.Tag{}
-	}
-	return handshake.CardTag(inv.Link().Box)
+	return ok && v.c.side == identity.Inviter && f.Card != nil && f.Tag == handshake.CardTag(inv.Link().Box)
 }
 
 // sendCard is the accepter's first flight: its card, and noise where a message
 // would be.
 func (v *Conversation) sendCard() {
-	f := &handshake.Flight{Tag: v.cardTag(), Card: &v.c.ownCard}
+	inv, ok := v.invitationLink()
+	if !ok {
+		return
+	}
+	f := &handshake.Flight{Tag: handshake.CardTag(inv.Link().Box), Card: &v.c.ownCard}
 	v.random(f.Message[:])
 	v.sendFlight(f)
 }
@@ -72,10 +78,10 @@ func (v *Conversation) cardCame(f *handshake.Flight) {
 		}
 		v.c.peerCard, v.c.hasPeer = *f.Card, true
 		v.c.pair = inv.Pair(v.c.ownCard.Static, f.Card.Static)
-		v.initiate(first)
-	case *f.Card != v.c.peerCard:
-		v.secondUse()
-		v.closeLink()
+		if v.initiate(first); v.c.attempt.reason != first {
+			v.c.peerCard, v.c.hasPeer, v.c.pair = identity.Card{}, false, secret.Key{}
+			v.closeLink() // a key that nothing can be agreed with
+		}
 	case v.s == nil:
 		v.initiate(first) // the same friend again, after a cut
 	}
@@ -110,7 +116,7 @@ func (v *Conversation) initiate(why reason) {
 				return
 			}
 			pair = handshake.RecoveryPair(v.c.recovery, handshake.Day(v.now))
-		case why == roll && v.s != nil && !v.s.confirmed && !v.c.previous.IsZero():
+		case v.s != nil && !v.s.confirmed && !v.c.previous.IsZero():
 			pair = v.c.previous // the peer may never have come to the newer one
 		}
 		*a = attempt{reason: why, role: handshake.Initiator, pair: pair.Clone(), coins: v.draw(), hour: hour}
@@ -158,7 +164,7 @@ func (v *Conversation) m1Came(f *handshake.Flight) {
 		a.reason == why && bytes.Compare(v.c.ownCard.Static[:], v.c.peerCard.Static[:]) < 0) {
 		return // both started: recovery goes before roll, then the lower static key
 	}
-	if v.seenUnder(day) >= maxSeen {
+	if v.seenUnder(day) >= maxSeen || why == roll && v.manyDraws() {
 		return
 	}
 	next := attempt{reason: why, role: handshake.Responder, pair: pair, coins: v.draw(), m1: f.Message, tag: f.Tag, hour: handshake.Hour(v.now)}
@@ -173,7 +179,7 @@ func (v *Conversation) m1Came(f *handshake.Flight) {
 		v.c.peerCard, v.c.hasPeer, v.c.pair = *f.Card, true, pair
 	}
 	*a = next
-	v.c.seen = append(v.c.seen, seenM1{hash: hash, day: day})
+	v.c.seen = append(v.c.seen, seenM1{hash: hash, day: day, pair: pairName(pair)})
 	v.saveContact()
 	v.answer()
 }
@@ -234,6 +240,16 @@ func (v *Conversation) seenUnder(day uint32) int {
 	return n
 }
 
+// forgetSeen drops the answered m1 whose pair secrets are gone: they cannot be
+// answered any more.
+func (v *Conversation) forgetSeen() {
+	keep := map[[8]byte]bool{pairName(v.c.pair): true}
+	if !v.c.previous.IsZero() {
+		keep[pairName(v.c.previous)] = true
+	}
+	v.c.seen = slices.DeleteFunc(v.c.seen, func(s seenM1) bool { return s.day == 0 && !keep[s.pair] })
+}
+
 // answer sends m2 of the attempt under way. It is rebuilt, so it is the same
 // whenever it is sent.
 func (v *Conversation) answer() {
@@ -283,14 +299,15 @@ func (v *Conversation) install(hs *handshake.Session, state *ratchet.State, role
 		v.c.dial, v.c.recovery = hs.Dial.Clone(), hs.Recovery.Clone()
 		v.out.Linked = true
 	}
-	v.c.previous, v.c.pair = v.c.attempt.pair.Clone(), hs.NextPair.Clone()
-	v.c.seen = slices.DeleteFunc(v.c.seen, func(s seenM1) bool { return s.day == 0 && s.roll > 0 })
-	for i := range v.c.seen {
-		if v.c.seen[i].day == 0 {
-			v.c.seen[i].roll++
-		}
+	v.c.previous.Wipe()
+	v.c.previous = secret.Key{}
+	if role == handshake.Initiator && why != recovery {
+		v.c.previous = v.c.attempt.pair.Clone() // until the peer is seen to have the next
 	}
+	v.c.pair = hs.NextPair.Clone()
+	v.forgetSeen()
 	v.c.attempt = attempt{}
+	v.unanswered = 0
 
 	epoch := uint32(1)
 	if v.s != nil {
@@ -301,6 +318,7 @@ func (v *Conversation) install(hs *handshake.Session, state *ratchet.State, role
 		for n := range v.inbound {
 			v.stale = append(v.stale, store.Key{Kind: KindInbound, Object: v.id, Seq: v.cellKey(n)})
 		}
+		v.s.wipe()
 	}
 	clear(v.sealed)
 	clear(v.inbound)
@@ -316,6 +334,14 @@ func (v *Conversation) install(hs *handshake.Session, state *ratchet.State, role
 		v.c.paused, v.c.ownConsent, v.c.peerConsent = true, false, false
 		v.c.mark = RecoveredNotCompared
 		v.note(NoteRecovered)
+	}
+	// What a person said or the machine announced, and the session before may
+	// have taken along, is said again.
+	if v.c.paused && v.c.ownConsent {
+		v.control(wire.FrameConsent, nil)
+	}
+	if v.c.ownPlace != v.c.ownCard.Place {
+		v.control(wire.FramePlace, v.c.ownPlace.Append(nil))
 	}
 	v.saveContact()
 	v.saveSession()

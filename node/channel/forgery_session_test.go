@@ -19,6 +19,10 @@ import (
 	"github.com/backchannel/backchannel/protocol/wire"
 )
 
+// forgeryPrompt says whether an answer leaves before the next box is looked at. A
+// machine that is slower than its connection looks first.
+const forgeryPrompt = false
+
 // A forgeryMachine is one person's machine in a real session. Nothing it draws,
 // stores, sends or receives is lost: it plays the person who kept everything in
 // order to show it to somebody.
@@ -63,6 +67,7 @@ type forgerySession struct {
 	rng    *rand.Rand
 	inv    identity.Invitation
 	a, b   *forgeryMachine // inviter, accepter
+	begin  uint32
 	now    time.Time
 	hellos [][2]wire.Hello // by connection: the dialler's, the listener's
 }
@@ -134,7 +139,7 @@ func forgerySource(seed uint64, what byte) *rand.ChaCha8 {
 
 // playForgerySession plays a script on two real machines.
 func playForgerySession(seed uint64, script forgeryScript) (*forgerySession, error) {
-	w := &forgerySession{rng: rand.New(forgerySource(seed, 'w')), now: time.Unix(int64(script.begin)*60, 0).UTC()}
+	w := &forgerySession{begin: script.begin, rng: rand.New(forgerySource(seed, 'w')), now: time.Unix(int64(script.begin)*60, 0).UTC()}
 	var places [2]identity.Place
 	for i := range places {
 		address := fmt.Sprintf("10.%d.%d.%d:%d", w.rng.IntN(256), w.rng.IntN(256), w.rng.IntN(256), 1024+w.rng.IntN(60000))
@@ -257,12 +262,9 @@ func (w *forgerySession) connect() error {
 // settle lets each machine in turn work through what has come, and then lets its
 // answers leave, until nothing moves.
 func (w *forgerySession) settle() error {
-	for moved := true; moved; {
-		moved = false
+	for len(w.a.inbox)+len(w.b.inbox)+len(w.a.outbox)+len(w.b.outbox) > 0 {
 		for _, m := range []*forgeryMachine{w.a, w.b} {
-			m.leave(len(w.hellos) - 1)
 			for len(m.inbox) > 0 {
-				moved = true
 				box := m.inbox[0]
 				m.inbox = m.inbox[1:]
 				m.seen = append(m.seen, forgerySeen{true, len(w.hellos) - 1, box})
@@ -315,8 +317,7 @@ func (m *forgeryMachine) own() [32]byte {
 
 // params are one side's secrets as the program itself hands them to the forger.
 func (w *forgerySession) params(m *forgeryMachine) (forge.Params, error) {
-	hour := uint32(w.now.Unix() / 3600)
-	return m.c.ForgeParams(m.name, hour, func() (secret.Key, error) { return secret.Read(m.draws.from) })
+	return m.c.ForgeParams(m.name, w.begin/60, func() (secret.Key, error) { return secret.Read(m.draws.from) })
 }
 
 // incoming returns the keys of a connection's boxes, by fromPeer.

@@ -168,27 +168,35 @@ func (v *Conversation) deliver(f wire.Frame, content string) {
 // notOwed passes over the numbers that the peer no longer owes: their life
 // ended before they arrived. They block nothing, and the person is told.
 func (v *Conversation) notOwed(c wire.Control) {
-	passed := false
+	before := v.s.received
 	for v.s.received+1 < c.Lowest() && !v.full() {
-		passed = true
 		if f, ok := v.inbound[v.s.received+1]; ok {
 			v.take(f)
 			continue
 		}
 		if open := v.openParts(); len(open) > 0 {
 			v.giveUp(open)
-		} else if !v.noted {
+		} else {
 			v.note(NoteMissing)
 		}
-		v.noted = true // once for a stretch
-		v.s.received++
+		v.s.received = v.nextStored(c.Lowest()) - 1 // one note for a stretch
 	}
-	if passed {
-		v.noted = false
+	if v.s.received != before {
 		v.advance()
 		v.saveSession()
 		v.ackSoon()
 	}
+}
+
+// nextStored returns the lowest number after received whose cell is stored, at
+// most limit.
+func (v *Conversation) nextStored(limit uint32) uint32 {
+	for n := range v.inbound {
+		if n > v.s.received {
+			limit = min(limit, n)
+		}
+	}
+	return limit
 }
 
 // ackSoon asks for a box at the next point of the acknowledgement grid.

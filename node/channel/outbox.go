@@ -3,6 +3,7 @@ package channel
 import (
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/backchannel/backchannel/protocol/wire"
 )
@@ -19,12 +20,13 @@ func (v *Conversation) Send(now time.Time, text string) (Message, *Output, error
 		return Message{}, nil, ErrEmptyText
 	case len(text) > wire.MaxText:
 		return Message{}, nil, ErrTooLong
+	case !utf8.ValidString(text):
+		return Message{}, nil, ErrNotText
 	case v.suspect():
 		return Message{}, nil, ErrUsedTwice
 	}
 	v.begin(now)
-	m := Message{Direction: Out, Channel: Open, State: Waiting, Minute: minute(now), Text: text}
-	v.random(m.ID[:])
+	m := Message{Direction: Out, Channel: Open, State: Waiting, Minute: minute(now), Text: text, ID: v.messageID(v.nextSeq, text)}
 	i := v.add(m)
 	v.queue = append(v.queue, v.messages[i].Seq)
 	out := v.end()
@@ -101,12 +103,12 @@ func (v *Conversation) flush() {
 		return
 	}
 	began := v.s.sent
-	for v.s.partSeq == 0 && len(v.s.controls) > 0 && v.room(1) && !v.full() {
+	for v.s.partSeq == 0 && len(v.s.controls) > 0 && v.room(1) && !v.full() && !v.s.dead {
 		c := v.s.controls[0]
 		v.s.controls = v.s.controls[1:]
-		f := wire.Frame{Kind: c.kind, Parts: 1, Minute: minute(v.now), Content: c.content}
-		v.random(f.ID[:])
-		v.sealFrame(f, 0)
+		v.sealFrame(wire.Frame{
+			Kind: c.kind, ID: v.messageID(uint64(v.s.sent), string(c.content)), Parts: 1, Minute: minute(v.now), Content: c.content,
+		}, 0)
 	}
 	for len(v.queue) > 0 && v.maySpeak() && v.room(1) && !v.full() && !v.s.dead {
 		v.sealNext()
@@ -120,7 +122,14 @@ func (v *Conversation) flush() {
 func (v *Conversation) suspect() bool { return v.c.usedTwice && v.c.mark != WordsCompared }
 
 // maySpeak reports whether texts may leave.
-func (v *Conversation) maySpeak() bool { return !v.c.paused && !v.suspect() }
+// A session begins with the words exchange: texts wait until this side has done its part.
+func (v *Conversation) maySpeak() bool { return !v.c.paused && !v.suspect() && v.s.opened }
+
+func (v *Conversation) messageID(seq uint64, content string) wire.MessageID {
+	var random [32]byte
+	v.random(random[:])
+	return wire.NewMessageID(&random, seq, []byte(content))
+}
 
 // sealNext seals the next part of the message at the head of the queue. All parts
 // of a message have neighbouring numbers.

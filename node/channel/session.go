@@ -27,6 +27,7 @@ type session struct {
 	partSeq  uint64
 	partNext uint32
 	words    words
+	opened   bool           // this side has done its part of the first words exchange
 	controls []controlFrame // frames of the contact itself that wait for their turn
 	ratchet  *ratchet.State
 }
@@ -73,6 +74,7 @@ func (s *session) append(b []byte) []byte {
 	e.fixed(w.peerCommit[:])
 	e.fixed(w.peerNonce[:])
 	e.u8(w.tries)
+	e.flag(s.opened)
 	e.u32(uint32(len(s.controls)))
 	for _, c := range s.controls {
 		e.u8(byte(c.kind))
@@ -109,6 +111,7 @@ func parseSession(b []byte) (*session, error) {
 	copy(w.peerCommit[:], d.fixed(32))
 	copy(w.peerNonce[:], d.fixed(32))
 	w.tries = d.u8()
+	s.opened = d.flag()
 	for n := d.u32(); n > 0 && !d.bad; n-- {
 		s.controls = append(s.controls, controlFrame{wire.FrameKind(d.u8()), d.bytes()})
 	}
@@ -247,6 +250,9 @@ func ParseMessage(seq uint64, b []byte) (Message, error) {
 	m.ID = wire.MessageID(d.fixed(8))
 	m.Minute, m.Stored = d.u32(), d.u32()
 	m.Text = string(d.bytes())
+	if m.Direction < Out || m.Direction > Notice {
+		return m, ErrRecord
+	}
 	return m, d.end()
 }
 

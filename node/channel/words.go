@@ -2,6 +2,7 @@ package channel
 
 import (
 	"bytes"
+	"slices"
 	"time"
 
 	"github.com/backchannel/backchannel/protocol/handshake"
@@ -18,19 +19,30 @@ const (
 	maxDraws = 32
 )
 
-// draw counts an exchange; it reports false when there were enough for today.
+// manyDraws reports whether there were enough exchanges for today.
+func (v *Conversation) manyDraws() bool {
+	return v.c.drawDay == handshake.Day(v.now) && v.c.draws >= maxDraws
+}
+
+// drawWords counts and begins an exchange; it reports false when there were
+// enough for today. The first one of a session is always held: how many sessions
+// there can be is bounded elsewhere.
 func (v *Conversation) drawWords() bool {
-	day := handshake.Day(v.now)
-	if v.c.drawDay != day {
-		v.c.drawDay, v.c.draws = day, 0
-	}
-	if v.c.draws >= maxDraws {
+	if v.manyDraws() && v.s.opened {
 		return false
 	}
-	if v.c.draws++; v.c.draws == maxDraws {
-		v.note(NoteManyDraws)
+	if day := handshake.Day(v.now); v.c.drawDay != day {
+		v.c.drawDay, v.c.draws = day, 0
+	}
+	if v.c.draws < maxDraws {
+		if v.c.draws++; v.c.draws == maxDraws {
+			v.note(NoteManyDraws)
+		}
 	}
 	v.saveContact()
+	v.s.controls = slices.DeleteFunc(v.s.controls, func(c controlFrame) bool {
+		return c.kind == wire.FrameCommit || c.kind == wire.FrameReveal // of an exchange that is over
+	})
 	nonce := v.draw()
 	v.s.words = words{
 		nonce:  nonce,
@@ -53,6 +65,9 @@ func (v *Conversation) beginWords() bool {
 
 // control queues a frame of the contact itself; the caller saves the session.
 func (v *Conversation) control(kind wire.FrameKind, content []byte) {
+	if kind == wire.FrameConsent || kind == wire.FramePlace { // the last counts
+		v.s.controls = slices.DeleteFunc(v.s.controls, func(c controlFrame) bool { return c.kind == kind })
+	}
 	v.s.controls = append(v.s.controls, controlFrame{kind, bytes.Clone(content)})
 }
 
@@ -80,6 +95,7 @@ func (v *Conversation) commitCame(content []byte) {
 		v.control(wire.FrameCommit, append(w.commit[:], theirs[:]...))
 	}
 	w.peerCommit, w.hasCommit = theirs, true
+	v.s.opened = true
 	v.control(wire.FrameReveal, append(bytes.Clone(w.nonce.Bytes()), theirs[:]...))
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/backchannel/backchannel/node"
 	"github.com/backchannel/backchannel/node/channel"
@@ -55,40 +56,43 @@ var known = []struct {
 	{node.ErrStopped, "not_running", ExitNotRunning, "", "backchannel node run"},
 	{store.ErrMissing, "no_vault", ExitFailed, "there is no vault on this machine yet, or it was taken away", "backchannel setup"},
 	{store.ErrExists, "vault_exists", ExitFailed, "there is a vault already", "backchannel status"},
-	{store.ErrEmpty, "empty_passphrase", ExitUsage, "the passphrase is empty", "backchannel setup"},
-	{store.ErrLong, "long_passphrase", ExitUsage, "the passphrase is longer than 1024 bytes", ""},
+	{store.ErrEmpty, "empty_passphrase", ExitUsage, "the passphrase is empty", "type it after the prompt, or see: backchannel unlock --help"},
+	{store.ErrLong, "long_passphrase", ExitUsage, "the passphrase is longer than 1024 bytes", "choose a shorter one; six words are enough"},
 	{store.ErrDamaged, "vault_damaged", ExitFailed, "the vault's files are damaged; nothing was changed", "restore the vault folder from a backup, then: backchannel unlock"},
 	{store.ErrNewer, "vault_newer", ExitFailed, "the vault was written by a newer version of this program", "install that version, then: backchannel unlock"},
 	{store.ErrFull, "disk_full", ExitFailed, "the disk is full; nothing was lost, and nothing was sent", "free some space, then repeat the command"},
-	{store.ErrTooLarge, "too_large", ExitFailed, "too much for one step", ""},
+	{store.ErrTooLarge, "too_large", ExitFailed, "too much for one step", "send it in parts"},
 	{node.ErrNameTaken, "name_taken", ExitUsage, "", "backchannel contact list"},
-	{node.ErrBadName, "bad_name", ExitUsage, "", ""},
-	{node.ErrOwn, "own_invitation", ExitUsage, "", "send it to the other person"},
+	{node.ErrBadName, "bad_name", ExitUsage, "", "repeat the command, and type a name such as Larch"},
+	{node.ErrOwn, "own_invitation", ExitUsage, "", "hand it to the other person: they accept it on their machine"},
 	{node.ErrExpired, "expired", ExitClosed, "", "check the date of this machine, or ask for a new invitation"},
-	{node.ErrNoPlace, "not_listening", ExitUnreachable, "", "backchannel node listen on --address HOST:PORT"},
+	{node.ErrNoPlace, "not_listening", ExitUnreachable, "", "give this machine's own address: backchannel node listen on --address 203.0.113.7:4127"},
 	{node.ErrUnreachable, "no_place", ExitUnreachable, "", "ask them to turn listening on and to make a new one"},
 	{node.ErrInvitedOnly, "not_open", ExitUsage, "", "backchannel invite list"},
 	{identity.ErrNotInvitation, "not_an_invitation", ExitUsage, "", "copy the whole line, from BC1: to its end"},
 	{identity.ErrTruncated, "truncated", ExitUsage, "the invitation is not complete; nothing was spent", "copy the whole line, from BC1: to its end"},
 	{identity.ErrMistyped, "mistyped", ExitUsage, "the invitation has a typing error: its checksum does not fit; nothing was spent", "compare it with the original, or paste it"},
 	{identity.ErrNewerInvitation, "newer_invitation", ExitUsage, "", "install the version that made it"},
-	{identity.ErrPlace, "bad_address", ExitUsage, "", "backchannel node listen on --address 203.0.113.7:4127"},
-	{channel.ErrNoWords, "no_words", ExitUnreachable, "", "both machines must be on and connected once: backchannel status"},
+	{identity.ErrPlace, "bad_address", ExitUsage, "", "give host and port: backchannel node listen on --address 203.0.113.7:4127"},
+	{channel.ErrNoWords, "no_words", ExitUnreachable, "", "both machines must be unlocked and connected once: backchannel status"},
 	{channel.ErrNoSession, "no_session", ExitUnreachable, "", "backchannel invite list"},
 	{channel.ErrUsedTwice, "used_twice", ExitRefused, "the invitation was used twice: somebody else may be at the other end", "backchannel contact verify"},
 	{channel.ErrTooLate, "too_late", ExitRefused, "", "backchannel read"},
 	{channel.ErrNoMessage, "no_message", ExitNoContact, "", "backchannel read"},
-	{channel.ErrNotPaused, "not_paused", ExitUsage, "", ""},
+	{channel.ErrNotPaused, "not_paused", ExitUsage, "", "backchannel contact list"},
+	{channel.ErrNotText, "not_text", ExitUsage, "", "send text in UTF-8"},
+	{channel.ErrManyDraws, "many_draws", ExitRefused, "", "compare the words that are shown: backchannel contact verify"},
 	{channel.ErrEmptyText, "empty", ExitUsage, "", "write the text after the prompt, or send it by standard input"},
 	{channel.ErrTooLong, "too_long", ExitUsage, "", "send it in parts"},
 	{channel.ErrRecord, "vault_damaged", ExitFailed, "the vault holds a record that cannot be read", "restore the vault folder from a backup, then: backchannel unlock"},
-	{p2p.ErrAddressInUse, "port_in_use", ExitUnreachable, "another program uses the port to listen on", "backchannel node listen on --port 4128"},
-	{p2p.ErrAddress, "bad_listen", ExitUsage, "the address to listen on is malformed", "backchannel node listen on"},
+	{p2p.ErrAddressInUse, "port_in_use", ExitUnreachable, "another program uses the port to listen on", "end that program, or take another port: backchannel node listen on --address 203.0.113.7:4128"},
+	{p2p.ErrPairExists, "already_accepted", ExitUsage, "this invitation was accepted on this machine already", "backchannel contact list"},
+	{p2p.ErrAddress, "bad_listen", ExitUsage, "the address to listen on is malformed", "give one of this machine: backchannel node listen on --bind 0.0.0.0"},
 	{p2p.ErrProxy, "bad_proxy", ExitUsage, "the proxy must be socks5://host:port", "backchannel node listen --proxy socks5://127.0.0.1:9050"},
-	{forge.ErrScript, "bad_script", ExitUsage, "", ""},
-	{forge.ErrStructure, "bad_structure", ExitCheckFailed, "", ""},
-	{forge.ErrKeys, "bad_keys", ExitCheckFailed, "", ""},
-	{forge.ErrTimes, "bad_times", ExitCheckFailed, "", ""},
+	{forge.ErrScript, "bad_script", ExitUsage, "", "make it in parts"},
+	{forge.ErrStructure, "bad_structure", ExitCheckFailed, "", "ask for the file once more"},
+	{forge.ErrKeys, "bad_keys", ExitCheckFailed, "", "ask for the file once more"},
+	{forge.ErrTimes, "bad_times", ExitCheckFailed, "", "ask for the file once more"},
 	{context.DeadlineExceeded, "timeout", ExitNotInTime, "it took too long", "repeat it with a longer --timeout"},
 	{context.Canceled, "interrupted", ExitInterrupted, "interrupted", ""},
 }
@@ -110,7 +114,7 @@ func Describe(err error) *Error {
 	}
 	var used *store.InUseError
 	if errors.As(err, &used) {
-		return inUse(used.PID, stamp(used.Started))
+		return inUse(used.PID, used.Started)
 	}
 	for _, k := range known {
 		if errors.Is(err, k.err) {
@@ -124,10 +128,10 @@ func Describe(err error) *Error {
 	return &Error{Code: "failed", Exit: ExitFailed, Message: err.Error()}
 }
 
-func inUse(pid int, started string) *Error {
+func inUse(pid int, started time.Time) *Error {
 	return &Error{
 		Code: "in_use", Exit: ExitFailed,
-		Message: fmt.Sprintf("another backchannel (process %d, started %s) has this vault open", pid, started),
+		Message: fmt.Sprintf("another backchannel (process %d, started %s) has this vault open", pid, started.Local().Format("2 Jan 15:04")),
 		Hint:    "backchannel node stop",
 	}
 }

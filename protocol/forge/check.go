@@ -29,7 +29,7 @@ func (t *Transcript) Check() ([]Line, error) {
 	}
 	var lines []Line
 	next := map[bool]uint32{false: 1, true: 1} // next number of each side
-	pending := map[bool][]byte{}
+	pending := map[bool]unfinished{}
 	for i := range t.Entries {
 		e := &t.Entries[i]
 		if state, err = e.replay(state, t.Hour/24); err != nil {
@@ -46,13 +46,25 @@ func (t *Transcript) Check() ([]Line, error) {
 		if f.Kind != wire.FrameText {
 			continue
 		}
-		pending[e.FromPeer] = append(pending[e.FromPeer], f.Content...)
-		if f.Part+1 == f.Parts {
-			lines = append(lines, Line{e.FromPeer, f.Minute, string(pending[e.FromPeer])})
-			delete(pending, e.FromPeer)
+		p := pending[e.FromPeer]
+		if int(f.Part) != p.parts || f.Part > 0 && f.ID != p.id {
+			return nil, ErrStructure
 		}
+		p = unfinished{f.ID, p.parts + 1, append(p.text, f.Content...)}
+		if f.Part+1 == f.Parts {
+			lines = append(lines, Line{e.FromPeer, f.Minute, string(p.text)})
+			p = unfinished{}
+		}
+		pending[e.FromPeer] = p
 	}
 	return lines, nil
+}
+
+// unfinished is a text of which not all parts have come.
+type unfinished struct {
+	id    wire.MessageID
+	parts int
+	text  []byte
 }
 
 // plausible reports whether a message of this minute can be part of a session
@@ -75,7 +87,8 @@ func (t *Transcript) config() handshake.Config {
 
 func (t *Transcript) replayHandshake() (*handshake.Session, error) {
 	own, err := handshake.PublicKey(t.Static.Bytes())
-	if err != nil || own != t.OwnCard.Static {
+	strict := t.Mode == handshake.Strict
+	if err != nil || own != t.OwnCard.Static || t.OwnCard.Strict != strict || t.PeerCard.Strict != strict {
 		return nil, ErrKeys
 	}
 	m1, m2, m3 := &t.Messages[0], &t.Messages[1], &t.Messages[2]

@@ -93,7 +93,8 @@ type workshop struct {
 	minute    uint32
 	binding   [32]byte
 	own, peer *ratchet.State
-	sent      [2]uint32
+	sent      [2]uint32 // frames, by fromPeer
+	flying    []Entry   // cells that have left one end and not reached the other
 }
 
 func (w *workshop) draw() (secret.Key, error) { return secret.Read(w.random) }
@@ -167,7 +168,9 @@ func (w *workshop) run(initiator, responder handshake.Config, first, second secr
 }
 
 // exchangeWords begins the session as every session begins: the initiator
-// commits, the responder commits and reveals, the initiator reveals.
+// commits, the responder commits and reveals, the initiator reveals as soon as it
+// has the commitment. What is under way at the same time is made up so, too: the
+// ratchet's headers tell who had seen what.
 func (w *workshop) exchangeWords() error {
 	var nonce, commit [2][32]byte // by fromPeer
 	for i := range nonce {
@@ -186,73 +189,91 @@ func (w *workshop) exchangeWords() error {
 	if w.t.Role == handshake.Responder {
 		i, r = 1, 0
 	}
-	for _, step := range []struct {
-		by            int
-		kind          wire.FrameKind
-		body, answers [32]byte
-	}{
-		{i, wire.FrameCommit, commit[i], [32]byte{}},
-		{r, wire.FrameCommit, commit[r], commit[i]},
-		{r, wire.FrameReveal, nonce[r], commit[i]},
-		{i, wire.FrameReveal, nonce[i], commit[r]},
-	} {
-		if err := w.say(step.by == 1, step.kind, 0, append(step.body[:], step.answers[:]...)); err != nil {
+	content := func(a, b [32]byte) []byte { return append(a[:], b[:]...) }
+	steps := []func() error{
+		func() error { return w.seal(i == 1, wire.FrameCommit, 0, content(commit[i], [32]byte{})) },
+		w.arrive,
+		func() error { return w.seal(r == 1, wire.FrameCommit, 0, content(commit[r], commit[i])) },
+		func() error { return w.seal(r == 1, wire.FrameReveal, 0, content(nonce[r], commit[i])) },
+		w.arrive, // the responder's commitment
+		func() error { return w.seal(i == 1, wire.FrameReveal, 0, content(nonce[i], commit[r])) },
+		w.arrive, // the responder's nonce
+		w.arrive, // the initiator's
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// say sends one message from one end to the other and writes down what the
-// discloser sees of it.
+// say sends one message from one end to the other.
 func (w *workshop) say(fromPeer bool, kind wire.FrameKind, channel uint32, content []byte) error {
-	var id wire.MessageID
-	if _, err := io.ReadFull(w.random, id[:]); err != nil {
-		return fmt.Errorf("drawing a message ID: %w", err)
+	if err := w.seal(fromPeer, kind, channel, content); err != nil {
+		return err
 	}
+	for len(w.flying) > 0 {
+		if err := w.arrive(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// seal seals the frames of one message at one end. The discloser writes down its
+// own cells now, the peer's when they arrive.
+func (w *workshop) seal(fromPeer bool, kind wire.FrameKind, channel uint32, content []byte) error {
+	coins, err := w.draw()
+	if err != nil {
+		return err
+	}
+	id := wire.NewMessageID((*[32]byte)(coins.Bytes()), uint64(len(w.t.Entries)), content)
 	parts := wire.Split(content)
+	state, n := &w.own, 0
+	if fromPeer {
+		state, n = &w.peer, 1
+	}
 	for i, part := range parts {
-		n := 0
-		if fromPeer {
-			n = 1
+		if len(w.t.Entries)+len(w.flying) >= MaxEntries {
+			return ErrScript
+		}
+		if coins, err = w.draw(); err != nil {
+			return err
 		}
 		w.sent[n]++
 		f := wire.Frame{
 			Kind: kind, Number: w.sent[n], Channel: channel, ID: id,
 			Part: uint16(i), Parts: uint16(len(parts)), Minute: w.minute, Content: part,
 		}
-		if err := w.pass(fromPeer, (*[wire.FrameSize]byte)(f.Append(nil))); err != nil {
+		e := Entry{FromPeer: fromPeer, Body: [wire.FrameSize]byte(f.Append(nil))}
+		next, cell, _, err := (*state).Seal(coins, &e.Body)
+		if err != nil {
 			return err
 		}
+		*state, e.Cell = next, *cell
+		if !fromPeer {
+			copy(e.Coins[:], coins.Bytes())
+			w.t.Entries = append(w.t.Entries, e)
+		}
+		w.flying = append(w.flying, e)
 	}
 	return nil
 }
 
-func (w *workshop) pass(fromPeer bool, body *[wire.FrameSize]byte) error {
-	if len(w.t.Entries) == MaxEntries {
-		return ErrScript
+// arrive lets the oldest cell under way be opened at its other end.
+func (w *workshop) arrive() error {
+	e := w.flying[0]
+	w.flying = w.flying[1:]
+	state := &w.peer
+	if e.FromPeer {
+		state = &w.own
+		w.t.Entries = append(w.t.Entries, e)
 	}
-	coins, err := w.draw()
+	next, _, err := (*state).Open(&e.Cell, w.t.Hour/24)
 	if err != nil {
 		return err
 	}
-	from, to := &w.own, &w.peer
-	e := Entry{FromPeer: fromPeer, Body: *body}
-	if fromPeer {
-		from, to = to, from
-	} else {
-		copy(e.Coins[:], coins.Bytes())
-	}
-	next, cell, _, err := (*from).Seal(coins, body)
-	if err != nil {
-		return err
-	}
-	opened, _, err := (*to).Open(cell, w.t.Hour/24)
-	if err != nil {
-		return err
-	}
-	*from, *to = next, opened
-	e.Cell = *cell
-	w.t.Entries = append(w.t.Entries, e)
+	*state = next
 	return nil
 }

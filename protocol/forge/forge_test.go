@@ -30,6 +30,7 @@ func make1(t testing.TB, mode handshake.Mode, role handshake.Role, side identity
 		t.Fatal(err)
 	}
 	p.Mode, p.Role, p.Side = mode, role, side
+	p.OwnCard.Strict, p.PeerCard.Strict = mode == handshake.Strict, mode == handshake.Strict
 	tr, err := forge.Forge(p, script, random)
 	if err != nil {
 		t.Fatal(err)
@@ -77,6 +78,7 @@ func TestCheckCanFail(t *testing.T) {
 		"peer's coins":    func(tr *forge.Transcript) { flip(tr.Entries[5].Coins[:]) },
 		"order":           func(tr *forge.Transcript) { tr.Entries[4], tr.Entries[5] = tr.Entries[5], tr.Entries[4] },
 		"one missing":     func(tr *forge.Transcript) { tr.Entries = slices.Delete(tr.Entries, 4, 5) },
+		"mode":            func(tr *forge.Transcript) { tr.Mode = handshake.Strict },
 		"hour":            func(tr *forge.Transcript) { tr.Hour += 24 * 40 },
 		"role":            func(tr *forge.Transcript) { tr.Role = handshake.Responder },
 		"card":            func(tr *forge.Transcript) { tr.PeerCard.Static[3]++ },

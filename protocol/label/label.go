@@ -25,6 +25,8 @@ const (
 	KEMSeed Label = prefix + "kem/seed" // ML-KEM-768 seed from 32 stored bytes
 
 	WireLink    Label = prefix + "wire/link"    // box key of one connection and direction
+	WireNonce   Label = prefix + "wire/nonce"   // nonce of a box
+	WireMessage Label = prefix + "wire/message" // message ID
 	WireContact Label = prefix + "wire/contact" // box root for handshakes between known contacts
 
 	InviteHostA    Label = prefix + "invite/host-inviter"  // libp2p host key of the inviter, first contact
@@ -76,7 +78,7 @@ const (
 // All returns every label once; the tests prove them well-formed and distinct.
 func All() []Label {
 	return []Label{
-		KEMSeed, WireLink, WireContact,
+		KEMSeed, WireLink, WireNonce, WireMessage, WireContact,
 		InviteHostA, InviteHostB, InviteNetwork, InviteBox, InvitePair, InviteChecksum,
 		CardFingerprint, WordsCommit, WordsA, WordsB,
 		HandshakePSK0, HandshakePSK3, HandshakeStrict, HandshakeCoins, HandshakeRoot, HandshakeRoll,

@@ -14,7 +14,7 @@ import (
 // state is what it was: all is worked out on a copy. The day (days since 1970)
 // serves only to forget old keys; a clock that jumps loses at most those.
 //
-// At most 34 header keys are tried, whatever the cell.
+// At most 202 header keys are tried, whatever the cell.
 func (s *State) Open(cell *wire.Cell, day uint32) (*State, *[wire.FrameSize]byte, error) {
 	if next, body, err := s.openSkipped(cell); err == nil {
 		return next, body, nil

@@ -40,8 +40,9 @@ const (
 	MaxStored = 512
 	// MaxDays is how long such a key is kept.
 	MaxDays = 14
-	// maxOldChains bounds the header keys that are tried beside the two of now.
-	maxOldChains = 32
+	// maxOldChains bounds the header keys that are tried beside the two of now: one for
+	// each cell that can be owed, should every one be of its own chain.
+	maxOldChains = 200
 )
 
 // Sizes in bytes.

@@ -36,18 +36,21 @@ func DeriveLinkKeys(root secret.Key, dialler, listener Hello) LinkKeys {
 	}
 }
 
-// SealBox seals a control block and a cell under key with XChaCha20-Poly1305
-// and the given nonce, which must be fresh and random.
-func SealBox(key secret.Key, nonce *[nonceSize]byte, c Control, cell *Cell) *Box {
+// SealBox seals a control block and a cell under key with XChaCha20-Poly1305. The
+// nonce is taken from an HMAC over 32 random bytes and what is sealed, so that a
+// source of randomness that repeats does not seal two boxes under one nonce.
+func SealBox(key secret.Key, random *[32]byte, c Control, cell *Cell) *Box {
 	aead, err := chacha20poly1305.NewX(key.Bytes())
 	if err != nil {
 		panic("wire: a secret.Key is not a key of XChaCha20-Poly1305")
 	}
 	var box Box
-	copy(box[:], nonce[:])
-	plain := make([]byte, 0, ControlSize+CellSize)
-	plain = append(c.Append(plain), cell[:]...)
-	aead.Seal(box[:nonceSize], nonce[:], plain, nil)
+	plain := box[nonceSize : nonceSize+ControlSize+CellSize]
+	c.Append(plain[:0])
+	copy(plain[ControlSize:], cell[:])
+	nonce := label.MAC(label.WireNonce, key.Bytes(), random[:], plain)
+	copy(box[:nonceSize], nonce[:])
+	aead.Seal(plain[:0], box[:nonceSize], plain, nil)
 	return &box
 }
 

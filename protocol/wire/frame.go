@@ -3,6 +3,8 @@ package wire
 import (
 	"encoding/binary"
 	"fmt"
+
+	"github.com/backchannel/backchannel/protocol/label"
 )
 
 // Sizes in bytes, and limits.
@@ -50,6 +52,13 @@ func (k FrameKind) String() string {
 // MessageID is a random name by which a message sent again in a later session
 // is recognised. It means nothing elsewhere.
 type MessageID [8]byte
+
+// NewMessageID derives a message ID from 32 random bytes and the message, so that
+// a source of randomness that repeats does not give two messages one ID.
+func NewMessageID(random *[32]byte, seq uint64, content []byte) MessageID {
+	h := label.Hash(label.WireMessage, random[:], binary.BigEndian.AppendUint64(nil, seq), content)
+	return MessageID(h[:8])
+}
 
 // Frame is what one ratchet message says.
 //

@@ -31,7 +31,7 @@ func exampleBox(t *testing.T) (secret.Key, *wire.Box, *wire.Cell) {
 	}
 	var cell wire.Cell
 	prototest.Reader(3).Read(cell[:])
-	return keys.FromDialler, wire.SealBox(keys.FromDialler, &[24]byte{7}, exampleControl(), &cell), &cell
+	return keys.FromDialler, wire.SealBox(keys.FromDialler, &[32]byte{7}, exampleControl(), &cell), &cell
 }
 
 func TestVectors(t *testing.T) {
@@ -40,7 +40,7 @@ func TestVectors(t *testing.T) {
 		{"name": "control", "control": prototest.Hex(exampleControl().Append(nil))},
 		{"name": "frame", "frame": prototest.Hex(exampleFrame().Append(nil))},
 		{
-			"name": "box: root 09 00.., hellos 01 00.. and 02 00.., nonce 07 00.., cell ChaCha8 seed 03",
+			"name": "box: root 09 00.., hellos 01 00.. and 02 00.., random 07 00.., cell ChaCha8 seed 03",
 			"key":  prototest.Hex(key.Bytes()), "box": prototest.Hex(box[:]),
 		},
 	})
@@ -90,6 +90,21 @@ func TestBoxOpensOnlyUnderItsKeyAndWhole(t *testing.T) {
 		_, _, err := wire.OpenBox(key, (*wire.Box)(b))
 		return err == nil
 	})
+}
+
+// TestRepeatingRandomness seals different boxes with the same random bytes.
+func TestRepeatingRandomness(t *testing.T) {
+	key := secret.New(&[32]byte{1})
+	seen := map[[24]byte]bool{}
+	ids := map[wire.MessageID]bool{}
+	for n := range uint32(100) {
+		box := wire.SealBox(key, new([32]byte), wire.Control{Sent: n}, new(wire.Cell))
+		seen[[24]byte(box[:24])] = true
+		ids[wire.NewMessageID(new([32]byte), uint64(n), []byte("yes"))] = true
+	}
+	if len(seen) != 100 || len(ids) != 100 {
+		t.Errorf("%d nonces and %d message IDs for 100 boxes and messages", len(seen), len(ids))
+	}
 }
 
 func TestFrame(t *testing.T) {

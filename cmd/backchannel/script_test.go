@@ -1,0 +1,411 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/backchannel/backchannel/protocol/identity"
+)
+
+// TestMain makes the real program a command of the scripts and of exec.Command.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"backchannel": main})
+}
+
+// patience is how long a script waits for something before it has failed.
+const patience = 40 * time.Second
+
+// TestScripts runs the scripts of testdata/script. Each has homes of its own,
+// which are named by the first word after as and fails:
+//
+//	as HOME args... [< line...]       the program, with the lines as its input
+//	fails CODE HOME args... [< …]     the same, and its exit code
+//	chat HOME CONTACT < line...       chat --plain, which ends by itself after the lines
+//	node HOME                         runs the node in the background until it answers
+//	crash HOME, ended HOME CODE       kills that node; waits until it has ended
+//	waitfor PATTERN HOME args...      repeats the program until its output fits
+//	capture NAME PATTERN              sets a variable from the output
+//	swap NAME                         puts one other letter into an invitation
+//	expired NAME                      sets a variable to an invitation of yesterday
+//	private PATH                      looks at modes of a socket and its folder
+//	sweep SECRET...                   looks for secrets in all files, and in argument
+//	                                  lists and environments since the script began
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: filepath.Join("testdata", "script"),
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"as": scriptAs, "fails": scriptFails, "node": scriptNode, "crash": scriptCrash, "ended": scriptEnded,
+			"waitfor": scriptWaitFor, "capture": scriptCapture, "swap": scriptSwap, "expired": scriptExpired,
+			"private": scriptPrivate, "sweep": scriptSweep, "tmpfs": scriptTmpfs, "fill": scriptFill, "cut": scriptCut,
+			"follow": scriptFollow, "same": scriptSame,
+		},
+		Condition: func(cond string) (bool, error) {
+			switch cond {
+			case "root":
+				return os.Getuid() == 0, nil
+			default:
+				return false, fmt.Errorf("unknown condition %s", cond)
+			}
+		},
+		Setup: func(e *testscript.Env) error {
+			for _, name := range []string{"PORT", "PORT2"} {
+				port, err := freePort()
+				if err != nil {
+					return err
+				}
+				e.Setenv(name, port)
+			}
+			// Only homes that a script names are used, whatever the machine has.
+			for _, name := range []string{"BACKCHANNEL_HOME", "BACKCHANNEL_SOCKET", "BACKCHANNEL_PASSPHRASE_FD"} {
+				e.Setenv(name, "")
+			}
+			e.Setenv("TZ", "UTC")
+			e.Values[stageKey{}] = &stage{nodes: map[string]*running{}, seen: watchProcesses(e)}
+			return nil
+		},
+	})
+}
+
+// stage is what belongs to one script.
+type stage struct {
+	nodes map[string]*running
+	seen  *watched
+}
+
+type stageKey struct{}
+
+func stageOf(ts *testscript.TestScript) *stage { return ts.Value(stageKey{}).(*stage) }
+
+// running is a node in the background.
+type running struct {
+	cmd  *exec.Cmd
+	out  string // file of its output
+	done chan error
+}
+
+// program prepares a call of the program for a home. The lines after "<" are its
+// input; they are never arguments of a process.
+func program(ts *testscript.TestScript, args []string) *exec.Cmd {
+	var input string
+	for i, arg := range args {
+		if arg == "<" {
+			input = strings.Join(args[i+1:], "\n") + "\n"
+			args = args[:i]
+			break
+		}
+	}
+	if len(args) == 0 {
+		ts.Fatalf("a home is wanted")
+	}
+	cmd := exec.Command("backchannel", append([]string{"--home", ts.MkAbs(args[0])}, args[1:]...)...)
+	cmd.Dir = ts.Getenv("WORK")
+	cmd.Env = environment(ts)
+	cmd.Stdin = strings.NewReader(input)
+	return cmd
+}
+
+// environment is what the program sees: little, and nothing of the machine.
+func environment(ts *testscript.TestScript) []string {
+	var env []string
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "TZ", "BACKCHANNEL_HOME", "BACKCHANNEL_SOCKET", "SYSTEMROOT"} {
+		if v := ts.Getenv(name); v != "" {
+			env = append(env, name+"="+v)
+		}
+	}
+	return env
+}
+
+func scriptAs(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("use fails CODE HOME")
+	}
+	cmd := program(ts, args)
+	cmd.Stdout, cmd.Stderr = ts.Stdout(), ts.Stderr()
+	ts.Check(cmd.Run())
+}
+
+func scriptFails(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	cmd := program(ts, args[1:])
+	cmd.Stdout, cmd.Stderr = ts.Stdout(), ts.Stderr()
+	if err := cmd.Run(); exitCode(err) != want {
+		ts.Fatalf("exit code %d, want %d (%v)", exitCode(err), want, err)
+	}
+}
+
+func scriptNode(ts *testscript.TestScript, _ bool, args []string) {
+	home := args[0]
+	cmd := program(ts, append(args, "node", "run"))
+	r := &running{cmd: cmd, out: ts.MkAbs(home + ".node"), done: make(chan error, 1)}
+	out, err := os.Create(r.out)
+	ts.Check(err)
+	cmd.Stdout, cmd.Stderr = out, out
+	ts.Check(cmd.Start())
+	go func() {
+		r.done <- cmd.Wait()
+		_ = out.Close()
+	}()
+	stageOf(ts).nodes[home] = r
+	ts.Defer(func() {
+		_ = cmd.Process.Kill()
+		<-r.done
+		r.done <- nil
+	})
+	eventually(ts, func() bool { return program(ts, []string{home, "status"}).Run() == nil })
+}
+
+func scriptCrash(ts *testscript.TestScript, _ bool, args []string) {
+	r := stageOf(ts).nodes[args[0]]
+	ts.Check(r.cmd.Process.Kill())
+	r.done <- <-r.done
+}
+
+func scriptEnded(ts *testscript.TestScript, _ bool, args []string) {
+	r := stageOf(ts).nodes[args[0]]
+	select {
+	case err := <-r.done:
+		r.done <- err
+		if code := r.cmd.ProcessState.ExitCode(); strconv.Itoa(code) != args[1] {
+			ts.Fatalf("the node ended with code %d", code)
+		}
+	case <-time.After(patience):
+		ts.Fatalf("the node did not end")
+	}
+}
+
+// eventually repeats holds until it does, or the script has failed.
+func eventually(ts *testscript.TestScript, holds func() bool) {
+	for end := time.Now().Add(patience); !holds(); <-time.After(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			ts.Fatalf("it took too long")
+		}
+	}
+}
+
+func scriptWaitFor(ts *testscript.TestScript, _ bool, args []string) {
+	pattern := regexp.MustCompile(args[0])
+	var out []byte
+	defer func() { fmt.Fprintf(ts.Stdout(), "%s", out) }()
+	eventually(ts, func() bool {
+		out, _ = program(ts, args[1:]).Output()
+		return pattern.Match(out)
+	})
+}
+
+// scriptFollow starts read --follow, waits until its output has so many lines,
+// runs what stands after "then" in between, and interrupts it.
+func scriptFollow(ts *testscript.TestScript, _ bool, args []string) {
+	lines, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	at := 1
+	for at < len(args) && args[at] != "then" {
+		at++
+	}
+	cmd := program(ts, args[1:at])
+	out, err := os.Create(ts.MkAbs("follow.out"))
+	ts.Check(err)
+	cmd.Stdout = out
+	ts.Check(cmd.Start())
+	count := func() int { return bytes.Count([]byte(ts.ReadFile("follow.out")), []byte("\n")) }
+	eventually(ts, func() bool { return count() >= lines-1 })
+	ts.Check(program(ts, args[at+1:]).Run())
+	eventually(ts, func() bool { return count() >= lines })
+	ts.Check(cmd.Process.Signal(os.Interrupt))
+	ts.Check(cmd.Wait())
+	ts.Check(out.Close())
+	fmt.Fprint(ts.Stdout(), ts.ReadFile("follow.out"))
+}
+
+func scriptCapture(ts *testscript.TestScript, _ bool, args []string) {
+	m := regexp.MustCompile(args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+	if m == nil {
+		ts.Fatalf("nothing fits %s", args[1])
+	}
+	ts.Setenv(args[0], m[len(m)-1])
+	fmt.Fprint(ts.Stdout(), ts.ReadFile("stdout")) // the next capture reads it, too
+}
+
+func scriptSwap(ts *testscript.TestScript, _ bool, args []string) {
+	text := []byte(ts.Getenv(args[0]))
+	if at := 30; text[at] == 'Q' {
+		text[at] = 'R'
+	} else {
+		text[at] = 'Q'
+	}
+	ts.Setenv(args[0], string(text))
+}
+
+func scriptExpired(ts *testscript.TestScript, _ bool, args []string) {
+	place, err := identity.PlaceOf("127.0.0.1:4127")
+	ts.Check(err)
+	inv, err := identity.NewInvitation(strings.NewReader(strings.Repeat("not random at all", 9)), place, time.Now().Add(-24*time.Hour), false)
+	ts.Check(err)
+	ts.Setenv(args[0], inv.Text())
+}
+
+// scriptSame compares two trees of files by content: nothing was touched.
+func scriptSame(ts *testscript.TestScript, neg bool, args []string) {
+	a, b := contents(ts, args[0]), contents(ts, args[1])
+	if (a == b) == neg {
+		ts.Fatalf("the folders %s and %s: same content is %v", args[0], args[1], a == b)
+	}
+}
+
+func contents(ts *testscript.TestScript, dir string) string {
+	var all strings.Builder
+	root := ts.MkAbs(dir)
+	ts.Check(filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() || d.Name() == "lock" {
+			return err
+		}
+		raw, err := os.ReadFile(path)
+		name, _ := filepath.Rel(root, path)
+		fmt.Fprintf(&all, "%s\n%x\n", name, raw)
+		return err
+	}))
+	return all.String()
+}
+
+// scriptCut copies a folder and shortens one of its files, which a pattern
+// names, to half.
+func scriptCut(ts *testscript.TestScript, _ bool, args []string) {
+	from, to := ts.MkAbs(args[0]), ts.MkAbs(args[1])
+	ts.Check(os.RemoveAll(to))
+	ts.Check(os.CopyFS(to, os.DirFS(from)))
+	found, err := filepath.Glob(filepath.Join(to, filepath.FromSlash(args[2])))
+	ts.Check(err)
+	if len(found) == 0 {
+		ts.Fatalf("no file %s", args[2])
+	}
+	for _, name := range found {
+		info, err := os.Stat(name)
+		ts.Check(err)
+		ts.Check(os.Truncate(name, info.Size()/2))
+	}
+}
+
+func scriptPrivate(ts *testscript.TestScript, _ bool, args []string) {
+	if runtime.GOOS == "windows" {
+		return
+	}
+	socket := ts.MkAbs(args[0])
+	for path, want := range map[string]fs.FileMode{socket: fs.ModeSocket | 0o600, filepath.Dir(socket): fs.ModeDir | 0o700} {
+		info, err := os.Lstat(path)
+		ts.Check(err)
+		if info.Mode() != want {
+			ts.Fatalf("%s has mode %v, want %v", filepath.Base(path), info.Mode(), want)
+		}
+	}
+}
+
+// scriptTmpfs mounts a small disk, or skips the script where that is not allowed.
+func scriptTmpfs(ts *testscript.TestScript, _ bool, args []string) {
+	dir := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(dir, 0o700))
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size="+args[1]+",mode=700", "tmpfs", dir).CombinedOutput(); err != nil {
+		ts.Fatalf("mounting: %v %s", err, out)
+	}
+	ts.Defer(func() { _ = exec.Command("umount", "-l", dir).Run() })
+}
+
+// scriptFill writes a file until the disk is full.
+func scriptFill(ts *testscript.TestScript, _ bool, args []string) {
+	f, err := os.Create(ts.MkAbs(args[0]))
+	ts.Check(err)
+	defer func() { _ = f.Close() }()
+	for block := make([]byte, 1<<20); len(block) > 0; {
+		if n, err := f.Write(block); err != nil || n < len(block) {
+			block = block[:len(block)/2]
+		}
+	}
+}
+
+// watched is what processes showed to others on the machine.
+type watched struct {
+	stop, ended chan struct{}
+	shown       map[string]bool
+}
+
+// watchProcesses reads the argument lists and environments of all processes of
+// the program, over and over, where the system shows them.
+func watchProcesses(e *testscript.Env) *watched {
+	w := &watched{stop: make(chan struct{}), ended: make(chan struct{}), shown: map[string]bool{}}
+	go func() {
+		defer close(w.ended)
+		for tick := time.NewTicker(10 * time.Millisecond); ; <-tick.C {
+			for _, part := range []string{"cmdline", "environ"} {
+				names, _ := filepath.Glob("/proc/[0-9]*/" + part)
+				for _, name := range names {
+					raw, err := os.ReadFile(name)
+					if err == nil && bytes.Contains(raw, []byte(e.WorkDir)) {
+						w.shown[string(raw)] = true
+					}
+				}
+			}
+			select {
+			case <-w.stop:
+				tick.Stop()
+				return
+			default:
+			}
+		}
+	}()
+	e.Defer(w.end)
+	return w
+}
+
+func (w *watched) end() {
+	select {
+	case <-w.stop:
+	default:
+		close(w.stop)
+	}
+	<-w.ended
+}
+
+func scriptSweep(ts *testscript.TestScript, _ bool, args []string) {
+	w := stageOf(ts).seen
+	w.end()
+	if runtime.GOOS == "linux" && len(w.shown) == 0 {
+		ts.Fatalf("no process was seen: this would check nothing")
+	}
+	files := 0
+	for _, secret := range args {
+		for shown := range w.shown {
+			if strings.Contains(shown, secret) {
+				ts.Fatalf("%q stands in a process's arguments or environment", secret)
+			}
+		}
+		ts.Check(filepath.WalkDir(ts.Getenv("WORK"), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || !d.Type().IsRegular() {
+				return err
+			}
+			files++
+			raw, err := os.ReadFile(path)
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil // the node tidied up meanwhile
+			}
+			if bytes.Contains(raw, []byte(secret)) {
+				ts.Fatalf("%q stands in %s", secret, path)
+			}
+			return err
+		}))
+	}
+	if files == 0 {
+		ts.Fatalf("no file was seen")
+	}
+}

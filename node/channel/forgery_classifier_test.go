@@ -1,0 +1,253 @@
+package channel_test
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+// forgeryAlpha is the chance that a fair classifier cries out, over all tests of
+// one kind together. The seeds are fixed: it cannot fail now and then.
+const forgeryAlpha = 1e-3
+
+// A forgeryVerdict is what the classifier says of two heaps of transcripts.
+type forgeryVerdict struct {
+	worst    string  // the feature that differs most
+	distance float64 // of it, and what is too much
+	limit    float64
+	found    []string // features beyond the limit
+	auc      float64  // of a classifier trained on one half, on the other
+	aucLimit float64
+}
+
+func (v forgeryVerdict) told() bool {
+	return len(v.found) > 0 || v.auc > v.aucLimit || v.auc < 1-v.aucLimit
+}
+
+func (v forgeryVerdict) String() string {
+	s := fmt.Sprintf("AUC %.3f (limit %.3f); worst is %q with %.3f (limit %.3f)", v.auc, v.aucLimit, v.worst, v.distance, v.limit)
+	if len(v.found) > 0 {
+		s += "; beyond it: " + strings.Join(v.found[:min(len(v.found), 12)], "; ")
+	}
+	return s
+}
+
+// forgeryCase holds the named features of both heaps.
+type forgeryCase struct{ real, forged [][]float64 }
+
+func (c *forgeryCase) add(real, forged []float64) {
+	c.real, c.forged = append(c.real, real), append(c.forged, forged)
+}
+
+// judge compares each feature with the test of Kolmogorov and Smirnov, and trains
+// a logistic regression on all of them.
+func (c *forgeryCase) judge(names []string) forgeryVerdict {
+	n := float64(len(c.real))
+	v := forgeryVerdict{limit: math.Sqrt(-math.Log(forgeryAlpha/float64(len(names))/2)/2) * math.Sqrt(2/n)}
+	for i, name := range names {
+		d := kolmogorovSmirnov(forgeryColumn(c.real, i), forgeryColumn(c.forged, i))
+		if d > v.distance {
+			v.distance, v.worst = d, name
+		}
+		if d > v.limit {
+			v.found = append(v.found, fmt.Sprintf("%s (%.2f)", name, d))
+		}
+	}
+	half := len(c.real) / 2
+	model := trainForgery(c.real[:half], c.forged[:half])
+	v.auc = forgeryAUC(model.scores(c.real[half:]), model.scores(c.forged[half:]))
+	v.aucLimit = forgeryAUCLimit(len(c.real) - half)
+	return v
+}
+
+func forgeryColumn(rows [][]float64, i int) []float64 {
+	v := make([]float64, len(rows))
+	for j := range rows {
+		v[j] = rows[j][i]
+	}
+	slices.Sort(v)
+	return v
+}
+
+// kolmogorovSmirnov is the greatest distance between two distributions.
+func kolmogorovSmirnov(a, b []float64) float64 {
+	d, i, j := 0.0, 0, 0
+	for i < len(a) && j < len(b) {
+		x := min(a[i], b[j])
+		for i < len(a) && a[i] == x {
+			i++
+		}
+		for j < len(b) && b[j] == x {
+			j++
+		}
+		d = max(d, math.Abs(float64(i)/float64(len(a))-float64(j)/float64(len(b))))
+	}
+	return d
+}
+
+// forgeryAUC is the chance that a forged one scores above a real one.
+func forgeryAUC(real, forged []float64) float64 {
+	slices.Sort(real)
+	sum := 0.0
+	for _, s := range forged {
+		below, _ := slices.BinarySearch(real, s)
+		upTo, _ := slices.BinarySearch(real, math.Nextafter(s, math.Inf(1)))
+		sum += float64(below+upTo) / 2
+	}
+	return sum / float64(len(real)) / float64(len(forged))
+}
+
+// forgeryAUCLimit is 3.5 standard deviations above a half, for m against m.
+func forgeryAUCLimit(m int) float64 {
+	return 0.5 + 3.5*math.Sqrt(float64(2*m+1)/(12*float64(m)*float64(m)))
+}
+
+// A forgeryModel is a logistic regression over features brought to one scale.
+type forgeryModel struct{ mean, scale, weight []float64 }
+
+func (m *forgeryModel) row(v []float64) []float64 {
+	out := make([]float64, len(v))
+	for i := range v {
+		out[i] = max(-6, min(6, (v[i]-m.mean[i])*m.scale[i]))
+	}
+	return out
+}
+
+func (m *forgeryModel) score(row []float64) (s float64) {
+	for i, x := range row {
+		s += x * m.weight[i]
+	}
+	return s
+}
+
+func (m *forgeryModel) scores(rows [][]float64) []float64 {
+	out := make([]float64, len(rows))
+	for i := range rows {
+		out[i] = m.score(m.row(rows[i]))
+	}
+	return out
+}
+
+// trainForgery descends the gradient, with a pull of the weights towards zero.
+func trainForgery(real, forged [][]float64) *forgeryModel {
+	const steps, rate, pull = 150, 0.3, 1e-2
+	size := len(real[0])
+	m := &forgeryModel{mean: make([]float64, size), scale: make([]float64, size), weight: make([]float64, size)}
+	n := float64(len(real) + len(forged))
+	all := append(slices.Clone(real), forged...)
+	for i := range size {
+		sum, squares := 0.0, 0.0
+		for _, row := range all {
+			sum += row[i]
+		}
+		m.mean[i] = sum / n
+		for _, row := range all {
+			squares += (row[i] - m.mean[i]) * (row[i] - m.mean[i])
+		}
+		if squares > 0 {
+			m.scale[i] = 1 / math.Sqrt(squares/n)
+		}
+	}
+	for i := range all {
+		all[i] = m.row(all[i])
+	}
+	for range steps {
+		gradient := make([]float64, size)
+		for i, row := range all {
+			label := 0.0
+			if i >= len(real) {
+				label = 1
+			}
+			miss := 1/(1+math.Exp(-m.score(row))) - label
+			for j, x := range row {
+				gradient[j] += miss * x
+			}
+		}
+		for j := range gradient {
+			m.weight[j] -= rate * (gradient[j]/n + pull*m.weight[j])
+		}
+	}
+	return m
+}
+
+// forgeryPlaces judges by place: the mean of every byte in both heaps, and the
+// nearer of two centres. It learns from the first pairs and scores the others.
+type forgeryPlaces struct {
+	learn        int
+	n            int
+	sum, squares [2][]float64
+	centre       [2][]float64
+	spread       []float64
+	scores       [2][]float64
+}
+
+func newForgeryPlaces(learn int) *forgeryPlaces { return &forgeryPlaces{learn: learn} }
+
+func (p *forgeryPlaces) count() int { return len(p.sum[0]) }
+
+func (p *forgeryPlaces) add(real, forged []float64) {
+	for heap, v := range [][]float64{real, forged} {
+		if p.sum[heap] == nil {
+			p.sum[heap], p.squares[heap] = make([]float64, len(v)), make([]float64, len(v))
+		}
+		if p.n >= p.learn {
+			p.scores[heap] = append(p.scores[heap], p.score(v))
+		}
+		for i, x := range v {
+			p.sum[heap][i] += x
+			p.squares[heap][i] += x * x
+		}
+	}
+	if p.n++; p.n == p.learn {
+		p.centre = [2][]float64{slices.Clone(p.sum[0]), slices.Clone(p.sum[1])}
+		p.spread = make([]float64, p.count())
+		for i := range p.spread {
+			p.spread[i] = p.variance(0, i) + p.variance(1, i)
+			p.centre[0][i] /= float64(p.n)
+			p.centre[1][i] /= float64(p.n)
+		}
+	}
+}
+
+func (p *forgeryPlaces) variance(heap, i int) float64 {
+	n := float64(p.n)
+	mean := p.sum[heap][i] / n
+	return max(0, p.squares[heap][i]/n-mean*mean)
+}
+
+// score is above zero if the centre of the forged is nearer.
+func (p *forgeryPlaces) score(v []float64) (s float64) {
+	for i, x := range v {
+		if p.spread[i] > 1e-9 {
+			middle := (p.centre[0][i] + p.centre[1][i]) / 2
+			s += (x - middle) * (p.centre[1][i] - p.centre[0][i]) / p.spread[i]
+		} else if p.centre[0][i] != p.centre[1][i] {
+			s += 100 * math.Copysign(1, math.Abs(x-p.centre[0][i])-math.Abs(x-p.centre[1][i]))
+		}
+	}
+	return s
+}
+
+func (p *forgeryPlaces) judge() forgeryVerdict {
+	n := float64(p.n)
+	v := forgeryVerdict{limit: math.Sqrt2 * math.Erfcinv(forgeryAlpha/float64(p.count()))}
+	for i := range p.count() {
+		apart := math.Abs(p.sum[0][i]-p.sum[1][i]) / n
+		spread := math.Sqrt((p.variance(0, i) + p.variance(1, i)) / n)
+		z := 0.0
+		if apart > 1e-9 {
+			z = apart / max(spread, 1e-9)
+		}
+		name := fmt.Sprintf("place %d", i)
+		if z > v.distance {
+			v.distance, v.worst = z, name
+		}
+		if z > v.limit {
+			v.found = append(v.found, fmt.Sprintf("%s (%.1f)", name, z))
+		}
+	}
+	v.auc = forgeryAUC(p.scores[0], p.scores[1])
+	v.aucLimit = forgeryAUCLimit(p.n - p.learn)
+	return v
+}
