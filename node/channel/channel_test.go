@@ -270,6 +270,7 @@ func TestWholeMachinePutBack(t *testing.T) {
 				old, oldWritten := s.store.Copy(), len(s.written)
 				for i := range since {
 					s.send(fmt.Sprint("after the copy ", i))
+					s.peer.send(fmt.Sprint("answer ", i))
 					w.settle()
 				}
 				w.pass(3*time.Second, time.Second)

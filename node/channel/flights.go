@@ -326,6 +326,7 @@ func (v *Conversation) install(hs *handshake.Session, state *ratchet.State, role
 	v.ackedTo = 0
 	v.s = &session{epoch: epoch, box: hs.Box.Clone(), role: role, began: minute(v.now), ratchet: state}
 	hs.Wipe()
+	v.s.repeat = why == recovery
 	v.requeue()
 	if role == handshake.Initiator {
 		v.beginWords()

@@ -73,13 +73,20 @@ func (v *Conversation) requeue() {
 	}
 	v.queue = v.queue[:0]
 	for _, m := range v.messages {
-		if m.Direction != Out || m.State != Waiting && m.State != OnItsWay {
+		if m.Direction != Out || m.State != Waiting && m.State != OnItsWay && !v.doubtful(m) {
 			continue
 		}
 		if partial := v.s != nil && v.s.partSeq == m.Seq; partial || !sealed[m.Seq] {
 			v.queue = append(v.queue, m.Seq)
 		}
 	}
+}
+
+// doubtful reports whether a message was delivered before a recovery and has not
+// been sent again since.
+func (v *Conversation) doubtful(m Message) bool {
+	return m.Direction == Out && m.State == Delivered && v.s != nil && v.s.repeat && m.Seq > v.s.repeated &&
+		m.Stored+uint32(v.cfg.Life/time.Minute) >= v.s.began
 }
 
 // Flush goes on with what one commit could not hold, and seals and sends what can
@@ -135,7 +142,7 @@ func (v *Conversation) messageID(seq uint64, content string) wire.MessageID {
 // of a message have neighbouring numbers.
 func (v *Conversation) sealNext() {
 	i, ok := v.find(v.queue[0])
-	if !ok || v.messages[i].State != Waiting && v.messages[i].State != OnItsWay {
+	if !ok || v.messages[i].State == Expired {
 		v.queue = v.queue[1:]
 		return
 	}
@@ -155,9 +162,10 @@ func (v *Conversation) sealNext() {
 		Part: uint16(p), Parts: uint16(len(parts)), Content: parts[p],
 	}
 	v.sealFrame(f, m.Seq)
-	if m.State == Waiting {
+	if m.State != OnItsWay {
 		v.setState(i, OnItsWay)
 	}
+	v.s.repeated = max(v.s.repeated, m.Seq)
 }
 
 // canSend reports whether cells may leave: a session that both sides resumed on

@@ -27,6 +27,11 @@ type session struct {
 	partSeq  uint64
 	partNext uint32
 	words    words
+	// repeat is set after a recovery: the peer may have lost what it had confirmed,
+	// so all that is not older than a message's life is sent again, up to repeated
+	// so far. What it has still, it knows by the message IDs.
+	repeat   bool
+	repeated uint64
 	opened   bool           // this side has done its part of the first words exchange
 	controls []controlFrame // frames of the contact itself that wait for their turn
 	ratchet  *ratchet.State
@@ -74,6 +79,8 @@ func (s *session) append(b []byte) []byte {
 	e.fixed(w.peerCommit[:])
 	e.fixed(w.peerNonce[:])
 	e.u8(w.tries)
+	e.flag(s.repeat)
+	e.u64(s.repeated)
 	e.flag(s.opened)
 	e.u32(uint32(len(s.controls)))
 	for _, c := range s.controls {
@@ -111,6 +118,7 @@ func parseSession(b []byte) (*session, error) {
 	copy(w.peerCommit[:], d.fixed(32))
 	copy(w.peerNonce[:], d.fixed(32))
 	w.tries = d.u8()
+	s.repeat, s.repeated = d.flag(), d.u64()
 	s.opened = d.flag()
 	for n := d.u32(); n > 0 && !d.bad; n-- {
 		s.controls = append(s.controls, controlFrame{wire.FrameKind(d.u8()), d.bytes()})

@@ -92,7 +92,13 @@ func (v *Conversation) Transcript(after uint64) []Message {
 	if found {
 		i++
 	}
-	return slices.Clone(v.messages[i:])
+	list := slices.Clone(v.messages[i:])
+	for i := range list {
+		if v.doubtful(list[i]) {
+			list[i].State = OnItsWay // it may be gone where it was delivered
+		}
+	}
+	return list
 }
 
 // Invitation returns the invitation's text while it can still be used.
