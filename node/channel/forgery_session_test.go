@@ -19,10 +19,6 @@ import (
 	"github.com/backchannel/backchannel/protocol/wire"
 )
 
-// forgeryPrompt says whether an answer leaves before the next box is looked at. A
-// machine that is slower than its connection looks first.
-const forgeryPrompt = false
-
 // A forgeryMachine is one person's machine in a real session. Nothing it draws,
 // stores, sends or receives is lost: it plays the person who kept everything in
 // order to show it to somebody.
@@ -90,6 +86,8 @@ var (
 )
 
 // drawForgeryScript draws a script. Real and forged sessions draw from this one.
+// The first line is written in the minute in which the session begins, and nobody
+// writes while a line of the other's is under way: so the forger makes them.
 func drawForgeryScript(rng *rand.Rand) forgeryScript {
 	s := forgeryScript{begin: 29_916_000 + rng.Uint32N(500_000), strict: rng.IntN(2) == 0}
 	i := rng.IntN(len(forgeryNames))
@@ -259,8 +257,8 @@ func (w *forgerySession) connect() error {
 	return w.settle()
 }
 
-// settle lets each machine in turn work through what has come, and then lets its
-// answers leave, until nothing moves.
+// settle lets each machine in turn work through what has come, each answer leaving
+// before the next box is looked at, until nothing moves.
 func (w *forgerySession) settle() error {
 	for len(w.a.inbox)+len(w.b.inbox)+len(w.a.outbox)+len(w.b.outbox) > 0 {
 		for _, m := range []*forgeryMachine{w.a, w.b} {
@@ -271,9 +269,7 @@ func (w *forgerySession) settle() error {
 				if err := w.do(m, m.c.Box(w.now, channel.LinkID(len(w.hellos)), box)); err != nil {
 					return err
 				}
-				if forgeryPrompt {
-					m.leave(len(w.hellos) - 1)
-				}
+				m.leave(len(w.hellos) - 1)
 			}
 			m.leave(len(w.hellos) - 1)
 		}

@@ -306,7 +306,7 @@ func TestForgeryByEitherSide(t *testing.T) {
 			{FromPeer: true, Minute: minute, Text: "I sold the list, and I would do it again."},
 			{FromPeer: false, Minute: minute, Text: strings.Repeat("é", wire.MaxText/2)},
 			{FromPeer: true, Minute: minute + 1, Text: strings.Repeat("0123456789", wire.MaxText/10)},
-			{FromPeer: true, Minute: minute + 50_000, Text: "\x00 nobody would write this"},
+			{FromPeer: true, Minute: minute + 40_000, Text: "\x00 nobody would write this"},
 		}
 		for _, m := range []*forgeryMachine{w.a, w.b} {
 			for _, role := range []handshake.Role{handshake.Initiator, handshake.Responder} {

@@ -1,0 +1,70 @@
+package channel
+
+import (
+	"time"
+
+	"github.com/backchannel/backchannel/protocol/handshake"
+	"github.com/backchannel/backchannel/protocol/secret"
+	"github.com/backchannel/backchannel/protocol/wire"
+)
+
+// The methods here let a test play a malicious peer or a thief: they do what the
+// production code never does, with its keys.
+
+// SendFrame seals any frame as the next cell and sends it with honest counters.
+func (v *Conversation) SendFrame(now time.Time, f wire.Frame) *Output {
+	v.begin(now)
+	body := (*[wire.FrameSize]byte)(f.Append(nil))
+	next, cell, sealed, err := v.s.ratchet.Seal(v.draw(), body)
+	if err != nil {
+		panic(err)
+	}
+	v.s.ratchet = next
+	v.s.sent = max(v.s.sent, f.Number)
+	v.sealed[f.Number] = &sealedCell{sealed: *sealed, body: *body} // owed until acknowledged
+	v.sendBox(0, cell)
+	return v.end()
+}
+
+// SendControl sends a box with any control block.
+func (v *Conversation) SendControl(now time.Time, c wire.Control) *Output {
+	v.begin(now)
+	v.seal(v.outgoing(v.link.sessionKeys), c, new(wire.Cell))
+	return v.end()
+}
+
+// Sent returns the highest number given out in the session.
+func (v *Conversation) Sent() uint32 { return v.s.sent }
+
+// Stored returns how many frames wait in the inbox, and how many control frames
+// in the outbox.
+func (v *Conversation) Stored() (inbound, controls int) { return len(v.inbound), len(v.s.controls) }
+
+// Knock starts a handshake under a recovery pair as if it were an ordinary one.
+func (v *Conversation) Knock(now, day time.Time) *Output {
+	v.begin(now)
+	pair := handshake.RecoveryPair(v.c.recovery, handshake.Day(day))
+	a := &v.c.attempt
+	*a = attempt{reason: roll, role: handshake.Initiator, pair: pair, coins: v.draw(), hour: handshake.Hour(now)}
+	_, m1, err := handshake.Initiate(v.c.config(pair), a.coins)
+	if err != nil {
+		panic(err)
+	}
+	a.m1, a.tag = *m1, handshake.KnockTag(pair, v.c.side, a.hour)
+	v.sendM1()
+	return v.end()
+}
+
+// ForgetWords makes this side take no part in the exchange it has begun.
+func (v *Conversation) ForgetWords() { v.s.words = words{}; v.s.controls = nil }
+
+// PairSecrets returns how many pair secrets are kept.
+func (v *Conversation) PairSecrets() int {
+	n := 0
+	for _, k := range []secret.Key{v.c.pair, v.c.previous} {
+		if !k.IsZero() {
+			n++
+		}
+	}
+	return n
+}
