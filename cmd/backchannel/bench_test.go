@@ -1,0 +1,239 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/backchannel/backchannel/node/control"
+	"github.com/backchannel/backchannel/node/p2p/p2ptest"
+)
+
+// benchHome is a home with a running, unlocked node.
+type benchHome struct {
+	b      testing.TB
+	home   string
+	client *control.Client
+}
+
+func newBenchHome(ctx context.Context, b testing.TB) *benchHome {
+	b.Helper()
+	h := &benchHome{b: b, home: b.TempDir()}
+	h.run("a passphrase\n", "setup")
+	h.client = control.NewClient(filepath.Join(h.home, "run", "node.sock"))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		a := &app{in: newInput(ctx, strings.NewReader(""), io.Discard), out: io.Discard, err: io.Discard, home: h.home, quiet: true, fd: -1}
+		if err := a.nodeRun(ctx); err != nil {
+			b.Error(err)
+		}
+	}()
+	b.Cleanup(func() { <-ended })
+	return h
+}
+
+func (h *benchHome) run(stdin string, args ...string) string {
+	h.b.Helper()
+	var out, errOut bytes.Buffer
+	if code := run(append([]string{"--home", h.home, "--json"}, args...), strings.NewReader(stdin), &out, &errOut); code != 0 {
+		h.b.Fatalf("%v: exit %d: %s", args, code, errOut.String())
+	}
+	return out.String()
+}
+
+func (h *benchHome) unlock(ctx context.Context) {
+	h.b.Helper()
+	for {
+		var d control.Done
+		err := h.client.Call(ctx, "unlock", control.UnlockRequest{Passphrase: []byte("a passphrase")}, &d)
+		if err == nil {
+			return
+		}
+		if control.Describe(err).Code != "not_running" || ctx.Err() != nil {
+			h.b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkTextLatency sends texts from one node to another over loopback, through
+// both local interfaces and both stores: from the call of send to the line of
+// read --follow. It reports percentiles.
+func BenchmarkTextLatency(b *testing.B) {
+	ctx, stop := context.WithTimeout(b.Context(), 5*time.Minute)
+	defer stop()
+	larch, alder := newBenchHome(ctx, b), newBenchHome(ctx, b)
+	port, err := freePort()
+	if err != nil {
+		b.Fatal(err)
+	}
+	larch.run("", "node", "listen", "on", "--bind", "127.0.0.1", "--address", "127.0.0.1:"+port)
+	larch.unlock(ctx)
+	alder.unlock(ctx)
+	var inv control.InviteAnswer
+	if err := larch.client.Call(ctx, "invite/new", control.InviteRequest{Name: "Alder", Seconds: 3600}, &inv); err != nil {
+		b.Fatal(err)
+	}
+	alder.run(inv.Invitation+"\nLarch\n", "invite", "accept")
+	alder.run("", "contact", "verify", "1", "--show") // waits for the session
+
+	arrived := make(chan string, 16)
+	go func() {
+		_ = larch.client.Follow(ctx, control.ReadRequest{Name: "1"}, func(m control.Message) bool {
+			if m.Direction == "in" {
+				arrived <- m.Text
+			}
+			return true
+		})
+	}()
+	var times []time.Duration
+	send := func(text string) {
+		began := time.Now()
+		var m control.MessageAnswer
+		if err := alder.client.Call(ctx, "send", control.SendRequest{Name: "1", Text: text}, &m); err != nil {
+			b.Fatal(err)
+		}
+		if got := <-arrived; got != text {
+			b.Fatalf("%q arrived", got)
+		}
+		times = append(times, time.Since(began))
+	}
+	send("first")
+	times = nil
+	for i := 0; b.Loop(); i++ {
+		send(fmt.Sprint("text ", i))
+	}
+	slices.Sort(times)
+	at := func(p int) float64 { return float64(times[(len(times)-1)*p/100].Microseconds()) / 1000 }
+	b.ReportMetric(at(50), "ms-p50")
+	b.ReportMetric(at(99), "ms-p99")
+	stop()
+}
+
+// BenchmarkNodeBesideBareHost starts an unlocked node and a bare libp2p host, each
+// in a process of its own, and reports start time and memory as ratios.
+func BenchmarkNodeBesideBareHost(b *testing.B) {
+	if _, err := os.Stat("/proc/self/status"); err != nil {
+		b.Skip("memory is read from /proc")
+	}
+	var node, bare child
+	for b.Loop() {
+		node = measure(b, "node")
+		bare = measure(b, "bare")
+	}
+	b.ReportMetric(float64(node.rss)/1024, "MB-node")
+	b.ReportMetric(float64(bare.rss)/1024, "MB-bare")
+	b.ReportMetric(float64(node.rss)/float64(bare.rss), "memory-ratio")
+	b.ReportMetric(float64(node.start.Milliseconds()), "ms-start-node")
+	b.ReportMetric(float64(bare.start.Milliseconds()), "ms-start-bare")
+}
+
+type child struct {
+	rss   int // KiB
+	start time.Duration
+}
+
+// measure runs this test binary as a child that is nothing but the one thing.
+func measure(b *testing.B, what string) child {
+	b.Helper()
+	home := b.TempDir()
+	if what == "node" {
+		(&benchHome{b: b, home: home}).run("a passphrase\n", "setup")
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestBenchmarkChild$")
+	cmd.Env = append(os.Environ(), "BACKCHANNEL_BENCH_CHILD="+what, "BACKCHANNEL_HOME="+home)
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	began := time.Now()
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	if _, err := io.ReadFull(stdout, make([]byte, 6)); err != nil { // "ready\n"
+		b.Fatal(err)
+	}
+	c := child{start: time.Since(began)}
+	ctx := context.Background()
+	if what == "node" {
+		h := &benchHome{b: b, home: home, client: control.NewClient(filepath.Join(home, "run", "node.sock"))}
+		h.unlock(ctx)
+	}
+	c.rss = residentKiB(b, cmd.Process.Pid)
+	_ = stdin.Close()
+	_ = cmd.Wait()
+	return c
+}
+
+func residentKiB(b *testing.B, pid int) int {
+	b.Helper()
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, line := range strings.Split(string(raw), "\n") {
+		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			n, err := strconv.Atoi(strings.Fields(rest)[0])
+			if err != nil {
+				b.Fatal(err)
+			}
+			return n
+		}
+	}
+	b.Fatal("no VmRSS")
+	return 0
+}
+
+// TestBenchmarkChild is the child process of BenchmarkNodeBesideBareHost.
+func TestBenchmarkChild(t *testing.T) {
+	what := os.Getenv("BACKCHANNEL_BENCH_CHILD")
+	if what == "" {
+		t.Skip("only a child process of a benchmark runs this")
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	ended := make(chan struct{})
+	switch what {
+	case "node":
+		go func() {
+			defer close(ended)
+			a := &app{in: newInput(ctx, strings.NewReader(""), io.Discard), out: io.Discard, err: io.Discard, home: os.Getenv("BACKCHANNEL_HOME"), quiet: true, fd: -1}
+			if err := a.nodeRun(ctx); err != nil {
+				t.Error(err)
+			}
+		}()
+		var s control.StatusAnswer
+		for control.NewClient(filepath.Join(os.Getenv("BACKCHANNEL_HOME"), "run", "node.sock")).Call(ctx, "status", control.Empty{}, &s) != nil {
+			if ctx.Err() != nil {
+				return
+			}
+		}
+	default:
+		h, err := p2ptest.BareHost()
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			<-ctx.Done()
+			_ = h.Close()
+			close(ended)
+		}()
+	}
+	fmt.Println("ready")
+	_, _ = io.Copy(io.Discard, os.Stdin) // until the parent closes it
+	stop()
+	<-ended
+}
