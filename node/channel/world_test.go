@@ -1,6 +1,7 @@
 package channel_test
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/backchannel/backchannel/node/channel"
 	"github.com/backchannel/backchannel/node/store"
 	"github.com/backchannel/backchannel/node/store/storetest"
+	"github.com/backchannel/backchannel/protocol/handshake"
 	"github.com/backchannel/backchannel/protocol/identity"
 	"github.com/backchannel/backchannel/protocol/prototest"
 	"github.com/backchannel/backchannel/protocol/wire"
@@ -24,6 +26,7 @@ type world struct {
 	now    time.Time
 	a, b   *side
 	links  channel.LinkID
+	hellos [2]wire.Hello // of a and b, on the connection in use
 	up     bool
 	mangle func(*wire.Box) []*wire.Box // what the network makes of a box; nil: nothing
 	cells  int
@@ -145,6 +148,7 @@ func (w *world) connect() {
 	var ha, hb wire.Hello
 	w.fill(ha[:])
 	w.fill(hb[:])
+	w.hellos = [2]wire.Hello{ha, hb}
 	invitation := len(w.b.c.Links(w.now)) > 0 && w.b.c.Links(w.now)[0].Invitation
 	w.a.do(w.a.c.LinkUp(w.now, w.a.link, invitation, false, ha, hb))
 	w.b.do(w.b.c.LinkUp(w.now, w.b.link, invitation, true, hb, ha))
@@ -297,3 +301,13 @@ func firstDifference(got, want []string) string {
 }
 
 func newSeed(seed byte) *rand.ChaCha8 { return prototest.Reader(seed) }
+
+// cardBox is the first flight of somebody who holds the invitation.
+func cardBox(inv identity.Invitation, card identity.Card, dialler, listener wire.Hello) *wire.Box {
+	link := inv.Link()
+	f := handshake.Flight{Tag: handshake.CardTag(link.Box), Card: &card}
+	keys := wire.DeriveLinkKeys(link.Box, dialler, listener)
+	return wire.SealBox(keys.FromDialler, &[32]byte{1}, wire.Control{Flags: wire.FlagFlight}, f.Cell())
+}
+
+func public(seed byte) ([32]byte, error) { return handshake.PublicKey(bytes.Repeat([]byte{seed}, 32)) }
