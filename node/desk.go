@@ -175,7 +175,11 @@ func (d *desk) post(f func(*desk)) {
 func (d *desk) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	d.ctx = ctx
-	d.group.Go(func() { _ = d.network.Run(ctx) })
+	d.group.Go(func() {
+		if err := d.network.Run(ctx); err != nil && ctx.Err() == nil {
+			d.post(func(d *desk) { d.fatal = fmt.Errorf("running the network: %w", err) })
+		}
+	})
 	d.group.Go(d.accept)
 	timer := time.NewTimer(0)
 	defer timer.Stop()

@@ -65,6 +65,7 @@ var (
 	ErrNameTaken   = errors.New("there is a contact with this name already")
 	ErrBadName     = errors.New("a name has 1 to 64 characters, at least one letter among them, and no control characters")
 	ErrOwn         = errors.New("this invitation was made on this machine")
+	ErrTakenUp     = errors.New("this invitation was taken up on this machine already")
 	ErrExpired     = errors.New("the invitation has expired, by this machine's clock")
 	ErrNoPlace     = errors.New("nobody could reach this machine: it does not listen and has no address to hand out")
 	ErrInvitedOnly = errors.New("this is not an open invitation")

@@ -132,8 +132,11 @@ func (n *Node) Accept(ctx context.Context, name, text string) (view channel.View
 			return ErrExpired
 		}
 		for _, p := range d.people {
-			if own, ok := p.conversation.Invitation(now); ok && own == inv.Text() {
+			switch held, side := p.conversation.Holds(inv); {
+			case held && side == identity.Inviter:
 				return ErrOwn
+			case held:
+				return ErrTakenUp
 			}
 		}
 		if inv.Place.IsNone() {

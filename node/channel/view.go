@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"bytes"
 	"slices"
 	"time"
 
@@ -101,13 +102,10 @@ func (v *Conversation) Transcript(after uint64) []Message {
 	return list
 }
 
-// Invitation returns the invitation's text while it can still be used.
-func (v *Conversation) Invitation(now time.Time) (string, bool) {
-	inv, ok := v.invitationLink()
-	if !ok || v.c.hasPeer || !now.Before(inv.Expiry) {
-		return "", false
-	}
-	return inv.Text(), true
+// Holds reports whether the contact came of this invitation, while that is known,
+// and on which side.
+func (v *Conversation) Holds(inv identity.Invitation) (bool, identity.Side) {
+	return len(v.c.invitation) > 0 && bytes.Equal(v.c.invitation, inv.Append(nil)), v.c.side
 }
 
 // ForgeParams returns this side's secrets of the contact, from which a transcript
