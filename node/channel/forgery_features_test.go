@@ -322,6 +322,13 @@ func judgeForgeryHeaders(f *forgeryFeatures, t *forge.Transcript) error {
 	}
 	f.series("place in the chain", places)
 	f.series("new chain", fresh)
+	unseen := 0 // cells that were sealed before the last own one had come
+	for _, x := range fresh {
+		if x == 2 {
+			unseen++
+		}
+	}
+	f.add("cells that crossed", float64(unseen))
 	return nil
 }
 

@@ -235,7 +235,7 @@ func featuresOfForgery(raw []byte, want []forge.Line) ([]string, []float64, erro
 // one classifier, and the classifier forgeries with planted flaws.
 func TestForgeryCannotBeToldApart(t *testing.T) {
 	n := 1000
-	if testing.Short() {
+	if testing.Short() || forgeryRace {
 		n = 200
 	}
 	workers := max(2, runtime.GOMAXPROCS(0))
