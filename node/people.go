@@ -299,12 +299,12 @@ func (n *Node) Read(ctx context.Context, name string, after uint64) (list []chan
 // and whatever lines it is given.
 func (n *Node) Forge(ctx context.Context, name, ownName string, lines []forge.Line) (*forge.Transcript, error) {
 	var p forge.Params
-	hour := uint32(n.cfg.Now().Unix() / 3600)
+	began := uint32(n.cfg.Now().Unix() / 60)
 	if len(lines) > 0 {
-		hour = lines[0].Minute / 60
+		began = lines[0].Minute
 	}
 	err := n.with(ctx, name, func(c *channel.Conversation, _ time.Time) (_ *channel.Output, err error) {
-		p, err = c.ForgeParams(ownName, hour, func() (secret.Key, error) { return secret.Read(n.cfg.Random) })
+		p, err = c.ForgeParams(ownName, began, func() (secret.Key, error) { return secret.Read(n.cfg.Random) })
 		return nil, err
 	})
 	if err != nil {

@@ -53,8 +53,7 @@ func (a *app) forge(out string) error {
 	if err != nil {
 		return err
 	}
-	hour := lines[0].Minute / 60
-	p, err := forge.Invent(rand.Reader, own, peer, hour)
+	p, err := forge.Invent(rand.Reader, own, peer, lines[0].Minute-1)
 	if err != nil {
 		return err
 	}

@@ -86,22 +86,18 @@ var (
 )
 
 // drawForgeryScript draws a script. Real and forged sessions draw from this one.
-// The first line is written in the minute in which the session begins, and nobody
-// writes while a line of the other's is under way: so the forger makes them.
+// Nobody writes while a line of the other's is under way.
 func drawForgeryScript(rng *rand.Rand) forgeryScript {
 	s := forgeryScript{begin: 29_916_000 + rng.Uint32N(500_000), strict: rng.IntN(2) == 0}
 	i := rng.IntN(len(forgeryNames))
 	s.names = [2]string{forgeryNames[i], forgeryNames[(i+1+rng.IntN(len(forgeryNames)-1))%len(forgeryNames)]}
 	minute := s.begin
-	for n := range 3 + rng.IntN(6) {
+	for range 3 + rng.IntN(6) {
 		length := 1 + rng.IntN(200)
 		if rng.IntN(6) == 0 {
 			length += rng.IntN(4000)
 		}
-		gap := uint32(0)
-		if n > 0 {
-			gap = [...]uint32{0, 0, 1, 2, 5, 90}[rng.IntN(6)] * (1 + rng.Uint32N(3))
-		}
+		gap := [...]uint32{0, 0, 1, 2, 5, 90}[rng.IntN(6)] * (1 + rng.Uint32N(3))
 		minute += gap
 		s.lines = append(s.lines, forge.Line{FromPeer: rng.IntN(2) == 0, Minute: minute, Text: drawForgeryText(rng, length)})
 		s.reconnected = append(s.reconnected, gap > 0 && rng.IntN(4) == 0)
@@ -292,7 +288,7 @@ func (w *forgerySession) disclose(m *forgeryMachine) (*forge.Transcript, error) 
 		return nil, err
 	}
 	t := &forge.Transcript{
-		Mode: p.Mode, Role: p.Role, Side: p.Side, Hour: p.Hour, OwnName: p.OwnName, PeerName: p.PeerName,
+		Mode: p.Mode, Role: p.Role, Side: p.Side, Hour: p.Began / 60, OwnName: p.OwnName, PeerName: p.PeerName,
 		Static: p.Static, OwnCard: p.OwnCard, PeerCard: p.PeerCard,
 		Pair: w.inv.Pair(w.a.own(), w.b.own()),
 	}
@@ -313,7 +309,7 @@ func (m *forgeryMachine) own() [32]byte {
 
 // params are one side's secrets as the program itself hands them to the forger.
 func (w *forgerySession) params(m *forgeryMachine) (forge.Params, error) {
-	return m.c.ForgeParams(m.name, w.begin/60, func() (secret.Key, error) { return secret.Read(m.draws.from) })
+	return m.c.ForgeParams(m.name, w.begin, func() (secret.Key, error) { return secret.Read(m.draws.from) })
 }
 
 // incoming returns the keys of a connection's boxes, by fromPeer.

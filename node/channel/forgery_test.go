@@ -30,7 +30,7 @@ const forgeryChildEnv = "BACKCHANNEL_FORGERY_CHILD"
 // itself hands them out, and what is to be said.
 type forgeryJob struct {
 	Mode, Role, Side  byte
-	Hour              uint32
+	Began             uint32
 	OwnName, PeerName string
 	Static, Pair      []byte
 	OwnCard, PeerCard []byte
@@ -40,7 +40,7 @@ type forgeryJob struct {
 
 func newForgeryJob(p forge.Params, lines []forge.Line, seed uint64) forgeryJob {
 	return forgeryJob{
-		Mode: byte(p.Mode), Role: byte(p.Role), Side: byte(p.Side), Hour: p.Hour, OwnName: p.OwnName, PeerName: p.PeerName,
+		Mode: byte(p.Mode), Role: byte(p.Role), Side: byte(p.Side), Began: p.Began, OwnName: p.OwnName, PeerName: p.PeerName,
 		Static: p.Static.Bytes(), Pair: p.Pair.Bytes(), OwnCard: p.OwnCard.Append(nil), PeerCard: p.PeerCard.Append(nil),
 		Lines: lines, Seed: seed,
 	}
@@ -53,7 +53,7 @@ func (j forgeryJob) forge() (*forge.Transcript, error) {
 		return nil, err
 	}
 	return forge.Forge(forge.Params{
-		Mode: handshake.Mode(j.Mode), Role: handshake.Role(j.Role), Side: identity.Side(j.Side), Hour: j.Hour,
+		Mode: handshake.Mode(j.Mode), Role: handshake.Role(j.Role), Side: identity.Side(j.Side), Began: j.Began,
 		OwnName: j.OwnName, PeerName: j.PeerName, Static: secret.FromBytes(j.Static), Pair: secret.FromBytes(j.Pair),
 		OwnCard: own, PeerCard: peer,
 	}, j.Lines, forgerySource(j.Seed, 'f'))
@@ -200,7 +200,7 @@ func makeForgeryPair(seed uint64, f *forger) (p forgeryPair, err error) {
 	if err != nil {
 		return p, err
 	}
-	params.Hour = invented.begin / 60
+	params.Began = invented.begin
 	lines := invented.linesOf(params.Side)
 	if raw, err = f.forge(newForgeryJob(params, lines, seed)); err != nil {
 		return p, fmt.Errorf("forging session %d: %w", seed, err)

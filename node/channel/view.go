@@ -111,7 +111,7 @@ func (v *Conversation) Holds(inv identity.Invitation) (bool, identity.Side) {
 // ForgeParams returns this side's secrets of the contact, from which a transcript
 // with any text can be made: keys that have been used, or invented ones in their
 // place, since nothing that was kept could tell.
-func (v *Conversation) ForgeParams(ownName string, hour uint32, draw func() (secret.Key, error)) (forge.Params, error) {
+func (v *Conversation) ForgeParams(ownName string, began uint32, draw func() (secret.Key, error)) (forge.Params, error) {
 	pair, err := draw() // the real one has rolled and is gone; any other is as good
 	if err != nil {
 		return forge.Params{}, err
@@ -124,7 +124,7 @@ func (v *Conversation) ForgeParams(ownName string, hour uint32, draw func() (sec
 		return forge.Params{}, ErrNoSession
 	}
 	return forge.Params{
-		Mode: v.c.mode, Role: role, Side: v.c.side, Hour: hour, OwnName: ownName, PeerName: v.c.name,
+		Mode: v.c.mode, Role: role, Side: v.c.side, Began: began, OwnName: ownName, PeerName: v.c.name,
 		Static: v.c.static.Clone(), OwnCard: v.c.ownCard, PeerCard: v.c.peerCard, Pair: pair,
 	}, nil
 }

@@ -14,6 +14,9 @@ type Line struct {
 	FromPeer bool
 	Minute   uint32 // minutes since 1970
 	Text     string
+	// Crossed says, to Forge, that the line was sent before the one above it had
+	// arrived: both wrote at once. Check leaves it false.
+	Crossed bool
 }
 
 // Check replays the whole transcript as its discloser's machine would have done
@@ -52,7 +55,7 @@ func (t *Transcript) Check() ([]Line, error) {
 		}
 		p = unfinished{f.ID, p.parts + 1, append(p.text, f.Content...)}
 		if f.Part+1 == f.Parts {
-			lines = append(lines, Line{e.FromPeer, f.Minute, string(p.text)})
+			lines = append(lines, Line{FromPeer: e.FromPeer, Minute: f.Minute, Text: string(p.text)})
 			p = unfinished{}
 		}
 		pending[e.FromPeer] = p

@@ -19,7 +19,7 @@ type Params struct {
 	Mode              handshake.Mode
 	Role              handshake.Role
 	Side              identity.Side
-	Hour              uint32 // hours since 1970, when the session is to have begun
+	Began             uint32 // minutes since 1970, when the session is to have begun
 	OwnName, PeerName string
 	Static            secret.Key
 	OwnCard, PeerCard identity.Card
@@ -31,7 +31,7 @@ var ErrScript = errors.New("the lines are empty, too long, too many, or of times
 
 // Invent makes up the params of two people who never met, for a forgery that
 // needs no vault.
-func Invent(random io.Reader, ownName, peerName string, hour uint32) (Params, error) {
+func Invent(random io.Reader, ownName, peerName string, began uint32) (Params, error) {
 	var keys [3]secret.Key
 	var statics [2][32]byte
 	for i := range keys {
@@ -47,7 +47,7 @@ func Invent(random io.Reader, ownName, peerName string, hour uint32) (Params, er
 		}
 	}
 	return Params{
-		Mode: handshake.Mutual, Role: handshake.Initiator, Side: identity.Inviter, Hour: hour,
+		Mode: handshake.Mutual, Role: handshake.Initiator, Side: identity.Inviter, Began: began,
 		OwnName: ownName, PeerName: peerName, Static: keys[0], Pair: keys[2],
 		OwnCard: identity.Card{Static: statics[0]}, PeerCard: identity.Card{Static: statics[1]},
 	}, nil
@@ -58,13 +58,10 @@ func Invent(random io.Reader, ownName, peerName string, hour uint32) (Params, er
 // peer's static private key is never needed.
 func Forge(p Params, lines []Line, random io.Reader) (*Transcript, error) {
 	t := &Transcript{
-		Mode: p.Mode, Role: p.Role, Side: p.Side, Hour: p.Hour, OwnName: p.OwnName, PeerName: p.PeerName,
+		Mode: p.Mode, Role: p.Role, Side: p.Side, Hour: p.Began / 60, OwnName: p.OwnName, PeerName: p.PeerName,
 		Static: p.Static, OwnCard: p.OwnCard, PeerCard: p.PeerCard, Pair: p.Pair,
 	}
-	w := &workshop{t: t, random: random, minute: p.Hour * 60}
-	if len(lines) > 0 {
-		w.minute = max(w.minute, lines[0].Minute)
-	}
+	w := &workshop{t: t, random: random, minute: p.Began}
 	if len(p.OwnName) > maxName || len(p.PeerName) > maxName {
 		return nil, ErrScript
 	}
@@ -74,16 +71,34 @@ func Forge(p Params, lines []Line, random io.Reader) (*Transcript, error) {
 	if err := w.exchangeWords(); err != nil {
 		return nil, err
 	}
+	last := 0 // cells of the line before that may be under way still
 	for _, l := range lines {
-		if !plausible(p.Hour, l.Minute) || len(l.Text) > wire.MaxText || len(l.Text) == 0 {
+		if !plausible(t.Hour, l.Minute) || len(l.Text) > wire.MaxText || len(l.Text) == 0 {
 			return nil, ErrScript
 		}
-		w.minute = l.Minute
-		if err := w.say(l.FromPeer, wire.FrameText, 1, []byte(l.Text)); err != nil {
+		if !l.Crossed {
+			last = 0
+		}
+		if err := w.settle(last); err != nil {
 			return nil, err
 		}
+		w.minute = l.Minute
+		if err := w.seal(l.FromPeer, wire.FrameText, 1, []byte(l.Text)); err != nil {
+			return nil, err
+		}
+		last = len(w.flying) - last
 	}
-	return t, nil
+	return t, w.settle(0)
+}
+
+// settle lets cells arrive until only so many are under way.
+func (w *workshop) settle(left int) error {
+	for len(w.flying) > left {
+		if err := w.arrive(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // workshop holds both ends of the session that is being made up.
@@ -202,19 +217,6 @@ func (w *workshop) exchangeWords() error {
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// say sends one message from one end to the other.
-func (w *workshop) say(fromPeer bool, kind wire.FrameKind, channel uint32, content []byte) error {
-	if err := w.seal(fromPeer, kind, channel, content); err != nil {
-		return err
-	}
-	for len(w.flying) > 0 {
-		if err := w.arrive(); err != nil {
 			return err
 		}
 	}

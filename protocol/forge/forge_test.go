@@ -25,7 +25,7 @@ var script = []forge.Line{
 func make1(t testing.TB, mode handshake.Mode, role handshake.Role, side identity.Side) *forge.Transcript {
 	t.Helper()
 	random := prototest.Reader(1)
-	p, err := forge.Invent(random, "Alder desk", "Larch", hour)
+	p, err := forge.Invent(random, "Alder desk", "Larch", hour*60+3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,6 +94,34 @@ func TestCheckCanFail(t *testing.T) {
 	}
 }
 
+// TestLinesThatCross lets both write at once, either first.
+func TestLinesThatCross(t *testing.T) {
+	for _, first := range []bool{false, true} {
+		p, err := forge.Invent(prototest.Reader(1), "a", "b", hour*60)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tr, err := forge.Forge(p, []forge.Line{
+			{FromPeer: first, Minute: hour * 60, Text: "one"},
+			{FromPeer: !first, Minute: hour * 60, Text: "two", Crossed: true},
+			{FromPeer: first, Minute: hour * 60, Text: "three", Crossed: true},
+			{FromPeer: first, Minute: hour * 60, Text: "four"},
+		}, prototest.Reader(2))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines, err := tr.Check()
+		if err != nil || len(lines) != 4 {
+			t.Errorf("%d lines, %v", len(lines), err)
+		}
+		// The discloser's own words stand where it wrote them, the peer's where
+		// they arrived.
+		if own := slices.IndexFunc(lines, func(l forge.Line) bool { return !l.FromPeer }); own != 0 {
+			t.Errorf("the first own line stands at %d", own)
+		}
+	}
+}
+
 func TestParseIsStrict(t *testing.T) {
 	raw := make1(t, handshake.Mutual, handshake.Initiator, identity.Inviter).Append(nil)
 	for _, n := range []int{0, 3, 7, 12, 100, 600, 1200, 5000, 12000, len(raw) - 1} {
@@ -107,7 +135,7 @@ func TestParseIsStrict(t *testing.T) {
 }
 
 func TestScriptsThatCannotBe(t *testing.T) {
-	p, _ := forge.Invent(prototest.Reader(1), "a", "b", hour)
+	p, _ := forge.Invent(prototest.Reader(1), "a", "b", hour*60)
 	for what, lines := range map[string][]forge.Line{
 		"long before": {{Minute: hour*60 - 16*24*60, Text: "x"}},
 		"long after":  {{Minute: hour*60 + 33*24*60, Text: "x"}},
