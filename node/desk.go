@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/backchannel/backchannel/node/channel"
@@ -59,7 +60,7 @@ func newDesk(cfg Config, s Store) (*desk, error) {
 		if err != nil {
 			return nil, err
 		}
-		c, err := channel.Load(d.channelConfig(), r.Key.Object)
+		c, err := channel.Load(d.channelConfig(r.Key.Object), r.Key.Object)
 		if err != nil {
 			return nil, fmt.Errorf("loading a contact: %w", err)
 		}
@@ -73,16 +74,32 @@ func newDesk(cfg Config, s Store) (*desk, error) {
 	if d.network, err = cfg.OpenNetwork(d.settings); err != nil {
 		return nil, err
 	}
+	if err := d.introduce(); err != nil {
+		d.closeNetwork()
+		return nil, err
+	}
+	return d, nil
+}
+
+// introduce tells contacts where this machine is, and the network of them.
+func (d *desk) introduce() error {
 	place, _ := identity.PlaceOf(d.settings.Address) // none, if it does not listen
 	for _, p := range d.people {
 		if err := d.store.Commit(p.conversation.Moved(d.cfg.Now(), place).Writes...); err != nil {
-			return nil, err
+			return err
 		}
 		if err := d.connectable(p); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return d, nil
+	return nil
+}
+
+// closeNetwork gives the port of a network back that never ran.
+func (d *desk) closeNetwork() {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = d.network.Run(ctx)
 }
 
 // rolledBack ends the use of every session: what was sent on them since the
@@ -96,11 +113,14 @@ func (d *desk) rolledBack() error {
 	return d.store.AcceptRollback()
 }
 
-func (d *desk) channelConfig() channel.Config {
+func (d *desk) channelConfig(of channel.ContactID) channel.Config {
 	c := d.cfg.Channel
 	c.Random, c.Records = d.cfg.Random, d.store
 	c.Known = func(static [32]byte) bool {
-		for _, p := range d.people {
+		for id, p := range d.people {
+			if id == of {
+				continue
+			}
 			peer, own := p.conversation.Static()
 			if peer == static || own == static {
 				return true
@@ -120,9 +140,7 @@ func (d *desk) newPerson(c *channel.Conversation) *person {
 
 // abandon gives up a desk that never ran.
 func (d *desk) abandon() {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	_ = d.network.Run(ctx) // gives the port back
+	d.closeNetwork()
 	_ = d.store.Close()
 }
 
@@ -141,11 +159,24 @@ func (d *desk) over() bool {
 	}
 }
 
-// do runs f on the desk's goroutine and waits for it.
+// do runs f on the desk's goroutine and waits for it. A caller who gives up does so
+// before f begins or waits for its end: f is never left running on its own.
 func (d *desk) do(ctx context.Context, f func(*desk) error) error {
+	var taken atomic.Bool
 	result := make(chan error, 1)
+	work := func(d *desk) {
+		if taken.CompareAndSwap(false, true) {
+			result <- f(d)
+		}
+	}
+	giveUp := func(err error) error {
+		if taken.CompareAndSwap(false, true) {
+			return err
+		}
+		return <-result
+	}
 	select {
-	case d.work <- func(d *desk) { result <- f(d) }:
+	case d.work <- work:
 	case <-d.ended:
 		return ErrLocked
 	case <-ctx.Done():
@@ -155,9 +186,9 @@ func (d *desk) do(ctx context.Context, f func(*desk) error) error {
 	case err := <-result:
 		return err
 	case <-d.ended:
-		return ErrLocked
+		return giveUp(ErrLocked)
 	case <-ctx.Done():
-		return ctx.Err()
+		return giveUp(ctx.Err())
 	}
 }
 
@@ -250,12 +281,15 @@ func (d *desk) setWake(p *person) {
 // apply carries out an output: it commits, and only then sends. An error means
 // that the commit failed; the conversation is then as it was before.
 func (d *desk) apply(p *person, out *channel.Output) error {
-	for {
+	for first := true; ; first = false {
 		if d.fatal != nil {
 			return d.fatal
 		}
 		if err := d.store.Commit(out.Writes...); err != nil {
-			return d.commitFailed(p, err)
+			if err = d.commitFailed(p, err); first {
+				return err
+			}
+			return nil // what was asked for is stored; the rest comes with the next connection
 		}
 		if len(out.Writes) > 0 {
 			d.full = false
@@ -298,7 +332,7 @@ func (d *desk) commitFailed(p *person, err error) error {
 		return d.fatal
 	}
 	id := p.conversation.ID()
-	c, loadErr := channel.Load(d.channelConfig(), id)
+	c, loadErr := channel.Load(d.channelConfig(id), id)
 	if errors.Is(loadErr, store.ErrNotFound) {
 		delete(d.people, id) // it was never stored
 		return err
@@ -307,6 +341,7 @@ func (d *desk) commitFailed(p *person, err error) error {
 		d.fatal = fmt.Errorf("loading again: %w", loadErr)
 		return d.fatal
 	}
+	p.conversation.Close()
 	p.conversation = c
 	p.links = map[channel.LinkID]*link{}
 	p.wake = d.cfg.Now().Add(time.Second)

@@ -12,7 +12,8 @@
 //	accept     one; takes incoming streams
 //	link       one per connection: hellos, then reads boxes and hands them over
 //	writer     one per connection: writes the boxes that the desk put in its queue
-//	dial       at most one per contact
+//	dial       one per contact, now and then two: one may be under way when the
+//	           contact connects and leaves again
 //
 // All of them end before Lock returns and before Run does. A queue that is full
 // ends the connection that it belongs to; nothing is lost by that, since what is

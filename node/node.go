@@ -142,6 +142,9 @@ func (n *Node) Unlock(ctx context.Context, passphrase []byte) error {
 		n.touch()
 		return nil
 	}
+	if err := n.lastEnded(ctx); err != nil {
+		return err
+	}
 	s, err := n.cfg.OpenStore(passphrase)
 	if err != nil {
 		return err
@@ -164,6 +167,22 @@ func (n *Node) Unlock(ctx context.Context, passphrase []byte) error {
 	n.desk, n.failed, n.touched = d, nil, n.cfg.Now()
 	n.mu.Unlock()
 	return nil
+}
+
+// lastEnded waits until a desk that is ending by itself has given its store back.
+func (n *Node) lastEnded(ctx context.Context) error {
+	n.mu.Lock()
+	d := n.desk
+	n.mu.Unlock()
+	if d == nil {
+		return nil
+	}
+	select {
+	case <-d.ended:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Lock wipes the keys and closes store and network. Nothing is received until

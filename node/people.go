@@ -168,7 +168,7 @@ func (d *desk) meet(name string, as identity.Side, inv identity.Invitation, plac
 	for _, p := range d.people {
 		number = max(number, p.conversation.View().Number+1)
 	}
-	c, out, err := channel.New(d.channelConfig(), id, channel.Introduction{
+	c, out, err := channel.New(d.channelConfig(id), id, channel.Introduction{
 		Number: number, Name: name, Side: as, Invitation: inv, Place: place,
 	}, now)
 	if err != nil {

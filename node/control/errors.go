@@ -115,7 +115,7 @@ func Describe(err error) *Error {
 	}
 	var used *store.InUseError
 	if errors.As(err, &used) {
-		return inUse(used.PID, used.Started)
+		return inUse(used.PID, stamp(used.Started))
 	}
 	for _, k := range known {
 		if errors.Is(err, k.err) {
@@ -129,10 +129,15 @@ func Describe(err error) *Error {
 	return &Error{Code: "failed", Exit: ExitFailed, Message: err.Error()}
 }
 
-func inUse(pid int, started time.Time) *Error {
+// inUse names the process that has the vault open, and since when by the clock on
+// the wall.
+func inUse(pid int, started string) *Error {
+	if t, err := time.Parse(time.RFC3339, started); err == nil {
+		started = t.Local().Format("2 Jan 15:04")
+	}
 	return &Error{
 		Code: "in_use", Exit: ExitFailed,
-		Message: fmt.Sprintf("another backchannel (process %d, started %s) has this vault open", pid, started.Local().Format("2 Jan 15:04")),
+		Message: fmt.Sprintf("another backchannel (process %d, started %s) has this vault open", pid, started),
 		Hint:    "backchannel node stop",
 	}
 }

@@ -73,8 +73,7 @@ func running(socket string) error {
 	if err := NewClient(socket).Call(ctx, "status", Empty{}, &s); err != nil {
 		return &Error{Code: "in_use", Exit: ExitFailed, Message: "another backchannel is starting or stopping here", Hint: "backchannel status"}
 	}
-	started, _ := time.Parse(time.RFC3339, s.Started)
-	return inUse(s.PID, started)
+	return inUse(s.PID, s.Started)
 }
 
 // plain drops the path from a file error: a home folder may hold a name.
