@@ -189,7 +189,7 @@ func (a *app) compare(cmd *cobra.Command, name string, digits bool) error {
 				Hint:    "meet in person, or make a new invitation by another route: backchannel invite new",
 			}
 		}
-		a.note("Either you misheard, or somebody sits between you. Ask them to spell it. Tries left: %d.", ans.TriesLeft)
+		a.note("Either you misheard, or somebody sits between you. Ask them to spell it.\nTries left: %d.", ans.TriesLeft)
 		if !a.in.terminal() {
 			return &control.Error{
 				Code: "words_do_not_fit", Exit: control.ExitCheckFailed,

@@ -187,11 +187,21 @@ func (in *input) rest(limit int) (string, error) {
 }
 
 // passphrase reads the passphrase: from the file descriptor that was named, else
-// from the terminal, else from standard input.
+// from the terminal, else from standard input. An empty one is said to be empty,
+// not wrong.
 func (a *app) passphrase(prompt string) ([]byte, error) {
+	read := a.passphraseFromFD
 	if a.fd < 0 {
-		return a.in.secret(prompt)
+		read = func() ([]byte, error) { return a.in.secret(prompt) }
 	}
+	pass, err := read()
+	if err == nil && len(pass) == 0 {
+		err = store.ErrEmpty
+	}
+	return pass, err
+}
+
+func (a *app) passphraseFromFD() ([]byte, error) {
 	f := os.NewFile(uintptr(a.fd), "passphrase")
 	if f == nil {
 		return nil, usage("the file descriptor of the passphrase is not open", "backchannel unlock --passphrase-fd 3 3<passphrase.txt")

@@ -51,7 +51,7 @@ as the other side to it. It is fixed for the contact's life.`,
 			}
 			return a.answer(ans, func() {
 				a.say("%s", ans.Invitation)
-				a.note("\nHand over that one line. It works once, until %s.\nWhoever gets it first becomes %q, so compare words before you say anything that\nmatters:  %s\nSee how it stands:  %s",
+				a.note("\nHand over that one line. It works once, until %s.\nWhoever gets it first becomes %q.\nCompare words before you say anything that matters:  %s\nSee how it stands:  %s",
 					longTime(ans.Contact.Expires), cleanLine(ans.Contact.Name),
 					a.here("backchannel contact verify "+itoa(int(ans.Contact.Number))), a.here("backchannel invite list"))
 			})

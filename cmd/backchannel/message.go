@@ -35,9 +35,6 @@ shell's history and other people on this machine could see it.`,
 				return err
 			}
 			for _, w := range warnings(to.Contact) {
-				if a.quiet || a.json {
-					break
-				}
 				a.note("! %s", a.here(w))
 			}
 			text, err := a.text(file)

@@ -13,8 +13,13 @@ import (
 	"github.com/backchannel/backchannel/node/control"
 )
 
-// note prints to the person: never part of an answer that a script reads.
-func (a *app) note(format string, args ...any) { fmt.Fprintf(a.err, format+"\n", args...) }
+// note prints to the person: never part of an answer that a script reads, and
+// nothing with --json, where an error is the one thing on standard error.
+func (a *app) note(format string, args ...any) {
+	if !a.json {
+		fmt.Fprintf(a.err, format+"\n", args...)
+	}
+}
 
 // say prints a line of the answer.
 func (a *app) say(format string, args ...any) { fmt.Fprintf(a.out, format+"\n", args...) }

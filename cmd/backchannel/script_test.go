@@ -33,24 +33,29 @@ const patience = 40 * time.Second
 //
 //	as HOME args... [< line...]       the program, with the lines as its input
 //	fails CODE HOME args... [< …]     the same, and its exit code
-//	chat HOME CONTACT < line...       chat --plain, which ends by itself after the lines
 //	node HOME                         runs the node in the background until it answers
 //	crash HOME, ended HOME CODE       kills that node; waits until it has ended
 //	waitfor PATTERN HOME args...      repeats the program until its output fits
 //	capture NAME PATTERN              sets a variable from the output
 //	swap NAME                         puts one other letter into an invitation
 //	expired NAME                      sets a variable to an invitation of yesterday
+//	follow N HOME read… then …        read --follow until it has N lines; what stands after
+//	                                  then is run before the last
+//	cut FROM TO FILE                  copies a folder and cuts a file of it to half
+//	copy FROM TO                      copies a folder
+//	same A B, empty DIR               compares two folders; wants an empty one
+//	tmpfs DIR SIZE, fill FILE         mounts a small disk; writes until a disk is full
 //	private PATH                      looks at modes of a socket and its folder
-//	sweep SECRET...                   looks for secrets in all files, and in argument
-//	                                  lists and environments since the script began
+//	watch                             notes what processes show from here on
+//	sweep SECRET...                   looks for secrets in all files, and in what watch saw
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"as": scriptAs, "fails": scriptFails, "node": scriptNode, "crash": scriptCrash, "ended": scriptEnded,
 			"waitfor": scriptWaitFor, "capture": scriptCapture, "swap": scriptSwap, "expired": scriptExpired,
-			"private": scriptPrivate, "sweep": scriptSweep, "tmpfs": scriptTmpfs, "fill": scriptFill, "cut": scriptCut,
-			"follow": scriptFollow, "same": scriptSame,
+			"private": scriptPrivate, "watch": scriptWatch, "sweep": scriptSweep, "tmpfs": scriptTmpfs, "fill": scriptFill, "cut": scriptCut,
+			"follow": scriptFollow, "same": scriptSame, "empty": scriptEmpty, "copy": scriptCopy,
 		},
 		Condition: func(cond string) (bool, error) {
 			switch cond {
@@ -73,7 +78,7 @@ func TestScripts(t *testing.T) {
 				e.Setenv(name, "")
 			}
 			e.Setenv("TZ", "UTC")
-			e.Values[stageKey{}] = &stage{nodes: map[string]*running{}, seen: watchProcesses(e)}
+			e.Values[stageKey{}] = &stage{nodes: map[string]*running{}}
 			return nil
 		},
 	})
@@ -162,8 +167,7 @@ func scriptNode(ts *testscript.TestScript, _ bool, args []string) {
 	stageOf(ts).nodes[home] = r
 	ts.Defer(func() {
 		_ = cmd.Process.Kill()
-		<-r.done
-		r.done <- nil
+		r.done <- <-r.done
 	})
 	eventually(ts, func() bool { return program(ts, []string{home, "status"}).Run() == nil })
 }
@@ -236,7 +240,9 @@ func scriptCapture(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("nothing fits %s", args[1])
 	}
 	ts.Setenv(args[0], m[len(m)-1])
-	fmt.Fprint(ts.Stdout(), ts.ReadFile("stdout")) // the next capture reads it, too
+	// What stands there is looked at again by later lines.
+	fmt.Fprint(ts.Stdout(), ts.ReadFile("stdout"))
+	fmt.Fprint(ts.Stderr(), ts.ReadFile("stderr"))
 }
 
 func scriptSwap(ts *testscript.TestScript, _ bool, args []string) {
@@ -280,6 +286,10 @@ func contents(ts *testscript.TestScript, dir string) string {
 	return all.String()
 }
 
+func scriptCopy(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(os.CopyFS(ts.MkAbs(args[1]), os.DirFS(ts.MkAbs(args[0]))))
+}
+
 // scriptCut copies a folder and shortens one of its files, which a pattern
 // names, to half.
 func scriptCut(ts *testscript.TestScript, _ bool, args []string) {
@@ -295,6 +305,14 @@ func scriptCut(ts *testscript.TestScript, _ bool, args []string) {
 		info, err := os.Stat(name)
 		ts.Check(err)
 		ts.Check(os.Truncate(name, info.Size()/2))
+	}
+}
+
+func scriptEmpty(ts *testscript.TestScript, _ bool, args []string) {
+	entries, err := os.ReadDir(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if len(entries) != 0 {
+		ts.Fatalf("%s is left in %s", entries[0].Name(), args[0])
 	}
 }
 
@@ -340,9 +358,10 @@ type watched struct {
 	shown       map[string]bool
 }
 
-// watchProcesses reads the argument lists and environments of all processes of
+// scriptWatch reads the argument lists and environments of all processes of
 // the program, over and over, where the system shows them.
-func watchProcesses(e *testscript.Env) *watched {
+func scriptWatch(ts *testscript.TestScript, _ bool, _ []string) {
+	dir := []byte(ts.Getenv("WORK"))
 	w := &watched{stop: make(chan struct{}), ended: make(chan struct{}), shown: map[string]bool{}}
 	go func() {
 		defer close(w.ended)
@@ -351,7 +370,7 @@ func watchProcesses(e *testscript.Env) *watched {
 				names, _ := filepath.Glob("/proc/[0-9]*/" + part)
 				for _, name := range names {
 					raw, err := os.ReadFile(name)
-					if err == nil && bytes.Contains(raw, []byte(e.WorkDir)) {
+					if err == nil && bytes.Contains(raw, dir) {
 						w.shown[string(raw)] = true
 					}
 				}
@@ -364,8 +383,8 @@ func watchProcesses(e *testscript.Env) *watched {
 			}
 		}
 	}()
-	e.Defer(w.end)
-	return w
+	ts.Defer(w.end)
+	stageOf(ts).seen = w
 }
 
 func (w *watched) end() {

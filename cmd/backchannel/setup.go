@@ -40,7 +40,7 @@ func (a *app) setup() error {
 	if !a.quiet && !a.json && a.fd < 0 && a.in.terminal() {
 		words := drawWords(6)
 		a.note("This machine will hold one vault: your keys, contacts and messages, sealed under\na passphrase. There is no account and no server of ours.\n")
-		a.note("Six words were drawn for you. Write them on paper and type them below, with a space\nbetween; or type a passphrase of your own. What you type is not shown.")
+		a.note("Six words were drawn for you. Write them on paper and type them below, a\nspace between two; or type a passphrase of your own. What you type is not shown.")
 		for i, w := range words {
 			a.note("   %d  %s", i+1, w)
 		}
@@ -51,9 +51,6 @@ func (a *app) setup() error {
 		return err
 	}
 	defer clear(pass)
-	if len(pass) == 0 {
-		return store.ErrEmpty
-	}
 	if a.fd < 0 && a.in.terminal() {
 		again, err := a.passphrase("Again:      ")
 		if err != nil {
