@@ -22,6 +22,7 @@
 // # Locked, resting, open
 //
 // A locked node has no keys and no connections and receives nothing. After some
-// time without a command (15 minutes) a node rests: it goes on receiving, but
-// shows and sends nothing until the passphrase is given again.
+// time without a command (15 minutes) a node rests: it goes on receiving, and what
+// was written before goes on its way; but it shows nothing and takes no command
+// until the passphrase is given again.
 package node

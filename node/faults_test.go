@@ -47,8 +47,9 @@ func (c *mangledConn) Write(b []byte) (int, error) {
 	case what == 0:
 		m.cut++
 		m.mu.Unlock()
-		_, _ = c.Conn.Write(b[:at])
-		_ = c.Conn.Close()
+		inner := c.Conn // not our own Write
+		_, _ = inner.Write(b[:at])
+		_ = inner.Close()
 		return 0, p2p.ErrBroken
 	case what < 4:
 		m.altered++

@@ -76,7 +76,13 @@ func (v *Conversation) tickHandshake(l *link) {
 }
 
 // handshakeDue starts or repeats a handshake, at most once in AnswerTimeout.
+//
+// A new session draws new words. After many draws there is none but by recovery,
+// of which the person is told: else a peer could have words drawn till they suit.
 func (v *Conversation) handshakeDue(l *link, why reason) {
+	if v.manyDraws() && why != recovery {
+		return
+	}
 	if v.now.Sub(l.m1Out) >= v.cfg.AnswerTimeout {
 		v.initiate(why)
 	}

@@ -77,7 +77,7 @@ func (m Mark) String() string {
 // contact is what is kept of a contact beside session and messages.
 type contact struct {
 	stage      Stage
-	number     uint32 // by which it can be named on a command line; never given twice
+	number     uint32 // by which it can be named on a command line
 	name       string
 	side       identity.Side
 	mode       handshake.Mode

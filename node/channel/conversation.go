@@ -203,7 +203,7 @@ func (v *Conversation) loadLists() error {
 			return err
 		}
 		f, err := wire.ParseFrame(r.Value)
-		if err != nil || f.Number != uint32(r.Key.Seq) {
+		if err != nil || uint64(f.Number) != r.Key.Seq&(1<<32-1) {
 			return ErrRecord
 		}
 		if v.current(r.Key) {

@@ -68,3 +68,6 @@ func (v *Conversation) PairSecrets() int {
 	}
 	return n
 }
+
+// Epoch counts the sessions of the contact.
+func (v *Conversation) Epoch() uint32 { return v.s.epoch }

@@ -309,9 +309,12 @@ func (v *Conversation) install(hs *handshake.Session, state *ratchet.State, role
 	v.c.attempt = attempt{}
 	v.unanswered = 0
 
-	epoch := uint32(1)
+	epoch, repeat, repeated := uint32(1), why == recovery, uint64(0)
 	if v.s != nil {
 		epoch = v.s.epoch + 1
+		if v.s.repeat && !repeat { // begun after a recovery, and not at its end
+			repeat, repeated = true, v.s.repeated
+		}
 		for n := range v.sealed {
 			v.stale = append(v.stale, store.Key{Kind: KindSealed, Object: v.id, Seq: v.cellKey(n)})
 		}
@@ -326,14 +329,14 @@ func (v *Conversation) install(hs *handshake.Session, state *ratchet.State, role
 	v.ackedTo = 0
 	v.s = &session{epoch: epoch, box: hs.Box.Clone(), role: role, began: minute(v.now), ratchet: state}
 	hs.Wipe()
-	v.s.repeat = why == recovery
+	v.s.repeat, v.s.repeated = repeat, repeated
 	v.requeue()
 	if role == handshake.Initiator {
 		v.beginWords()
 	}
 	if why == recovery {
 		v.c.paused, v.c.ownConsent, v.c.peerConsent = true, false, false
-		v.c.mark = RecoveredNotCompared
+		v.c.mark, v.c.markMinute = RecoveredNotCompared, minute(v.now)
 		v.note(NoteRecovered)
 	}
 	// What a person said or the machine announced, and the session before may

@@ -34,19 +34,19 @@ func (v forgeryVerdict) String() string {
 }
 
 // forgeryCase holds the named features of both heaps.
-type forgeryCase struct{ real, forged [][]float64 }
+type forgeryCase struct{ genuine, forged [][]float64 }
 
-func (c *forgeryCase) add(real, forged []float64) {
-	c.real, c.forged = append(c.real, real), append(c.forged, forged)
+func (c *forgeryCase) add(genuine, forged []float64) {
+	c.genuine, c.forged = append(c.genuine, genuine), append(c.forged, forged)
 }
 
 // judge compares each feature with the test of Kolmogorov and Smirnov, and trains
 // a logistic regression on all of them.
 func (c *forgeryCase) judge(names []string) forgeryVerdict {
-	n := float64(len(c.real))
+	n := float64(len(c.genuine))
 	v := forgeryVerdict{limit: math.Sqrt(-math.Log(forgeryAlpha/float64(len(names))/2)/2) * math.Sqrt(2/n)}
 	for i, name := range names {
-		d := kolmogorovSmirnov(forgeryColumn(c.real, i), forgeryColumn(c.forged, i))
+		d := kolmogorovSmirnov(forgeryColumn(c.genuine, i), forgeryColumn(c.forged, i))
 		if d > v.distance {
 			v.distance, v.worst = d, name
 		}
@@ -54,10 +54,10 @@ func (c *forgeryCase) judge(names []string) forgeryVerdict {
 			v.found = append(v.found, fmt.Sprintf("%s (%.2f)", name, d))
 		}
 	}
-	half := len(c.real) / 2
-	model := trainForgery(c.real[:half], c.forged[:half])
-	v.auc = forgeryAUC(model.scores(c.real[half:]), model.scores(c.forged[half:]))
-	v.aucLimit = forgeryAUCLimit(len(c.real) - half)
+	half := len(c.genuine) / 2
+	model := trainForgery(c.genuine[:half], c.forged[:half])
+	v.auc = forgeryAUC(model.scores(c.genuine[half:]), model.scores(c.forged[half:]))
+	v.aucLimit = forgeryAUCLimit(len(c.genuine) - half)
 	return v
 }
 
@@ -86,16 +86,16 @@ func kolmogorovSmirnov(a, b []float64) float64 {
 	return d
 }
 
-// forgeryAUC is the chance that a forged one scores above a real one.
-func forgeryAUC(real, forged []float64) float64 {
-	slices.Sort(real)
+// forgeryAUC is the chance that a forged one scores above a genuine one.
+func forgeryAUC(genuine, forged []float64) float64 {
+	slices.Sort(genuine)
 	sum := 0.0
 	for _, s := range forged {
-		below, _ := slices.BinarySearch(real, s)
-		upTo, _ := slices.BinarySearch(real, math.Nextafter(s, math.Inf(1)))
+		below, _ := slices.BinarySearch(genuine, s)
+		upTo, _ := slices.BinarySearch(genuine, math.Nextafter(s, math.Inf(1)))
 		sum += float64(below+upTo) / 2
 	}
-	return sum / float64(len(real)) / float64(len(forged))
+	return sum / float64(len(genuine)) / float64(len(forged))
 }
 
 // forgeryAUCLimit is 3.5 standard deviations above a half, for m against m.
@@ -130,12 +130,12 @@ func (m *forgeryModel) scores(rows [][]float64) []float64 {
 }
 
 // trainForgery descends the gradient, with a pull of the weights towards zero.
-func trainForgery(real, forged [][]float64) *forgeryModel {
+func trainForgery(genuine, forged [][]float64) *forgeryModel {
 	const steps, rate, pull = 150, 0.3, 1e-2
-	size := len(real[0])
+	size := len(genuine[0])
 	m := &forgeryModel{mean: make([]float64, size), scale: make([]float64, size), weight: make([]float64, size)}
-	n := float64(len(real) + len(forged))
-	all := append(slices.Clone(real), forged...)
+	n := float64(len(genuine) + len(forged))
+	all := append(slices.Clone(genuine), forged...)
 	for i := range size {
 		sum, squares := 0.0, 0.0
 		for _, row := range all {
@@ -156,7 +156,7 @@ func trainForgery(real, forged [][]float64) *forgeryModel {
 		gradient := make([]float64, size)
 		for i, row := range all {
 			label := 0.0
-			if i >= len(real) {
+			if i >= len(genuine) {
 				label = 1
 			}
 			miss := 1/(1+math.Exp(-m.score(row))) - label
@@ -186,8 +186,8 @@ func newForgeryPlaces(learn int) *forgeryPlaces { return &forgeryPlaces{learn: l
 
 func (p *forgeryPlaces) count() int { return len(p.sum[0]) }
 
-func (p *forgeryPlaces) add(real, forged []float64) {
-	for heap, v := range [][]float64{real, forged} {
+func (p *forgeryPlaces) add(genuine, forged []float64) {
+	for heap, v := range [][]float64{genuine, forged} {
 		if p.sum[heap] == nil {
 			p.sum[heap], p.squares[heap] = make([]float64, len(v)), make([]float64, len(v))
 		}

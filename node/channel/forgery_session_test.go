@@ -23,18 +23,16 @@ import (
 // stores, sends or receives is lost: it plays the person who kept everything in
 // order to show it to somebody.
 type forgeryMachine struct {
-	c        *channel.Conversation
-	store    *storetest.Memory
-	name     string // of its owner
-	draws    *forgeryDraws
-	peer     *forgeryMachine
-	dialler  bool
-	inbox    []*wire.Box
-	outbox   []*wire.Box
-	seen     []forgerySeen
-	bodies   map[[ratchet.SealedHeaderSize]byte][wire.FrameSize]byte
-	headers  [][ratchet.SealedHeaderSize]byte // in the order of sealing
-	received int
+	c       *channel.Conversation
+	store   *storetest.Memory
+	name    string // of its owner
+	draws   *forgeryDraws
+	peer    *forgeryMachine
+	inbox   []*wire.Box
+	outbox  []*wire.Box
+	seen    []forgerySeen
+	bodies  map[[ratchet.SealedHeaderSize]byte][wire.FrameSize]byte
+	headers [][ratchet.SealedHeaderSize]byte // in the order of sealing
 }
 
 // forgerySeen is a box that was written to a connection or read from it.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/backchannel/backchannel/node/channel"
 	"github.com/backchannel/backchannel/protocol/identity"
+	"github.com/backchannel/backchannel/protocol/secret"
 	"github.com/backchannel/backchannel/protocol/wire"
 )
 
@@ -413,4 +414,42 @@ func (stuck) Read(b []byte) (int, error) {
 		b[i] = 0x55
 	}
 	return len(b), nil
+}
+
+// TestSessionsAreNotBegunWithoutEnd is a peer that answers every handshake and
+// says nothing in the session: each would draw new words.
+func TestSessionsAreNotBegunWithoutEnd(t *testing.T) {
+	w := newWorld(t, 92)
+	w.meet()
+	w.mangle = func(box *wire.Box) []*wire.Box {
+		keys := wire.DeriveLinkKeys(w.b.c.Links(w.now)[0].Link.Box, w.hellos[1], w.hellos[0])
+		for _, key := range []secret.Key{keys.FromDialler, keys.FromListener} {
+			if c, _, err := wire.OpenBox(key, box); err == nil && c.Flags == wire.FlagFlight {
+				return []*wire.Box{box}
+			}
+		}
+		return nil
+	}
+	for range 60 {
+		w.connect()
+		w.settle()
+		w.pass(80*time.Second, 5*time.Second)
+	}
+	if n := w.a.c.Epoch(); n < 20 || n > 70 { // 32 of each side's, and the first
+		t.Errorf("%d sessions in 80 minutes", n)
+	}
+	w.mangle = nil
+	w.connect()
+	w.settle()
+	w.now = w.now.Add(24 * time.Hour)
+	w.connect()
+	w.settle()
+	w.pass(2*time.Minute, 5*time.Second)
+	if w.paused() { // no pair secret was shared any more: a recovery, which both see
+		w.consent()
+	}
+	w.a.send("all is well again")
+	w.settle()
+	w.pass(2*time.Second, time.Second)
+	w.checkAll()
 }

@@ -83,7 +83,7 @@ func (v *Conversation) requeue() {
 }
 
 // doubtful reports whether a message was delivered before a recovery and has not
-// been sent again since.
+// been confirmed again since.
 func (v *Conversation) doubtful(m Message) bool {
 	return m.Direction == Out && m.State == Delivered && v.s != nil && v.s.repeat && m.Seq > v.s.repeated &&
 		m.Stored+uint32(v.cfg.Life/time.Minute) >= v.s.began
@@ -162,10 +162,9 @@ func (v *Conversation) sealNext() {
 		Part: uint16(p), Parts: uint16(len(parts)), Content: parts[p],
 	}
 	v.sealFrame(f, m.Seq)
-	if m.State != OnItsWay {
+	if m.State == Waiting {
 		v.setState(i, OnItsWay)
 	}
-	v.s.repeated = max(v.s.repeated, m.Seq)
 }
 
 // canSend reports whether cells may leave: a session that both sides resumed on
@@ -233,8 +232,9 @@ func (v *Conversation) dropAcknowledged() {
 		delete(v.sealed, n)
 		v.drop(KindSealed, v.cellKey(n))
 		cell.sealed.Message.Wipe()
-		if i, ok := v.find(cell.message); ok && cell.last && v.messages[i].State == OnItsWay {
+		if i, ok := v.find(cell.message); ok && cell.last && v.messages[i].State != Expired {
 			v.setState(i, Delivered)
+			v.s.repeated = max(v.s.repeated, cell.message)
 		}
 	}
 	v.s.acked = min(v.ackedTo, v.lowest()-1)

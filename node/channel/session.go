@@ -28,8 +28,8 @@ type session struct {
 	partNext uint32
 	words    words
 	// repeat is set after a recovery: the peer may have lost what it had confirmed,
-	// so all that is not older than a message's life is sent again, up to repeated
-	// so far. What it has still, it knows by the message IDs.
+	// so all that is not older than a message's life is sent again. Up to repeated
+	// it has been confirmed again. What it has still, it knows by the message IDs.
 	repeat   bool
 	repeated uint64
 	opened   bool           // this side has done its part of the first words exchange

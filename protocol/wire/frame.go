@@ -24,8 +24,8 @@ type FrameKind byte
 
 // The kinds of frame.
 const (
-	FrameCommit  FrameKind = 1 + iota // commitment of the words exchange, 32 bytes
-	FrameReveal                       // opening of that commitment, 32 bytes
+	FrameCommit  FrameKind = 1 + iota // words exchange: own commitment 32, the one that it answers or zeros 32
+	FrameReveal                       // words exchange: nonce 32, the other's commitment 32
 	FrameText                         // text, UTF-8
 	FrameConsent                      // after recovery: this person wants to go on
 	FramePlace                        // where the sender can be reached from now on
