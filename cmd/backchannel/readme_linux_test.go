@@ -193,8 +193,8 @@ func (r *replay) until(line string, s *screenText, text string, holds func() boo
 func (r *replay) still(text string) string {
 	for _, c := range []struct{ pattern, value string }{
 		{`\x1b\[[0-9;?]*[A-Za-z]|\r`, ``},
-		{`\b\d\d:\d\d\b`, `HH:MM`},
 		{`\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun) \d+ \w{3}\b`, `DAY`},
+		{`\b(\d{1,2} [A-Z][a-z]{2} )?\d\d:\d\d\b`, `HH:MM`}, // with its day, if that is not today
 		{`process \d+`, `process N`},
 		{`BC1:[A-Z2-7]+…?`, `BC1:X`},
 		{`(?m)^( {3}[1-6] ) \w+$`, `$1 word`},

@@ -304,6 +304,7 @@ func (v *Conversation) install(hs *handshake.Session, state *ratchet.State, role
 	if role == handshake.Initiator && why != recovery {
 		v.c.previous = v.c.attempt.pair.Clone() // until the peer is seen to have the next
 	}
+	v.c.pair.Wipe()
 	v.c.pair = hs.NextPair.Clone()
 	v.forgetSeen()
 	v.c.attempt = attempt{}
