@@ -52,33 +52,40 @@ func newDesk(cfg Config, s Store) (*desk, error) {
 		cfg: cfg, store: s, people: map[channel.ContactID]*person{}, followers: map[*follower]bool{},
 		work: make(chan func(*desk), 64), quit: make(chan struct{}), ended: make(chan struct{}),
 	}
-	var err error
-	if d.settings, err = cfg.Settings(); err != nil {
-		return nil, err
-	}
-	for r, err := range s.ScanKind(channel.KindContact) {
-		if err != nil {
-			return nil, err
-		}
-		c, err := channel.Load(d.channelConfig(r.Key.Object), r.Key.Object)
-		if err != nil {
-			return nil, fmt.Errorf("loading a contact: %w", err)
-		}
-		d.people[r.Key.Object] = d.newPerson(c)
-	}
-	if s.RolledBack() {
-		if err := d.rolledBack(); err != nil {
-			return nil, err
-		}
-	}
-	if d.network, err = cfg.OpenNetwork(d.settings); err != nil {
-		return nil, err
-	}
-	if err := d.introduce(); err != nil {
-		d.closeNetwork()
+	if err := d.open(); err != nil {
+		d.wipe()
 		return nil, err
 	}
 	return d, nil
+}
+
+func (d *desk) open() (err error) {
+	if d.settings, err = d.cfg.Settings(); err != nil {
+		return err
+	}
+	for r, err := range d.store.ScanKind(channel.KindContact) {
+		if err != nil {
+			return err
+		}
+		c, err := channel.Load(d.channelConfig(r.Key.Object), r.Key.Object)
+		if err != nil {
+			return fmt.Errorf("loading a contact: %w", err)
+		}
+		d.people[r.Key.Object] = d.newPerson(c)
+	}
+	if d.store.RolledBack() {
+		if err := d.rolledBack(); err != nil {
+			return err
+		}
+	}
+	if d.network, err = d.cfg.OpenNetwork(d.settings); err != nil {
+		return err
+	}
+	if err := d.introduce(); err != nil {
+		d.closeNetwork()
+		return err
+	}
+	return nil
 }
 
 // introduce tells contacts where this machine is, and the network of them.
@@ -138,8 +145,16 @@ func (d *desk) newPerson(c *channel.Conversation) *person {
 	}
 }
 
+// wipe clears the keys of all conversations.
+func (d *desk) wipe() {
+	for _, p := range d.people {
+		p.conversation.Close()
+	}
+}
+
 // abandon gives up a desk that never ran.
 func (d *desk) abandon() {
+	d.wipe()
 	d.closeNetwork()
 	_ = d.store.Close()
 }
@@ -243,9 +258,7 @@ func (d *desk) end(cancel context.CancelFunc) error {
 	}
 	d.followers = nil
 	d.group.Wait()
-	for _, p := range d.people {
-		p.conversation.Close()
-	}
+	d.wipe()
 	return errors.Join(d.fatal, d.store.Close())
 }
 
@@ -334,6 +347,7 @@ func (d *desk) commitFailed(p *person, err error) error {
 	id := p.conversation.ID()
 	c, loadErr := channel.Load(d.channelConfig(id), id)
 	if errors.Is(loadErr, store.ErrNotFound) {
+		p.conversation.Close()
 		delete(d.people, id) // it was never stored
 		return err
 	}

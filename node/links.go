@@ -142,7 +142,7 @@ func (d *desk) serve(h p2p.Handle, conn p2p.Conn, dialled bool) {
 	if l != nil {
 		l.close()
 	}
-	d.post(func(d *desk) { d.down(h, l) })
+	d.post(func(d *desk) { d.down(h, l, dialled) })
 }
 
 // read hands box after box to the desk, and waits for each: so a peer is read
@@ -186,13 +186,15 @@ func (d *desk) read(h p2p.Handle, l *link) {
 }
 
 // down takes a connection off the desk.
-func (d *desk) down(h p2p.Handle, l *link) {
+func (d *desk) down(h p2p.Handle, l *link, dialled bool) {
 	p, _, ok := d.whose(h)
 	if !ok {
 		return
 	}
 	if l == nil {
-		p.direct.Failed(d.cfg.Now())
+		if dialled {
+			p.direct.Failed(d.cfg.Now())
+		}
 		return
 	}
 	if p.links[l.id] == l {

@@ -177,6 +177,7 @@ func (d *desk) meet(name string, as identity.Side, inv identity.Invitation, plac
 	p := d.newPerson(c)
 	d.people[id] = p
 	if err := d.apply(p, out); err != nil {
+		c.Close()
 		delete(d.people, id)
 		return channel.View{}, err
 	}
@@ -215,6 +216,7 @@ func (n *Node) Cancel(ctx context.Context, name string) error {
 			d.network.Remove(h)
 		}
 		delete(d.people, p.conversation.ID())
+		p.conversation.Close()
 		return nil
 	})
 }

@@ -7,9 +7,11 @@ import (
 	"syscall"
 )
 
-// hardenProcess keeps what the node holds in memory out of files: no core dump,
-// and no stack of other goroutines in a crash.
+// hardenProcess keeps what the program holds in memory out of files: no core
+// dump, and no stack of other goroutines in a crash. What it writes is its owner's
+// alone, also where a library asks for more.
 func hardenProcess() {
+	syscall.Umask(0o077)
 	_ = syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{})
 	debug.SetTraceback("none")
 }

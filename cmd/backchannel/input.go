@@ -206,7 +206,10 @@ func (a *app) passphraseFromFD() ([]byte, error) {
 	if f == nil {
 		return nil, usage("the file descriptor of the passphrase is not open", "backchannel unlock --passphrase-fd 3 3<passphrase.txt")
 	}
-	raw, err := io.ReadAll(io.LimitReader(f, 2*store.MaxPassphrase))
+	raw, err := await(a.in, func() ([]byte, error) { return io.ReadAll(io.LimitReader(f, 4*store.MaxPassphrase+2)) })
+	if errors.Is(err, context.Canceled) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, usage("the file descriptor of the passphrase cannot be read", "backchannel unlock --passphrase-fd 3 3<passphrase.txt")
 	}

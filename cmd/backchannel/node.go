@@ -55,7 +55,6 @@ func (a *app) nodeRun(ctx context.Context) error {
 		}
 		return store.ErrMissing
 	}
-	hardenProcess()
 	n := node.Open(node.Config{
 		OpenStore: func(pass []byte) (node.Store, error) {
 			s, err := store.Open(store.Config{Dir: p.vault}, pass)

@@ -13,6 +13,7 @@ import (
 	"unicode"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/backchannel/backchannel/node/control"
 )
@@ -80,7 +81,7 @@ First steps:  backchannel setup
 		a.chatCommand(), a.forgeCommand(), a.versionCommand(), a.demoCommand(),
 	)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usage(err.Error(), cmd.CommandPath()+" --help")
+		return usage(flagError(err), cmd.CommandPath()+" --help")
 	})
 	for _, c := range root.Commands() {
 		strict(c)
@@ -120,6 +121,16 @@ func chooseCommand(cmd *cobra.Command, args []string) error {
 		return usage("there is no such command; did you mean "+near[0]+"?", help)
 	}
 	return usage("there is no such command", help)
+}
+
+// flagError says what is wrong with a flag without repeating its value, which may
+// be a name.
+func flagError(err error) string {
+	var value *pflag.InvalidValueError
+	if errors.As(err, &value) {
+		return "the value of --" + value.GetFlag().Name + " is malformed"
+	}
+	return err.Error()
 }
 
 // usage is an error in how the program was called.

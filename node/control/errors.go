@@ -4,6 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"syscall"
 	"time"
 
 	"github.com/backchannel/backchannel/node"
@@ -126,7 +130,7 @@ func Describe(err error) *Error {
 			return &Error{Code: k.code, Exit: k.exit, Message: text, Hint: k.hint}
 		}
 	}
-	return &Error{Code: "failed", Exit: ExitFailed, Message: err.Error()}
+	return &Error{Code: "failed", Exit: ExitFailed, Message: withoutPath(err)}
 }
 
 // inUse names the process that has the vault open, and since when by the clock on
@@ -144,3 +148,29 @@ func inUse(pid int, started string) *Error {
 
 // ErrNotRunning is returned by a client that finds no node.
 var ErrNotRunning = &Error{Code: "not_running", Exit: ExitNotRunning, Message: "no node is running here", Hint: "backchannel node run"}
+
+// withoutPath is the text of an error less the paths and addresses that errors of
+// the system carry: a home folder may hold a name.
+func withoutPath(err error) string {
+	var file *fs.PathError
+	var link *os.LinkError
+	var network *net.OpError
+	switch {
+	case errors.As(err, &file):
+		return "a file could not be used (" + file.Op + "): " + bare(file.Err)
+	case errors.As(err, &link):
+		return "a file could not be renamed: " + bare(link.Err)
+	case errors.As(err, &network):
+		return "the network could not be used: " + bare(network.Err)
+	default:
+		return err.Error()
+	}
+}
+
+func bare(err error) string {
+	var number syscall.Errno
+	if errors.As(err, &number) {
+		return number.Error()
+	}
+	return "input or output error"
+}

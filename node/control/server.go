@@ -22,6 +22,8 @@ const (
 	// maxBody bounds a request: the longest text, twice over for JSON's escapes,
 	// or a long script to forge.
 	maxBody = 4 << 20
+	// writeTimeout ends a follow whose reader has stopped.
+	writeTimeout = 30 * time.Second
 	// maxConnections bounds the clients at one time.
 	maxConnections = 64
 )
@@ -44,10 +46,8 @@ func Listen(n *node.Node, socket, version string) (*Server, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, plain(err)
 	}
-	if info, err := os.Stat(dir); err != nil || info.Mode().Perm()&0o077 != 0 {
-		if err := os.Chmod(dir, 0o700); err != nil {
-			return nil, plain(err)
-		}
+	if err := private(dir, socket); err != nil {
+		return nil, err
 	}
 	lock, err := takeLock(socket + ".lock")
 	if err != nil {
@@ -63,6 +63,32 @@ func Listen(n *node.Node, socket, version string) (*Server, error) {
 		return nil, plain(err)
 	}
 	return &Server{node: n, version: version, started: time.Now(), now: time.Now, listener: listener, lock: lock}, nil
+}
+
+// private makes sure that nobody else can enter the folder, and that nothing but
+// a socket is replaced. It closes a folder of its own name; any other, which may
+// be shared, it refuses.
+func private(dir, socket string) error {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return plain(err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		own := filepath.Base(dir) == "run" || filepath.Base(dir) == "backchannel"
+		if !own || info.Mode()&fs.ModeSticky != 0 || os.Chmod(dir, 0o700) != nil {
+			return &Error{
+				Code: "open_folder", Exit: ExitFailed, Message: "others may enter the folder of the control socket",
+				Hint: "put the socket into a folder of its own, with mode 0700",
+			}
+		}
+	}
+	if info, err := os.Lstat(socket); err == nil && info.Mode()&fs.ModeSocket == 0 {
+		return &Error{
+			Code: "no_socket", Exit: ExitFailed, Message: "there is a file where the control socket should be",
+			Hint: "move it away, or put the socket elsewhere",
+		}
+	}
+	return nil
 }
 
 // running describes the node that holds the socket.
@@ -301,6 +327,7 @@ func (s *Server) follow(w http.ResponseWriter, r *http.Request) {
 	_ = control.SetReadDeadline(time.Time{})
 	out := json.NewEncoder(w)
 	line := func(contact string, m channel.Message) bool {
+		_ = control.SetWriteDeadline(time.Now().Add(writeTimeout))
 		shown := messageOf(contact, m)
 		return out.Encode(FollowLine{V: Version, Message: &shown}) == nil && control.Flush() == nil
 	}
@@ -317,7 +344,7 @@ func (s *Server) follow(w http.ResponseWriter, r *http.Request) {
 		select {
 		case e, open := <-events:
 			if !open {
-				_ = out.Encode(FollowLine{V: Version, Error: Describe(node.ErrLocked)})
+				_ = out.Encode(FollowLine{V: Version, Error: s.whyEnded(r.Context())})
 				return
 			}
 			if !line(e.Contact, e.Message) {
@@ -330,4 +357,12 @@ func (s *Server) follow(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
+}
+
+// whyEnded says why the node closed a follow: it locked, or the reader was behind.
+func (s *Server) whyEnded(ctx context.Context) *Error {
+	if st, err := s.node.Status(ctx); err == nil && st.Condition != node.Locked {
+		return &Error{Code: "behind", Exit: ExitFailed, Message: "too much came at once to follow", Hint: "repeat the command"}
+	}
+	return Describe(node.ErrLocked)
 }

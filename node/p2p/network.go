@@ -185,13 +185,14 @@ func (n *Network) begun(ctx context.Context) error {
 	}
 	for _, p := range n.pairs {
 		if err := p.start(n.hooks, n.deliver); err != nil {
-			for _, started := range n.pairs {
-				started.stop()
+			for _, known := range n.pairs {
+				known.close()
 			}
 			n.closeListener()
 			n.mu.Lock()
 			n.state = ended
 			n.mu.Unlock()
+			close(n.incoming) // who takes from Accept must not wait for ever
 			return err
 		}
 	}

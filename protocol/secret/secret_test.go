@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 
@@ -26,9 +27,19 @@ var pattern = [secret.Size]byte(bytes.Repeat([]byte{0xde, 0xad}, secret.Size/2))
 func TestKeyIsNeverPrinted(t *testing.T) {
 	k := secret.New(&pattern)
 	h := &holder{Exported: k, hidden: k, list: []secret.Key{k}}
+	// Two bytes and more of it in every base and spacing that fmt knows: one byte
+	// alone may stand in the address of a pointer.
 	leaks := []string{
-		hex.EncodeToString(pattern[:2]), "DEAD", "222 173", "222, 173", "0xde", "0xDE",
-		`\xde`, "336 255", "11011110", "Þ", string(pattern[:2]),
+		hex.EncodeToString(pattern[:4]), "DEADDEAD", "de ad de", "DE AD DE",
+		"222 173 222", "222, 173", "+222 +173", "0xde, 0xad", "0xde 0xad", "0XDE 0XAD", `\xde\xad`,
+		"336 255 336", "0336 0255", "0o336 0o255", "+336 +255",
+		"11011110 10101101", "0b11011110 0b10101101", "+11011110 +10101101", "Þ", string(pattern[:2]),
+	}
+	for _, verb := range []string{"%v", "%+d", "%x", "%X", "% x", "%#x", "%o", "%b", "%+b", "%s", "%q", "%#v"} {
+		bare := fmt.Sprintf(verb, pattern)
+		if !slices.ContainsFunc(leaks, func(l string) bool { return strings.Contains(bare, l) }) {
+			t.Errorf("%s of the bare bytes is not noticed: %.60q", verb, bare)
+		}
 	}
 	shown := 0
 	check := func(how, s string) {
