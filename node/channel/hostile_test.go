@@ -453,3 +453,26 @@ func TestSessionsAreNotBegunWithoutEnd(t *testing.T) {
 	w.pass(2*time.Second, time.Second)
 	w.checkAll()
 }
+
+// TestSleepOfEightHours wakes a machine: nothing that was due meanwhile bursts
+// out, and talking goes on.
+func TestSleepOfEightHours(t *testing.T) {
+	w := newWorld(t, 94)
+	w.meet()
+	w.a.send("before")
+	w.settle()
+	w.now = w.now.Add(8 * time.Hour)
+	for _, s := range []*side{w.a, w.b} {
+		if out := s.c.Tick(w.now); len(out.Boxes) > 1 {
+			t.Errorf("%s: %d boxes at once after a sleep", s.name, len(out.Boxes))
+		} else {
+			s.do(out)
+		}
+	}
+	w.connect()
+	w.settle()
+	w.b.send("after")
+	w.settle()
+	w.pass(2*time.Second, time.Second)
+	w.checkAll()
+}
