@@ -63,6 +63,9 @@ func (v *Conversation) LinkUp(now time.Time, id LinkID, invitation, dialled bool
 	}
 	l.contactKeys = wire.DeriveLinkKeys(root, l.dialler, l.listener)
 	v.link, v.out.Link = l, id
+	if v.answeredAt.IsZero() {
+		v.answeredAt = now // after a restart an answered handshake is waited for, too
+	}
 	v.greet()
 	return v.end()
 }

@@ -68,8 +68,13 @@ func (v *Conversation) tickHandshake(l *link) {
 	case waited < v.cfg.AnswerTimeout:
 	case l.invitation && !v.s.confirmed && !v.c.previous.IsZero():
 		v.handshakeDue(l, first) // it was put back before it came to the session
-	case v.unanswered >= maxUnanswered || !v.s.confirmed && v.c.previous.IsZero() || v.c.attempt.reason == recovery:
+	case v.unanswered >= maxUnanswered || v.c.attempt.reason == recovery:
 		v.handshakeDue(l, recovery) // no pair secret is shared any more
+	case !v.s.confirmed && v.c.previous.IsZero():
+		// After a recovery: m3 goes out again above, and is most likely only slow.
+		if waited >= maxUnanswered*v.cfg.AnswerTimeout {
+			v.handshakeDue(l, recovery)
+		}
 	default:
 		v.handshakeDue(l, roll)
 	}

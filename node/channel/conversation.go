@@ -112,6 +112,7 @@ type Conversation struct {
 	link       *link
 	clockOff   time.Duration         // the peer's clock less ours, from its last box
 	unanswered int                   // times that the m1 under way was sent in this run
+	answeredAt time.Time             // when m2 was last sent in this run
 	guests     []*link               // under the invitation, at the inviter's: until one shows a card
 	recent     map[[36]byte][24]byte // header name to nonce of cells opened in this run
 	order      uint64                // of the last write to a connection

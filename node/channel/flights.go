@@ -106,6 +106,9 @@ func (v *Conversation) secondUse() {
 // initiate starts a handshake, or repeats the m1 of the one under way.
 func (v *Conversation) initiate(why reason) {
 	a := &v.c.attempt
+	if a.role == handshake.Responder && a.reason >= why && v.now.Sub(v.answeredAt) < 2*v.cfg.AnswerTimeout {
+		return // its m3 is to come; a second handshake would only be one more alarm
+	}
 	hour := handshake.Hour(v.now)
 	fresh := a.reason != why || a.role != handshake.Initiator || hour-a.hour > knockHours/2 || v.unanswered >= maxUnanswered
 	if fresh {
@@ -258,6 +261,7 @@ func (v *Conversation) answer() {
 	if err != nil {
 		return
 	}
+	v.answeredAt = v.now
 	v.sendFlight(&handshake.Flight{Tag: handshake.AnswerTag(a.pair, 2, &a.m1), Message: *m2})
 }
 
