@@ -102,6 +102,8 @@ func TestMangledNetwork(t *testing.T) {
 	}
 	w.arrived()
 	w.undisturbed()
+	m.mu.Lock() // both still keep their connection alive
+	defer m.mu.Unlock()
 	t.Logf("%d texts each way, %d hellos and boxes, %d cuts, %d doubled, %d swapped, %d altered, %d ends of connections",
 		each, m.written, m.cut, m.doubled, m.swapped, m.altered, m.up)
 	if least := each / 10; m.cut < least/4 || m.doubled < least || m.swapped < least || m.altered < least {

@@ -1,10 +1,14 @@
 package node_test
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"strconv"
 	"testing"
+	"time"
 
 	"github.com/backchannel/backchannel/node/channel"
 )
@@ -151,21 +155,42 @@ func TestKilledWhileTalking(t *testing.T) {
 	})
 }
 
+// killsEnv asks for another number of kills; see docs/figures.md.
+const killsEnv = "NODE_TEST_KILLS"
+
 // TestKilledAtRandom kills both machines by turns, at random moments.
 func TestKilledAtRandom(t *testing.T) {
 	t.Parallel()
+	want, err := strconv.Atoi(cmp.Or(os.Getenv(killsEnv), strconv.Itoa(few(50))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	killedAtRandom(t, want, func() bomb { return bomb{Kind: "time", When: "after", At: 1 + rand.IntN(400)} })
+}
+
+// TestOutOfMemory takes the memory away from both machines by turns.
+func TestOutOfMemory(t *testing.T) {
+	t.Parallel()
+	if starve == nil || slow {
+		t.Skip("memory cannot be limited here, or the race detector needs more than any limit")
+	}
+	killedAtRandom(t, few(20), func() bomb { return bomb{Kind: "memory", When: "after", At: 1 + rand.IntN(200)} })
+}
+
+func killedAtRandom(t *testing.T, want int, next func() bomb) {
+	t.Helper()
 	a, b := newProcess(t, freeSettings(t)), newProcess(t, freeSettings(t))
 	w := newTalk(t, a, b)
 	w.meet()
 	a.end()
 	b.end()
-	kills, turn, want := 0, a, few(50)
+	kills, turn := 0, a
 	for _, p := range []*process{a, b} {
 		p.next = func() bomb {
 			if p != turn || kills >= want {
 				return bomb{}
 			}
-			return bomb{Kind: "time", When: "after", At: 1 + rand.IntN(400)}
+			return next()
 		}
 		p.died = func(bomb) { kills++ }
 	}
@@ -186,5 +211,5 @@ func TestKilledAtRandom(t *testing.T) {
 	}
 	w.arrived()
 	w.undisturbed()
-	t.Logf("%d kills, %d texts", kills, len(w.said[a])+len(w.said[b]))
+	t.Logf("%d kills, %d texts, slowest start %v", kills, len(w.said[a])+len(w.said[b]), max(a.slowest, b.slowest).Round(time.Millisecond))
 }

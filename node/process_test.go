@@ -38,7 +38,7 @@ type script struct {
 
 // A bomb kills its own process with SIGKILL, at the moment that it names.
 type bomb struct {
-	Kind string // "commit", "write", or "time"
+	Kind string // "commit", "write", "time", or "memory"
 	When string // "before", "after", or, of a write, "inside": half of it has left
 	At   int    // which commit or write of this process, from 1; or how many milliseconds
 	met  *atomic.Int64
@@ -47,6 +47,10 @@ type bomb struct {
 func (b bomb) String() string { return fmt.Sprint(b.When, " ", b.Kind, " ", b.At) }
 
 func (b bomb) fits(kind string) bool { return b.Kind == kind && b.met.Add(1) == int64(b.At) }
+
+// starve lets the process run out of memory, at some later moment. It is nil where
+// a system cannot.
+var starve func()
 
 // die is SIGKILL: nothing is flushed, closed or told.
 func die() {
@@ -94,6 +98,22 @@ func (c minedConn) Write(b []byte) (n int, err error) {
 	return n, err
 }
 
+// killed reports whether a process ended as the bomb ends it.
+func (b bomb) killed(err error, said string) bool {
+	ended := new(exec.ExitError)
+	if !errors.As(err, &ended) {
+		return false
+	}
+	switch status := ended.Sys().(syscall.WaitStatus); b.Kind {
+	case "":
+		return false
+	case "memory": // the Go runtime ends it, and says why
+		return status.ExitStatus() == 2 && strings.Contains(said, "memory")
+	default:
+		return status.Signal() == syscall.SIGKILL && said == ""
+	}
+}
+
 // A command and its answer. Send and the like answer after they are done, so
 // what was answered must not be lost.
 type command struct {
@@ -124,8 +144,11 @@ func childMain(raw string) int {
 // serve is a node until its standard input ends or its bomb goes off.
 func serve(s script) error {
 	s.Bomb.met = new(atomic.Int64)
-	if s.Bomb.Kind == "time" {
-		time.AfterFunc(time.Duration(s.Bomb.At)*time.Millisecond, die)
+	switch after := time.Duration(s.Bomb.At) * time.Millisecond; s.Bomb.Kind {
+	case "time":
+		time.AfterFunc(after, die)
+	case "memory":
+		time.AfterFunc(after, starve)
 	}
 	n := node.Open(newConfig(s.Dir, s.Settings, hooks{
 		store: func(in node.Store) node.Store { return minedStore{in, s.Bomb} },
@@ -209,6 +232,8 @@ type process struct {
 	out   *json.Decoder
 	said  *bytes.Buffer // standard error
 	kills int
+
+	slowest time.Duration // to start, with opening the store
 }
 
 func newProcess(t testing.TB, settings node.Settings) *process {
@@ -247,7 +272,11 @@ func (p *process) start() bool {
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}
+	began := time.Now()
 	_, alive := p.answer()
+	if alive {
+		p.slowest = max(p.slowest, time.Since(began))
+	}
 	return alive
 }
 
@@ -263,8 +292,7 @@ func (p *process) answer() (a answer, alive bool) {
 	}
 	err := p.cmd.Wait()
 	p.cmd = nil
-	ended := new(exec.ExitError)
-	if !errors.As(err, &ended) || ended.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL || p.bomb.Kind == "" || p.said.Len() > 0 {
+	if !p.bomb.killed(err, p.said.String()) {
 		p.t.Fatalf("the process with the bomb %q ended with %v: %s", p.bomb, err, p.said)
 	}
 	p.kills++

@@ -1,0 +1,34 @@
+package node_test
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+)
+
+func init() {
+	starve = func() {
+		limitMemory()
+		var held [][]byte
+		for {
+			held = append(held, make([]byte, 64<<10))
+		}
+	}
+}
+
+// limitMemory allows the process no more address space than it has, as ulimit -v
+// does.
+func limitMemory() {
+	statm, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		panic(err)
+	}
+	var pages uint64
+	if _, err := fmt.Sscan(string(statm), &pages); err != nil {
+		panic(err)
+	}
+	now := pages * uint64(os.Getpagesize())
+	if err := syscall.Setrlimit(syscall.RLIMIT_AS, &syscall.Rlimit{Cur: now, Max: now}); err != nil {
+		panic(err)
+	}
+}
