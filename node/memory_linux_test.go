@@ -9,9 +9,12 @@ import (
 func init() {
 	starve = func() {
 		limitMemory()
-		var held [][]byte
-		for {
-			held = append(held, make([]byte, 64<<10))
+		type link struct {
+			before *link
+			_      [64 << 10]byte
+		}
+		for all := new(link); ; {
+			all = &link{before: all}
 		}
 	}
 }
