@@ -107,8 +107,8 @@ func (b bomb) killed(err error, said string) bool {
 	switch status := ended.Sys().(syscall.WaitStatus); b.Kind {
 	case "":
 		return false
-	case "memory": // the Go runtime ends it, and says why
-		return status.ExitStatus() == 2 && strings.Contains(said, "memory")
+	case "memory": // the Go runtime ends it, or Badger while it opens, and says why
+		return status.ExitStatus() > 0 && strings.Contains(said, "memory")
 	default:
 		return status.Signal() == syscall.SIGKILL && said == ""
 	}
