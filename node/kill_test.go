@@ -177,6 +177,52 @@ func TestOutOfMemory(t *testing.T) {
 	killedAtRandom(t, few(20), func() bomb { return bomb{Kind: "memory", When: "after", At: 1 + rand.IntN(200)} })
 }
 
+// TestOpenedWithLittleMemory starts a machine again and again with a little more
+// memory than before, until it has enough to go on.
+func TestOpenedWithLittleMemory(t *testing.T) {
+	t.Parallel()
+	if limitMemory == nil || slow {
+		t.Skip("memory cannot be limited here, or the race detector needs more than any limit")
+	}
+	a, b := newProcess(t, freeSettings(t)), newProcess(t, freeSettings(t))
+	w := newTalk(t, a, b)
+	w.meet()
+	died := false
+	a.died = func(bomb) { died = true }
+	step := max(1, 6/few(6))
+	deaths, lives := 0, 0
+	for at := 0; lives < 5; at += step {
+		w.say(a, fmt.Sprint("text ", at))
+		a.end()
+		first := true
+		died = false
+		a.next = func() bomb {
+			if !first {
+				return bomb{}
+			}
+			first = false
+			return bomb{Kind: "memory", When: "before", At: at}
+		}
+		if w.say(b, fmt.Sprint("answer ", at)); !a.start() {
+			a.start()
+		}
+		if died {
+			deaths, lives = deaths+1, 0
+		} else {
+			lives++
+		}
+		a.end()
+		a.next = nil
+		w.truth()
+	}
+	w.arrived()
+	w.undisturbed()
+	if deaths < 5 {
+		t.Errorf("%d deaths: the limits were too wide to show anything", deaths)
+	}
+	t.Logf("%d deaths", deaths)
+}
+
 func killedAtRandom(t *testing.T, want int, next func() bomb) {
 	t.Helper()
 	a, b := newProcess(t, freeSettings(t)), newProcess(t, freeSettings(t))

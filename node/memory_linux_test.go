@@ -7,8 +7,9 @@ import (
 )
 
 func init() {
+	limitMemory = limitAddressSpace
 	starve = func() {
-		limitMemory()
+		limitAddressSpace(0)
 		type link struct {
 			before *link
 			_      [64 << 10]byte
@@ -19,9 +20,8 @@ func init() {
 	}
 }
 
-// limitMemory allows the process no more address space than it has, as ulimit -v
-// does.
-func limitMemory() {
+// limitAddressSpace does what ulimit -v does.
+func limitAddressSpace(more int) {
 	statm, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
 		panic(err)
@@ -30,8 +30,8 @@ func limitMemory() {
 	if _, err := fmt.Sscan(string(statm), &pages); err != nil {
 		panic(err)
 	}
-	now := pages * uint64(os.Getpagesize())
-	if err := syscall.Setrlimit(syscall.RLIMIT_AS, &syscall.Rlimit{Cur: now, Max: now}); err != nil {
+	limit := pages*uint64(os.Getpagesize()) + uint64(more)
+	if err := syscall.Setrlimit(syscall.RLIMIT_AS, &syscall.Rlimit{Cur: limit, Max: limit}); err != nil {
 		panic(err)
 	}
 }

@@ -40,7 +40,7 @@ type script struct {
 type bomb struct {
 	Kind string // "commit", "write", "time", or "memory"
 	When string // "before", "after", or, of a write, "inside": half of it has left
-	At   int    // which commit or write of this process, from 1; or how many milliseconds
+	At   int    // which commit or write of this process, from 1; or how many milliseconds; or units of 64 KiB
 	met  *atomic.Int64
 }
 
@@ -48,9 +48,13 @@ func (b bomb) String() string { return fmt.Sprint(b.When, " ", b.Kind, " ", b.At
 
 func (b bomb) fits(kind string) bool { return b.Kind == kind && b.met.Add(1) == int64(b.At) }
 
-// starve lets the process run out of memory, at some later moment. It is nil where
-// a system cannot.
-var starve func()
+// starve lets the process run out of memory, at some later moment; limitMemory
+// allows it so many bytes of address space more than it has. Both are nil where a
+// system cannot.
+var (
+	starve      func()
+	limitMemory func(more int)
+)
 
 // die is SIGKILL: nothing is flushed, closed or told.
 func die() {
@@ -108,7 +112,7 @@ func (b bomb) killed(err error, said string) bool {
 	case "":
 		return false
 	case "memory": // the Go runtime ends it, or Badger while it opens, and says why
-		return status.ExitStatus() > 0 && strings.Contains(said, "memory")
+		return status.ExitStatus() == 2 || status.ExitStatus() == 1 && strings.Contains(said, "memory")
 	default:
 		return status.Signal() == syscall.SIGKILL && said == ""
 	}
@@ -148,7 +152,11 @@ func serve(s script) error {
 	case "time":
 		time.AfterFunc(after, die)
 	case "memory":
-		time.AfterFunc(after, starve)
+		if s.Bomb.When == "before" {
+			limitMemory(s.Bomb.At << 16)
+		} else {
+			time.AfterFunc(after, starve)
+		}
 	}
 	n := node.Open(newConfig(s.Dir, s.Settings, hooks{
 		store: func(in node.Store) node.Store { return minedStore{in, s.Bomb} },

@@ -64,6 +64,7 @@ var known = []struct {
 	{store.ErrLong, "long_passphrase", ExitUsage, "the passphrase is longer than 1024 bytes", "choose a shorter one; six words are enough"},
 	{store.ErrDamaged, "vault_damaged", ExitFailed, "the vault's files are damaged; nothing was changed", "restore the vault folder from a backup, then: backchannel unlock"},
 	{store.ErrNewer, "vault_newer", ExitFailed, "the vault was written by a newer version of this program", "install that version, then: backchannel unlock"},
+	{store.ErrMemory, "no_memory", ExitFailed, "there is not enough memory to open the vault; nothing was lost", "close other programs, then: backchannel unlock"},
 	{store.ErrFull, "disk_full", ExitFailed, "the disk is full; nothing was lost, and nothing was sent", "free some space, then repeat the command"},
 	{store.ErrTooLarge, "too_large", ExitFailed, "too much for one step", "send it in parts"},
 	{node.ErrNameTaken, "name_taken", ExitUsage, "", "backchannel contact list"},

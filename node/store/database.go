@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -63,9 +64,14 @@ func guard(f func() error) (err error) {
 }
 
 // openBadger opens the database, and tries once more if the first attempt fails:
-// after a crash Badger may put things right in the attempt that it gives up.
+// after a crash Badger may put things right in the attempt that it gives up. It
+// may have begun to flush logs in it, and goes on with that after it returned; a
+// second attempt meanwhile would take the new tables for lost ones.
 func openBadger(dir string, f *faults) (db *badger.DB, err error) {
 	for attempt := range 2 {
+		if attempt > 0 && !flushed(dir, flushWait) {
+			break
+		}
 		err = guard(func() error {
 			if err := f.beforeBadger(attempt); err != nil {
 				return err
@@ -77,11 +83,20 @@ func openBadger(dir string, f *faults) (db *badger.DB, err error) {
 		if err == nil {
 			return db, nil
 		}
+		if noMemory(err) {
+			return nil, ErrMemory
+		}
 	}
 	if errors.Is(err, os.ErrPermission) {
 		return nil, fmt.Errorf("opening records: %w", os.ErrPermission)
 	}
 	return nil, ErrDamaged
+}
+
+// noMemory reports whether a file could not be mapped for want of memory. Badger
+// passes most errors of the system on, and some only as text.
+func noMemory(err error) bool {
+	return errors.Is(err, syscall.ENOMEM) || strings.Contains(err.Error(), syscall.ENOMEM.Error())
 }
 
 // closeWait bounds how long Close waits for Badger, which tries a flush that

@@ -25,6 +25,8 @@ var (
 	// ErrFull: the disk has not the room that a safe commit needs. Nothing was
 	// written, and the same call works when there is room again.
 	ErrFull = errors.New("store: disk full")
+	// ErrMemory: there is not enough memory to open the store. Nothing was lost.
+	ErrMemory = errors.New("store: not enough memory")
 	// ErrNewer: the folder was written by a later format version.
 	ErrNewer = errors.New("store: format is newer than this program")
 	// ErrNotFound: no record has this key.
