@@ -26,6 +26,7 @@ type link struct {
 
 	lastIn, lastOut time.Time
 	lastCell        time.Time
+	asked           time.Time // when the peer was last asked how far files have come
 	m1Out           time.Time // when m1 was last sent on this connection
 	ackDue          time.Time // zero: nothing to acknowledge
 	junk            int       // boxes that opened under no key
@@ -284,13 +285,19 @@ func (v *Conversation) sessionBox(c wire.Control, cell *wire.Cell) {
 		}
 		v.acknowledged(c)
 		v.resendAll(c)
+		v.askFiles()
 	case c.Flags&wire.FlagResume != 0:
 		v.ackSoon() // it says that it has none of ours yet
 	}
 	v.acknowledged(c)
 	v.notOwed(c)
-	if c.Flags&wire.FlagCell != 0 {
+	switch {
+	case c.Flags&wire.FlagCell != 0:
 		v.cell(cell)
+	case c.Flags&wire.FlagFile != 0:
+		v.fileCell(cell)
+	case c.Flags&wire.FlagReport != 0:
+		v.reportCame(cell)
 	}
 	v.flush()
 }
@@ -324,10 +331,11 @@ func (v *Conversation) sendBox(flags byte, cell *wire.Cell) {
 			c.Set(n)
 		}
 	}
-	if cell == nil {
+	switch {
+	case cell == nil:
 		cell = new(wire.Cell)
 		v.random(cell[:])
-	} else {
+	case flags&(wire.FlagFile|wire.FlagReport) == 0:
 		c.Flags |= wire.FlagCell
 		l.lastCell = v.now
 	}
@@ -343,7 +351,11 @@ func (v *Conversation) sendFlight(f *handshake.Flight) {
 func (v *Conversation) seal(key secret.Key, c wire.Control, cell *wire.Cell) {
 	var random [32]byte
 	v.random(random[:])
-	v.out.Boxes = append(v.out.Boxes, wire.SealBox(key, &random, c, cell))
+	if box := wire.SealBox(key, &random, c, cell); c.Flags&wire.FlagFile != 0 {
+		v.out.Bulk = append(v.out.Bulk, box)
+	} else {
+		v.out.Boxes = append(v.out.Boxes, box)
+	}
 	v.link.lastOut = v.now
 }
 

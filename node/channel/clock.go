@@ -14,6 +14,7 @@ import (
 func (v *Conversation) Tick(now time.Time) *Output {
 	v.begin(now)
 	v.expire()
+	v.expireFiles()
 	v.dropStale()
 	for len(v.guests) > 0 && now.Sub(v.guests[0].up) >= v.cfg.AnswerTimeout {
 		v.out.Close = append(v.out.Close, v.guests[0].id)
@@ -42,6 +43,7 @@ func (v *Conversation) tickSession(l *link) {
 	case !l.ackDue.IsZero() && !v.now.Before(l.ackDue), v.now.Sub(l.lastOut) >= v.cfg.KeepAlive:
 		v.sendBox(0, nil)
 	}
+	v.tickFiles(l)
 	if fromMinute(v.s.began).Add(v.cfg.SessionLife).Before(v.now) {
 		v.handshakeDue(l, roll)
 	}
@@ -121,6 +123,9 @@ func (v *Conversation) Next(now time.Time) time.Time {
 		if len(v.sealed) > 0 && l.resumeGot {
 			sooner(l.lastCell.Add(v.cfg.ResendAfter))
 		}
+		if l.resumeGot && v.open(Out) > 0 {
+			sooner(l.asked.Add(v.cfg.ResendAfter))
+		}
 		if !l.ackDue.IsZero() && l.resumeGot {
 			sooner(l.ackDue)
 		}
@@ -148,17 +153,12 @@ func (v *Conversation) expire() {
 			break
 		}
 		changed = true
-		v.setState(i, Expired)
-		for n, cell := range v.sealed {
-			if cell.message == m.Seq {
-				delete(v.sealed, n)
-				v.drop(KindSealed, v.cellKey(n))
-			}
+		if m.File {
+			v.settle(m.Seq, FileEnded)
+		} else {
+			v.setState(i, Expired)
 		}
-		if v.s != nil && v.s.partSeq == m.Seq {
-			v.s.partSeq, v.s.partNext = 0, 0
-			v.saveSession()
-		}
+		v.unseal(m.Seq)
 	}
 	if changed {
 		v.requeue()
@@ -167,6 +167,20 @@ func (v *Conversation) expire() {
 		v.c.invitation = nil // no second use can come any more
 		v.out.Linked = true
 		v.saveContact()
+	}
+}
+
+// unseal drops the cells of a message that is owed no more.
+func (v *Conversation) unseal(seq uint64) {
+	for n, cell := range v.sealed {
+		if cell.message == seq {
+			delete(v.sealed, n)
+			v.drop(KindSealed, v.cellKey(n))
+		}
+	}
+	if v.s != nil && v.s.partSeq == seq {
+		v.s.partSeq, v.s.partNext = 0, 0
+		v.saveSession()
 	}
 }
 

@@ -22,6 +22,8 @@ const (
 	KindInbound                       // by epoch and cell number: what came before its turn
 	KindMessage                       // by sequence: the transcript
 	KindState                         // by sequence: what became of a sent message
+	KindFile                          // by sequence: the file that a message offered
+	KindPart                          // under the file's own object, by number: content, or sums
 )
 
 const contactVersion = 1

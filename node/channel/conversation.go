@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/backchannel/backchannel/node/store"
+	"github.com/backchannel/backchannel/protocol/file"
 	"github.com/backchannel/backchannel/protocol/handshake"
 	"github.com/backchannel/backchannel/protocol/identity"
 	"github.com/backchannel/backchannel/protocol/secret"
@@ -38,6 +39,10 @@ type Config struct {
 	ResendAfter   time.Duration // unacknowledged on a live connection; zero: 30 s
 	AnswerTimeout time.Duration // for a handshake or a resume; zero: 15 s
 	SessionLife   time.Duration // then a new handshake; zero: 30 days
+
+	// TakeFile is up to which size a file comes without being asked for, and a
+	// quarter of what may lie here unsaved because of that; zero: 16 MiB.
+	TakeFile uint64
 }
 
 func (c Config) withDefaults() Config {
@@ -56,6 +61,9 @@ func (c Config) withDefaults() Config {
 			*d.v = d.z
 		}
 	}
+	if c.TakeFile == 0 {
+		c.TakeFile = 16 << 20
+	}
 	if c.Known == nil {
 		c.Known = func([32]byte) bool { return false }
 	}
@@ -71,6 +79,7 @@ type Output struct {
 	Writes  []store.Write
 	Link    LinkID
 	Boxes   []*wire.Box
+	Bulk    []*wire.Box // pieces of files: they leave when none of Boxes waits
 	Close   []LinkID
 	Changed []Message // messages that are new or have another state
 	Linked  bool      // the contact has new link secrets: see Conversation.Links
@@ -105,9 +114,11 @@ type Conversation struct {
 	messages []Message               // ordered by Seq; texts of all
 	byID     map[wire.MessageID]bool // of In
 	nextSeq  uint64
-	queue    []uint64    // Out messages that have parts to be sealed
-	stale    []store.Key // cells of former sessions, to be deleted bit by bit
-	ackedTo  uint32      // what the peer acknowledged; v.s.acked follows it
+	queue    []uint64             // Out messages that have parts to be sealed
+	stale    []store.Key          // cells of former sessions, to be deleted bit by bit
+	files    map[uint64]*transfer // by the sequence of the message
+	tell     map[file.ID]bool     // files of which the next report speaks
+	ackedTo  uint32               // what the peer acknowledged; v.s.acked follows it
 
 	link       *link
 	clockOff   time.Duration         // the peer's clock less ours, from its last box
@@ -232,7 +243,7 @@ func (v *Conversation) loadLists() error {
 			v.messages[i].State = State(r.Value[0])
 		}
 	}
-	return nil
+	return v.loadFiles()
 }
 
 // current reports whether a cell's record belongs to the session in use; one of
@@ -249,7 +260,7 @@ func empty(cfg Config, id ContactID) *Conversation {
 	return &Conversation{
 		cfg: cfg.withDefaults(), id: id,
 		sealed: map[uint32]*sealedCell{}, inbound: map[uint32]wire.Frame{}, byID: map[wire.MessageID]bool{}, nextSeq: 1,
-		recent: map[[36]byte][24]byte{},
+		recent: map[[36]byte][24]byte{}, files: map[uint64]*transfer{}, tell: map[file.ID]bool{},
 	}
 }
 

@@ -136,8 +136,19 @@ func (v *Conversation) giveUp(parts []wire.Frame) {
 
 // deliver acts on a whole message.
 func (v *Conversation) deliver(f wire.Frame, content string) {
-	if text := f.Kind == wire.FrameText; text && (f.Channel != Open || content == "") || !text && (f.Channel != 0 || f.Parts != 1) {
-		return // not what this version sends: acknowledged, and set aside
+	switch own := f.Channel == 0 && f.Parts == 1; f.Kind { // not what this version sends: acknowledged, and set aside
+	case wire.FrameText:
+		if f.Channel != Open || content == "" {
+			return
+		}
+	case wire.FrameFile:
+		if f.Channel != Open || f.Parts != 1 {
+			return
+		}
+	default:
+		if !own {
+			return
+		}
 	}
 	switch f.Kind {
 	case wire.FrameText:
@@ -148,6 +159,8 @@ func (v *Conversation) deliver(f wire.Frame, content string) {
 			Direction: In, Channel: f.Channel, ID: f.ID, Minute: f.Minute,
 			Text: strings.ToValidUTF8(content, "?"), // one byte: what is repaired does not grow
 		})
+	case wire.FrameFile:
+		v.offerCame(f, content)
 	case wire.FrameCommit:
 		v.commitCame([]byte(content))
 	case wire.FrameReveal:

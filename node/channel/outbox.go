@@ -44,6 +44,11 @@ func (v *Conversation) Recall(now time.Time, seq uint64) (*Output, error) {
 		return nil, ErrTooLate
 	}
 	v.begin(now)
+	if t := v.files[seq]; t != nil {
+		v.dropContent(t)
+		v.drop(KindFile, seq)
+		delete(v.files, seq)
+	}
 	v.drop(KindMessage, seq)
 	v.drop(KindState, seq)
 	v.messages = slices.Delete(v.messages, i, i+1)
@@ -76,6 +81,9 @@ func (v *Conversation) requeue() {
 		if m.Direction != Out || m.State != Waiting && m.State != OnItsWay && !v.doubtful(m) {
 			continue
 		}
+		if t := v.files[m.Seq]; m.File && (t == nil || t.final() || v.s != nil && t.told == v.s.epoch) {
+			continue
+		}
 		if partial := v.s != nil && v.s.partSeq == m.Seq; partial || !sealed[m.Seq] {
 			v.queue = append(v.queue, m.Seq)
 		}
@@ -85,7 +93,7 @@ func (v *Conversation) requeue() {
 // doubtful reports whether a message was delivered before a recovery and has not
 // been confirmed again since.
 func (v *Conversation) doubtful(m Message) bool {
-	return m.Direction == Out && m.State == Delivered && v.s != nil && v.s.repeat && m.Seq > v.s.repeated &&
+	return m.Direction == Out && !m.File && m.State == Delivered && v.s != nil && v.s.repeat && m.Seq > v.s.repeated &&
 		m.Stored+uint32(v.cfg.Life/time.Minute) >= v.s.began
 }
 
@@ -106,6 +114,7 @@ func (v *Conversation) flush() {
 	if v.advance(); v.s.received != before {
 		v.saveSession()
 	}
+	v.sendReport()
 	if !v.canSend() {
 		return
 	}
@@ -147,7 +156,15 @@ func (v *Conversation) sealNext() {
 		return
 	}
 	m := v.messages[i]
-	parts := wire.Split([]byte(m.Text))
+	kind, parts := wire.FrameText, wire.Split([]byte(m.Text))
+	if m.File {
+		t := v.files[m.Seq]
+		if t == nil || t.final() {
+			v.queue = v.queue[1:]
+			return
+		}
+		kind, parts = wire.FrameFile, [][]byte{t.offer(m.Text)}
+	}
 	p := int(v.s.partNext)
 	if v.s.partSeq != m.Seq {
 		p = 0
@@ -158,7 +175,7 @@ func (v *Conversation) sealNext() {
 		v.queue = v.queue[1:]
 	}
 	f := wire.Frame{
-		Kind: wire.FrameText, Channel: m.Channel, ID: m.ID, Minute: m.Minute,
+		Kind: kind, Channel: m.Channel, ID: m.ID, Minute: m.Minute,
 		Part: uint16(p), Parts: uint16(len(parts)), Content: parts[p],
 	}
 	v.sealFrame(f, m.Seq)
@@ -233,7 +250,11 @@ func (v *Conversation) dropAcknowledged() {
 		v.drop(KindSealed, v.cellKey(n))
 		cell.sealed.Message.Wipe()
 		if i, ok := v.find(cell.message); ok && cell.last && v.messages[i].State != Expired {
-			v.setState(i, Delivered)
+			if v.messages[i].File {
+				v.offered(cell.message)
+			} else {
+				v.setState(i, Delivered)
+			}
 			v.s.repeated = max(v.s.repeated, cell.message)
 		}
 	}

@@ -233,7 +233,8 @@ type Message struct {
 	ID        wire.MessageID
 	Minute    uint32 // minutes since 1970, by its sender's clock
 	Stored    uint32 // minutes since 1970, by this clock
-	Text      string
+	Text      string // of a file: its name
+	File      bool   // the message offers a file: see Conversation.File
 }
 
 func (m *Message) append(b []byte) []byte {
@@ -244,6 +245,7 @@ func (m *Message) append(b []byte) []byte {
 	e.u32(m.Minute)
 	e.u32(m.Stored)
 	e.bytes([]byte(m.Text))
+	e.flag(m.File)
 	return e.b
 }
 
@@ -258,6 +260,7 @@ func ParseMessage(seq uint64, b []byte) (Message, error) {
 	m.ID = wire.MessageID(d.fixed(8))
 	m.Minute, m.Stored = d.u32(), d.u32()
 	m.Text = string(d.bytes())
+	m.File = d.flag()
 	if m.Direction < Out || m.Direction > Notice {
 		return m, ErrRecord
 	}

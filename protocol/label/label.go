@@ -72,6 +72,9 @@ const (
 	StoreCounter Label = prefix + "store/counter"
 	StoreDigest  Label = prefix + "store/digest"
 
+	FileCell  Label = prefix + "file/cell-key" // key of a file's cells
+	FileNonce Label = prefix + "file/nonce"    // nonce of a file's cell
+
 	TranscriptKeys Label = prefix + "transcript/keys"
 )
 
@@ -86,6 +89,7 @@ func All() []Label {
 		DialHostA, DialHostB, DialNetwork,
 		RatchetStep, RatchetChain, RatchetNonce, RatchetBody, RatchetCoins,
 		StoreRoot, StoreName, StoreValue, StoreCheck, StoreCounter, StoreDigest,
+		FileCell, FileNonce,
 		TranscriptKeys,
 	}
 }

@@ -1,6 +1,9 @@
 package wire
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // ControlSize is the length of a Control in bytes; Window is the number of cells
 // that may be unacknowledged at once, and that its bitmap covers.
@@ -10,18 +13,22 @@ const (
 	bitmapSize  = Window / 8
 )
 
-// Flags of a Control.
+// Flags of a Control. At most one of them says what the cell is; none says that
+// it is random bytes: cover.
 const (
-	// FlagCell marks a box whose cell is a ratchet message. Without it (and
-	// without FlagFlight) the cell is random bytes: cover.
+	// FlagCell marks a box whose cell is a ratchet message.
 	FlagCell = 1 << iota
 	// FlagResume marks the first session box of a connection in each direction.
 	FlagResume
 	// FlagFlight marks a box whose cell is a handshake flight. All counters are
 	// zero in it.
 	FlagFlight
+	// FlagFile marks a box whose cell is a piece of a file (package file).
+	FlagFile
+	// FlagReport marks a box whose cell says how far files have come.
+	FlagReport
 
-	flagsKnown = FlagCell | FlagResume | FlagFlight
+	flagsKnown = FlagCell | FlagResume | FlagFlight | FlagFile | FlagReport
 )
 
 // Control says how far each side is. It is state, not an event: every box
@@ -94,6 +101,7 @@ func ParseControl(b []byte) (Control, error) {
 	}
 	switch {
 	case c.Flags&^flagsKnown != 0,
+		bits.OnesCount8(c.Flags&(FlagCell|FlagFile|FlagReport)) > 1,
 		uint32(c.Owed) > c.Sent,
 		c.Bitmap[0]&1 != 0,
 		c.Flags&FlagFlight != 0 && (c.Flags != FlagFlight || !allZero(b[5:])):

@@ -29,6 +29,7 @@ const (
 	FrameText                         // text, UTF-8
 	FrameConsent                      // after recovery: this person wants to go on
 	FramePlace                        // where the sender can be reached from now on
+	FrameFile                         // offer of a file (package file)
 )
 
 // String returns the kind's name.
@@ -44,6 +45,8 @@ func (k FrameKind) String() string {
 		return "consent"
 	case FramePlace:
 		return "place"
+	case FrameFile:
+		return "file"
 	default:
 		return fmt.Sprintf("FrameKind(%d)", byte(k))
 	}

@@ -1,0 +1,233 @@
+package channel
+
+import (
+	"time"
+
+	"github.com/backchannel/backchannel/node/store"
+	"github.com/backchannel/backchannel/protocol/file"
+	"github.com/backchannel/backchannel/protocol/secret"
+)
+
+// FileState says how far a file has come.
+type FileState byte
+
+// The states of a file. Those from FileWhole on are final.
+const (
+	FileOffered  FileState = 1 + iota // to a person who has not taken it yet
+	FileMoving                        // taken; its content is on the way
+	FileWhole                         // all of it is there, and the sum fits
+	FileDeclined                      // by the one it was offered to
+	FileChanged                       // it is no longer what was offered, at its sender's
+	FileDamaged                       // all came, and the sum did not fit
+	FileEnded                         // taken back, or its life is over
+)
+
+// Words returns the state in the words that screens show to one of the two.
+func (s FileState) Words(d Direction) string {
+	words := map[FileState][2]string{ // out, in
+		FileOffered:  {"offered, not taken yet", "waits for you to take it"},
+		FileMoving:   {"on its way", "coming"},
+		FileWhole:    {"delivered", "here"},
+		FileDeclined: {"declined", "declined"},
+		FileChanged:  {"changed here since; send it again", "ended by the sender"},
+		FileDamaged:  {"did not arrive whole; send it again", "did not arrive whole"},
+		FileEnded:    {"ended, never confirmed", "ended, not whole"},
+	}[s]
+	if d == Out {
+		return words[0]
+	}
+	return words[1]
+}
+
+// FileView is what a screen shows of a file.
+type FileView struct {
+	Message
+	Size    uint64
+	Done    uint64 // bytes that are known to be with the receiver
+	State   FileState
+	Trouble string // why it does not go on here, if that is known
+}
+
+// chunkCells is how many cells make one record of content.
+const chunkCells = 16
+
+const transferVersion = 1
+
+// A transfer is what is kept of a file, under the sequence of the message that
+// offered it. Content that came is in records of its own under object; so is, at
+// the sender's, the list of sums against which its content is held.
+type transfer struct {
+	object [16]byte
+	key    secret.Key // empty once the state is final
+	size   uint64
+	sum    [32]byte
+	state  FileState
+	path   string // out: where the file is
+	piece  uint32 // out: bytes that one sum covers
+	told   uint32 // out: epoch in which the offer was acknowledged; 0: in none
+	done   uint64 // in: cells stored
+	adding []byte // in: state of the sum of what is stored
+
+	// In memory only.
+	cells   secret.Key        // derived from key
+	held    map[uint64][]byte // in: cells beyond done
+	since   int               // in: cells that came since the last report
+	flow    flow              // out
+	trouble string            // out: see FileView
+}
+
+func (t *transfer) final() bool { return t.state >= FileWhole }
+
+func (t *transfer) append(b []byte) []byte {
+	e := encoder{b}
+	e.u8(transferVersion)
+	e.fixed(t.object[:])
+	e.key(t.key)
+	e.u64(t.size)
+	e.fixed(t.sum[:])
+	e.u8(byte(t.state))
+	e.bytes([]byte(t.path))
+	e.u32(t.piece)
+	e.u32(t.told)
+	e.u64(t.done)
+	e.bytes(t.adding)
+	return e.b
+}
+
+func parseTransfer(b []byte) (*transfer, error) {
+	d := decoder{b: b}
+	t := &transfer{held: map[uint64][]byte{}}
+	if d.u8() != transferVersion {
+		return nil, ErrRecord
+	}
+	copy(t.object[:], d.fixed(16))
+	t.key = d.key()
+	t.size = d.u64()
+	copy(t.sum[:], d.fixed(32))
+	t.state = FileState(d.u8())
+	t.path = string(d.bytes())
+	t.piece, t.told = d.u32(), d.u32()
+	t.done = d.u64()
+	t.adding = d.bytes()
+	if err := d.end(); err != nil || t.size > file.MaxSize || t.state < FileOffered || t.state > FileEnded ||
+		t.done > file.Cells(t.size) || t.key.IsZero() != t.final() {
+		return nil, ErrRecord
+	}
+	return t, nil
+}
+
+func (v *Conversation) saveTransfer(seq uint64) { v.put(KindFile, seq, v.files[seq].append(nil)) }
+
+// loadFiles reads the transfers back. Content of one that ended is on its way out.
+func (v *Conversation) loadFiles() error {
+	for r, err := range v.cfg.Records.Scan(KindFile, v.id) {
+		if err != nil {
+			return err
+		}
+		t, err := parseTransfer(r.Value)
+		if err != nil {
+			return err
+		}
+		i, ok := v.find(r.Key.Seq)
+		if !ok || !v.messages[i].File {
+			v.dropContent(t)
+			v.stale = append(v.stale, r.Key)
+			continue
+		}
+		v.keyed(t, v.messages[i].ID)
+		v.files[r.Key.Seq] = t
+		if t.final() && (t.state != FileWhole || v.messages[i].Direction == Out) {
+			v.dropContent(t)
+		}
+	}
+	return nil
+}
+
+func (v *Conversation) keyed(t *transfer, id file.ID) {
+	if !t.key.IsZero() {
+		t.cells = file.CellKey(t.key, id)
+	}
+}
+
+// dropContent lets the records under a transfer's object be deleted bit by bit.
+func (v *Conversation) dropContent(t *transfer) {
+	for n := range max(1, (t.done+chunkCells-1)/chunkCells) {
+		v.stale = append(v.stale, store.Key{Kind: KindPart, Object: t.object, Seq: n})
+	}
+}
+
+// settle brings a transfer into a final state: keys, path and, but for a file
+// that came whole, content go.
+func (v *Conversation) settle(seq uint64, s FileState) {
+	t := v.files[seq]
+	i, ok := v.find(seq)
+	if t == nil || !ok || t.final() {
+		return
+	}
+	in := v.messages[i].Direction == In
+	t.key.Wipe()
+	t.cells.Wipe()
+	t.key, t.cells, t.state, t.path, t.adding, t.trouble = secret.Key{}, secret.Key{}, s, "", nil, ""
+	clear(t.held)
+	v.saveTransfer(seq)
+	if !in || s != FileWhole {
+		v.dropContent(t)
+	}
+	switch {
+	case in:
+		v.out.Changed = append(v.out.Changed, v.messages[i])
+	case s == FileChanged || s == FileEnded:
+		v.setState(i, Expired)
+	default:
+		v.setState(i, Delivered)
+	}
+}
+
+// fileOf finds the transfer that is known to both sides by an ID.
+func (v *Conversation) fileOf(id file.ID, d Direction) (seq uint64, t *transfer) {
+	for seq, t := range v.files {
+		if i, ok := v.find(seq); ok && v.messages[i].ID == id && v.messages[i].Direction == d {
+			return seq, t
+		}
+	}
+	return 0, nil
+}
+
+// Files returns what is known of all files, oldest first.
+func (v *Conversation) Files() []FileView {
+	var list []FileView
+	for _, m := range v.messages {
+		if f, ok := v.File(m.Seq); ok {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
+// File returns what is known of the file of one message.
+func (v *Conversation) File(seq uint64) (FileView, bool) {
+	i, ok := v.find(seq)
+	t := v.files[seq]
+	if !ok || t == nil {
+		return FileView{}, false
+	}
+	f := FileView{Message: v.messages[i], Size: t.size, State: t.state, Trouble: t.trouble, Done: t.done * file.ContentSize}
+	if f.Direction == Out {
+		f.Done = t.flow.acked * file.ContentSize
+	}
+	if f.Done = min(f.Done, f.Size); t.state == FileWhole {
+		f.Done = f.Size
+	}
+	return f, true
+}
+
+// expireFiles ends files whose life is over before they were whole.
+func (v *Conversation) expireFiles() {
+	for seq, t := range v.files {
+		i, ok := v.find(seq)
+		if t.final() || !ok || v.full() || v.now.Before(fromMinute(v.messages[i].Stored).Add(v.cfg.Life+time.Minute)) {
+			continue
+		}
+		v.settle(seq, FileEnded)
+	}
+}

@@ -1,0 +1,338 @@
+package channel
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/backchannel/backchannel/node/store"
+	"github.com/backchannel/backchannel/protocol/file"
+	"github.com/backchannel/backchannel/protocol/secret"
+	"github.com/backchannel/backchannel/protocol/wire"
+)
+
+// Errors that a sender of files meets.
+var (
+	ErrFileName   = errors.New("the file's name is empty, not valid UTF-8, or longer than 255 bytes")
+	ErrFileSize   = errors.New("the file is larger than 4 GiB")
+	ErrManyFiles  = errors.New("too many files are under way to this contact")
+	errFileSource = errors.New("channel: a file without its sums")
+)
+
+// A FileSource describes a file on this machine as it is when it is offered.
+type FileSource struct {
+	Path  string // where it is, for as long as it is being sent
+	Name  string // what the receiver is told
+	Size  uint64
+	Sum   [32]byte // SHA-256
+	Piece uint32   // bytes that one of Sums covers
+	Sums  []byte   // SHA-256 of each piece in turn
+}
+
+// MaxSums bounds the list of a [FileSource], in bytes.
+const MaxSums = 32 << 10
+
+// SendFile offers a file. Its content follows when the other side wants it: see
+// [Conversation.Demand].
+func (v *Conversation) SendFile(now time.Time, src FileSource) (Message, *Output, error) {
+	name := file.Offer{Size: src.Size, Key: secret.New(&[32]byte{1}), Name: src.Name}
+	switch {
+	case src.Size > file.MaxSize:
+		return Message{}, nil, ErrFileSize
+	case !name.Valid():
+		return Message{}, nil, ErrFileName
+	case v.suspect():
+		return Message{}, nil, ErrUsedTwice
+	case v.open(Out) >= maxFiles:
+		return Message{}, nil, ErrManyFiles
+	case src.Piece == 0 || len(src.Sums) > MaxSums || uint64(len(src.Sums)/32) != (src.Size+uint64(src.Piece)-1)/uint64(src.Piece):
+		return Message{}, nil, errFileSource
+	}
+	v.begin(now)
+	m := Message{Direction: Out, Channel: Open, State: Waiting, Minute: minute(now), Text: src.Name, File: true, ID: v.messageID(v.nextSeq, src.Name)}
+	t := &transfer{key: v.draw(), size: src.Size, sum: src.Sum, state: FileOffered, path: src.Path, piece: src.Piece}
+	v.random(t.object[:])
+	v.keyed(t, m.ID)
+	seq := v.nextSeq
+	v.files[seq] = t
+	i := v.add(m)
+	v.out.Writes = append(v.out.Writes, store.Write{Key: store.Key{Kind: KindPart, Object: t.object}, Value: src.Sums})
+	v.bytes += store.SealedSize(len(src.Sums)) + 32
+	v.saveTransfer(seq)
+	v.queue = append(v.queue, seq)
+	out := v.end()
+	out.More = true
+	return v.messages[i], out, nil
+}
+
+func (t *transfer) offer(name string) []byte {
+	return file.Offer{Size: t.size, Key: t.key, Sum: t.sum, Name: name}.Append(nil)
+}
+
+// offered takes note that the peer has an offer, in this session.
+func (v *Conversation) offered(seq uint64) {
+	if t := v.files[seq]; t != nil && !t.final() {
+		t.told = v.s.epoch
+		v.saveTransfer(seq)
+	}
+}
+
+// flow is how a file that is sent gets on, on one connection. Its window follows
+// the time until a cell is acknowledged: it grows while that is short, so that a
+// text that comes up meanwhile does not wait behind the file.
+type flow struct {
+	link   LinkID
+	live   bool // the peer wants it, and has said so on this connection
+	next   uint64
+	acked  uint64
+	entry  file.Entry // of the last report
+	window uint64
+	base   time.Duration // the shortest time seen
+	probe  uint64        // cell whose time is taken; 0: none
+	probed time.Time
+	rewind uint64    // acked at the last rewind, plus one
+	moved  time.Time // when something was last sent or acknowledged
+	after  time.Time // no demand before that: the file could not be read
+}
+
+const (
+	firstWindow = 4 * chunkCells
+	leastWindow = 2 * chunkCells
+	// slack is how much longer than the shortest an acknowledgement may take.
+	slack = 2 * time.Millisecond
+	// batch is how many cells are sealed at once.
+	batch = chunkCells
+)
+
+// reported takes note of a report, and works out the window.
+func (f *flow) reported(link LinkID, e file.Entry, now time.Time) {
+	if !f.live || f.link != link {
+		*f = flow{link: link, live: true, next: e.Received, window: firstWindow, acked: e.Received, base: time.Hour, after: f.after}
+	}
+	f.entry = e
+	f.moved = now
+	if e.Received < f.acked { // the peer was put back
+		f.next = e.Received
+	}
+	f.acked, f.next = e.Received, max(f.next, e.Received)
+	if f.probe != 0 && e.Received >= f.probe {
+		took := now.Sub(f.probed)
+		f.base, f.probe = min(f.base, took), 0
+		if took > 2*f.base+slack {
+			f.window = max(leastWindow, f.window*3/4)
+		} else {
+			f.window = min(file.Window, f.window+chunkCells)
+		}
+	}
+	if e.Bitmap[2] != 0 && f.rewind != f.acked+1 { // much came after what is missing
+		f.next, f.rewind, f.probe = f.acked, f.acked+1, 0
+	}
+}
+
+// A Demand is what the owner is to read of a file and to hand to
+// [Conversation.Pieces].
+type Demand struct {
+	Seq    uint64
+	Path   string
+	Size   uint64
+	Piece  uint32 // bytes that one sum covers: see Sums
+	Index  uint64 // of the first cell
+	Offset uint64 // of its content
+	Length int    // in bytes
+}
+
+// Demand reports what of a file can be sent now.
+func (v *Conversation) Demand(now time.Time) (Demand, bool) {
+	if !v.canSend() || !v.maySpeak() {
+		return Demand{}, false
+	}
+	for _, m := range v.messages {
+		t := v.files[m.Seq]
+		if t == nil || m.Direction != Out || t.state != FileMoving || !t.flow.live || t.flow.link != v.link.id || now.Before(t.flow.after) {
+			continue
+		}
+		f, cells := &t.flow, file.Cells(t.size)
+		for f.next < cells && f.entry.Has(f.next) {
+			f.next++
+		}
+		if f.next >= cells || f.next >= f.acked+f.window {
+			continue
+		}
+		n := uint64(1)
+		for n < batch && f.next+n < cells && f.next+n < f.acked+f.window && !f.entry.Has(f.next+n) {
+			n++
+		}
+		offset := f.next * file.ContentSize
+		length := int(min(n*file.ContentSize, t.size-offset))
+		return Demand{m.Seq, t.path, t.size, t.piece, f.next, offset, length}, true
+	}
+	return Demand{}, false
+}
+
+// Sums returns the sums of a file's pieces, as they were when it was offered.
+func (v *Conversation) Sums(seq uint64) ([]byte, error) {
+	t := v.files[seq]
+	if t == nil || t.final() {
+		return nil, ErrNoFile
+	}
+	return v.cfg.Records.Get(store.Key{Kind: KindPart, Object: t.object})
+}
+
+// Pieces seals and sends what a demand asked for. The content must have been held
+// against the sums.
+func (v *Conversation) Pieces(now time.Time, d Demand, content []byte) *Output {
+	v.begin(now)
+	t := v.files[d.Seq]
+	if t == nil || t.state != FileMoving || !v.canSend() || t.flow.link != v.link.id || t.flow.next != d.Index || len(content) != d.Length {
+		return v.end() // meanwhile something else was agreed
+	}
+	t.trouble = ""
+	f := &t.flow
+	for piece := range slices.Chunk(content, file.ContentSize) {
+		var random [32]byte
+		v.random(random[:])
+		v.sendBox(wire.FlagFile, file.Seal(t.cells, &random, f.next, piece))
+		f.next++
+	}
+	if f.moved = now; f.probe == 0 {
+		f.probe, f.probed = f.next, now
+	}
+	return v.end()
+}
+
+// FileUnreadable takes note that a file cannot be read now. It is tried again.
+func (v *Conversation) FileUnreadable(now time.Time, seq uint64, why string) {
+	if t := v.files[seq]; t != nil && !t.final() {
+		t.trouble, t.flow.after = why, now.Add(v.cfg.ResendAfter)
+	}
+}
+
+// FileIsOther ends a file that is not what it was when it was offered. Nothing of
+// it is sealed under the old key.
+func (v *Conversation) FileIsOther(now time.Time, seq uint64) *Output {
+	v.begin(now)
+	v.settle(seq, FileChanged)
+	v.unseal(seq)
+	v.tellOf(seq)
+	out := v.end()
+	out.More = true
+	return out
+}
+
+// tellOf has the next report speak of a file.
+func (v *Conversation) tellOf(seq uint64) {
+	if i, ok := v.find(seq); ok {
+		v.tell[v.messages[i].ID] = true
+	}
+}
+
+// askFiles begins a connection: it asks how far the own files have come, and
+// tells of those that come.
+func (v *Conversation) askFiles() {
+	for seq, t := range v.files {
+		if !t.final() {
+			v.tellOf(seq)
+		}
+	}
+	v.link.asked = v.now
+}
+
+// sendReport speaks of the files of which there is something to say.
+func (v *Conversation) sendReport() {
+	if len(v.tell) == 0 || v.link == nil || !v.link.resumeGot {
+		return
+	}
+	var entries []file.Entry
+	for id := range v.tell {
+		if len(entries) == file.MaxEntries {
+			v.out.More = true
+			break
+		}
+		delete(v.tell, id)
+		if _, t := v.fileOf(id, Out); t == nil {
+			entries = append(entries, v.standing(id))
+		} else if t.final() {
+			entries = append(entries, file.Entry{ID: id, State: file.Gone})
+		} else if t.told == v.s.epoch {
+			entries = append(entries, file.Entry{ID: id, State: file.Asking})
+		}
+	}
+	if len(entries) > 0 {
+		v.sendBox(wire.FlagReport, file.Report(entries))
+	}
+}
+
+// reportCame handles a report. It is the peer's word about its own side.
+func (v *Conversation) reportCame(cell *wire.Cell) {
+	entries, err := file.ParseReport(cell)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		switch e.State {
+		case file.Asking:
+			v.tell[e.ID] = true
+		case file.Gone:
+			if seq, t := v.fileOf(e.ID, In); t != nil && !t.final() {
+				v.settle(seq, FileEnded)
+			}
+		default:
+			if seq, t := v.fileOf(e.ID, Out); t != nil {
+				v.answered(seq, t, e)
+			}
+		}
+	}
+}
+
+// answered handles what the peer says of a file that is sent from here.
+func (v *Conversation) answered(seq uint64, t *transfer, e file.Entry) {
+	if t.final() {
+		if e.State == file.Coming || e.State == file.Held {
+			v.tell[e.ID] = true // it does not know yet
+		}
+		return
+	}
+	was := t.state
+	switch e.State {
+	case file.Held:
+		t.state = FileOffered
+	case file.Coming:
+		if e.Received > file.Cells(t.size) {
+			return
+		}
+		t.state = FileMoving
+		t.flow.reported(v.link.id, e, v.now)
+	case file.Whole:
+		v.settle(seq, FileWhole)
+	case file.Declined:
+		v.settle(seq, FileDeclined)
+	case file.Damaged:
+		v.settle(seq, FileDamaged)
+	case file.Unknown:
+		if t.told == v.s.epoch { // it was put back: the offer goes out again
+			t.told, t.state, t.flow = 0, FileOffered, flow{}
+			v.saveTransfer(seq)
+			v.requeue()
+		}
+		return
+	}
+	if !t.final() && t.state != was {
+		v.saveTransfer(seq)
+	}
+}
+
+// tickFiles asks again about files of which nothing was heard for long, and
+// begins again after what the peer has.
+func (v *Conversation) tickFiles(l *link) {
+	if v.open(Out) == 0 || v.now.Sub(l.asked) < v.cfg.ResendAfter {
+		return
+	}
+	l.asked = v.now
+	for seq, t := range v.files {
+		if i, ok := v.find(seq); t.final() || !ok || v.messages[i].Direction != Out || v.now.Sub(t.flow.moved) < v.cfg.ResendAfter {
+			continue
+		}
+		t.flow.next, t.flow.probe = t.flow.acked, 0
+		v.tellOf(seq)
+	}
+}
