@@ -44,6 +44,8 @@ type person struct {
 	links        map[channel.LinkID]*link
 	pairs        map[p2p.Handle]bool
 	wake         time.Time
+	uploading    bool
+	more         chan struct{} // wakes the uploader
 }
 
 // newDesk loads what the store holds.
@@ -141,7 +143,7 @@ func (d *desk) channelConfig(of channel.ContactID) channel.Config {
 func (d *desk) newPerson(c *channel.Conversation) *person {
 	return &person{
 		conversation: c, direct: route.NewDirect(d.cfg.Route),
-		links: map[channel.LinkID]*link{}, pairs: map[p2p.Handle]bool{},
+		links: map[channel.LinkID]*link{}, pairs: map[p2p.Handle]bool{}, more: make(chan struct{}, 1),
 	}
 }
 
@@ -308,9 +310,8 @@ func (d *desk) apply(p *person, out *channel.Output) error {
 			d.full = false
 		}
 		if l := p.links[out.Link]; l != nil {
-			for _, box := range out.Boxes {
-				l.send(box)
-			}
+			l.send(l.queue, out.Boxes)
+			l.send(l.bulk, out.Bulk)
 		}
 		for _, id := range out.Close {
 			if l := p.links[id]; l != nil {
@@ -322,6 +323,7 @@ func (d *desk) apply(p *person, out *channel.Output) error {
 			d.sync(p)
 		}
 		if !out.More {
+			d.upload(p)
 			d.setWake(p)
 			return nil
 		}

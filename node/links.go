@@ -29,25 +29,28 @@ type link struct {
 	id     channel.LinkID
 	conn   p2p.Conn
 	queue  chan *wire.Box
+	bulk   chan *wire.Box // leaves when the queue is empty
 	closed chan struct{}
 	once   sync.Once
 }
 
 func newLink(id channel.LinkID, conn p2p.Conn) *link {
-	return &link{id: id, conn: conn, queue: make(chan *wire.Box, queueLength), closed: make(chan struct{})}
+	return &link{id: id, conn: conn, queue: make(chan *wire.Box, queueLength), bulk: make(chan *wire.Box, queueLength), closed: make(chan struct{})}
 }
 
 // close ends the connection, after what is in the queue has been written or
 // writing it has failed.
 func (l *link) close() { l.once.Do(func() { close(l.closed) }) }
 
-// send queues a box. A peer that lets the queue run full loses the connection,
-// and nothing else.
-func (l *link) send(box *wire.Box) {
-	select {
-	case l.queue <- box:
-	default:
-		l.close()
+// send queues boxes. A peer that lets a queue run full loses the connection, and
+// nothing else.
+func (l *link) send(queue chan<- *wire.Box, boxes []*wire.Box) {
+	for _, box := range boxes {
+		select {
+		case queue <- box:
+		default:
+			l.close()
+		}
 	}
 }
 
@@ -55,12 +58,12 @@ func (l *link) send(box *wire.Box) {
 func (l *link) write() {
 	defer func() { _ = l.conn.Close() }()
 	for {
+		box := l.next()
+		if box != nil && !l.writeBox(box) {
+			l.close()
+			return
+		}
 		select {
-		case box := <-l.queue:
-			if !l.writeBox(box) {
-				l.close()
-				return
-			}
 		case <-l.closed:
 			for {
 				select {
@@ -72,7 +75,25 @@ func (l *link) write() {
 					return
 				}
 			}
+		default:
 		}
+	}
+}
+
+// next waits for a box, or for the end; pieces of files come last.
+func (l *link) next() *wire.Box {
+	select {
+	case box := <-l.queue:
+		return box
+	default:
+	}
+	select {
+	case box := <-l.queue:
+		return box
+	case box := <-l.bulk:
+		return box
+	case <-l.closed:
+		return nil
 	}
 }
 

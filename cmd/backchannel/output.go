@@ -116,6 +116,10 @@ func (a *app) printMessage(name string, m control.Message) {
 		a.say("%s  --- %s", at, clean(m.Text))
 		return
 	}
+	if m.File {
+		a.say("%4d  %s  %s: file: %s   (%s)", m.Seq, at, who, cleanLine(m.Text), m.State)
+		return
+	}
 	text := strings.ReplaceAll(clean(m.Text), "\n", "\n"+strings.Repeat(" ", 14))
 	a.say("%4d  %s  %s: %s%s", m.Seq, at, who, text, state)
 }

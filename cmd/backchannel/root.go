@@ -77,7 +77,7 @@ First steps:  backchannel setup
 	flags.IntVar(&a.fd, "passphrase-fd", passphraseFD(), "file descriptor to read the passphrase from")
 	root.AddCommand(
 		a.setupCommand(), a.nodeCommand(), a.unlockCommand(), a.lockCommand(), a.statusCommand(),
-		a.inviteCommand(), a.contactCommand(), a.sendCommand(), a.recallCommand(), a.readCommand(),
+		a.inviteCommand(), a.contactCommand(), a.sendCommand(), a.recallCommand(), a.readCommand(), a.fileCommand(),
 		a.chatCommand(), a.forgeCommand(), a.versionCommand(), a.demoCommand(),
 	)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {

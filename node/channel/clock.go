@@ -125,6 +125,11 @@ func (v *Conversation) Next(now time.Time) time.Time {
 		}
 		if l.resumeGot && v.open(Out) > 0 {
 			sooner(l.asked.Add(v.cfg.ResendAfter))
+			for _, t := range v.files {
+				if t.flow.after.After(now) {
+					sooner(t.flow.after)
+				}
+			}
 		}
 		if !l.ackDue.IsZero() && l.resumeGot {
 			sooner(l.ackDue)

@@ -326,7 +326,18 @@ func (v *Conversation) setState(i int, s State) {
 	m := &v.messages[i]
 	m.State = s
 	v.put(KindState, m.Seq, []byte{byte(s)})
-	v.out.Changed = append(v.out.Changed, *m)
+	v.changed(i)
+}
+
+// changed tells of a message that is new or has another state.
+func (v *Conversation) changed(i int) { v.out.Changed = append(v.out.Changed, v.shown(v.messages[i])) }
+
+// shown is a message with how far its file has come.
+func (v *Conversation) shown(m Message) Message {
+	if t := v.files[m.Seq]; t != nil {
+		m.FileState = t.state
+	}
+	return m
 }
 
 // index adds a message to the list in memory.
@@ -347,7 +358,7 @@ func (v *Conversation) add(m Message) int {
 	if m.Direction == Out {
 		v.setState(i, m.State)
 	} else {
-		v.out.Changed = append(v.out.Changed, m)
+		v.changed(i)
 	}
 	return i
 }

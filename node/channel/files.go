@@ -175,7 +175,7 @@ func (v *Conversation) settle(seq uint64, s FileState) {
 	}
 	switch {
 	case in:
-		v.out.Changed = append(v.out.Changed, v.messages[i])
+		v.changed(i)
 	case s == FileChanged || s == FileEnded:
 		v.setState(i, Expired)
 	default:
@@ -211,7 +211,7 @@ func (v *Conversation) File(seq uint64) (FileView, bool) {
 	if !ok || t == nil {
 		return FileView{}, false
 	}
-	f := FileView{Message: v.messages[i], Size: t.size, State: t.state, Trouble: t.trouble, Done: t.done * file.ContentSize}
+	f := FileView{Message: v.shown(v.messages[i]), Size: t.size, State: t.state, Trouble: t.trouble, Done: t.done * file.ContentSize}
 	if f.Direction == Out {
 		f.Done = t.flow.acked * file.ContentSize
 	}

@@ -316,8 +316,9 @@ func (v *Conversation) answered(seq uint64, t *transfer, e file.Entry) {
 		}
 		return
 	}
-	if !t.final() && t.state != was {
+	if i, ok := v.find(seq); ok && !t.final() && t.state != was {
 		v.saveTransfer(seq)
+		v.changed(i)
 	}
 }
 

@@ -235,6 +235,8 @@ type Message struct {
 	Stored    uint32 // minutes since 1970, by this clock
 	Text      string // of a file: its name
 	File      bool   // the message offers a file: see Conversation.File
+
+	FileState FileState // of File only; not stored here
 }
 
 func (m *Message) append(b []byte) []byte {

@@ -95,7 +95,7 @@ func (v *Conversation) Transcript(after uint64) []Message {
 	}
 	list := slices.Clone(v.messages[i:])
 	for i := range list {
-		if v.doubtful(list[i]) {
+		if list[i] = v.shown(list[i]); v.doubtful(list[i]) {
 			list[i].State = OnItsWay // it may be gone where it was delivered
 		}
 	}

@@ -50,7 +50,20 @@ type Message struct {
 	Direction string `json:"direction"`
 	State     string `json:"state,omitempty"`
 	Time      string `json:"time"`
-	Text      string `json:"text"`
+	Text      string `json:"text"`           // of a file: its name
+	File      bool   `json:"file,omitempty"` // the line is about a file: see file/list
+}
+
+// File is a file as it is shown.
+type File struct {
+	Seq       uint64 `json:"number"`
+	Direction string `json:"direction"`
+	Name      string `json:"name"` // as its sender calls it
+	Size      uint64 `json:"size"`
+	Done      uint64 `json:"done"` // bytes that are known to be with the receiver
+	State     string `json:"state"`
+	Trouble   string `json:"trouble,omitempty"`
+	Time      string `json:"time"`
 }
 
 // Requests and answers, by the name of the call.
@@ -161,6 +174,28 @@ type (
 		Contact  Contact   `json:"contact"`
 		Messages []Message `json:"messages"`
 	}
+	// FileSendRequest names a file of this machine by its absolute path. As is the
+	// name that the other side is told, if it is not the file's own.
+	FileSendRequest struct {
+		Name string `json:"name"`
+		Path string `json:"path"`
+		As   string `json:"as,omitempty"`
+	}
+	// FileRequest names a file by the number of its line.
+	FileRequest struct {
+		Name string `json:"name"`
+		Seq  uint64 `json:"number"`
+	}
+	// FileAnswer describes one file.
+	FileAnswer struct {
+		V    int  `json:"v"`
+		File File `json:"file"`
+	}
+	// FilesAnswer lists files.
+	FilesAnswer struct {
+		V     int    `json:"v"`
+		Files []File `json:"files"`
+	}
 	// FollowLine is one line of a follow: a message, or why it ended.
 	FollowLine struct {
 		V       int      `json:"v"`
@@ -240,8 +275,18 @@ func messageOf(contact string, m channel.Message) Message {
 		Contact: contact, Seq: m.Seq, Direction: m.Direction.String(), Text: m.Text,
 		Time: stamp(time.Unix(int64(m.Minute)*60, 0)),
 	}
-	if m.Direction == channel.Out {
+	switch out.File = m.File; {
+	case m.File:
+		out.State = m.FileState.Words(m.Direction)
+	case m.Direction == channel.Out:
 		out.State = m.State.String()
 	}
 	return out
+}
+
+func fileOf(f channel.FileView) File {
+	return File{
+		Seq: f.Seq, Direction: f.Direction.String(), Name: f.Text, Size: f.Size, Done: f.Done,
+		State: f.State.Words(f.Direction), Trouble: f.Trouble, Time: stamp(time.Unix(int64(f.Minute)*60, 0)),
+	}
 }

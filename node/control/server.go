@@ -169,6 +169,18 @@ func (s *Server) routes() http.Handler {
 	handle(mux, "recall", func(ctx context.Context, r RecallRequest) (Done, error) { return done, n.Recall(ctx, r.Name, r.Seq) })
 	handle(mux, "read", s.read)
 	handle(mux, "forge", s.forge)
+	handle(mux, "file/send", func(ctx context.Context, r FileSendRequest) (FileAnswer, error) {
+		f, err := n.SendFile(ctx, r.Name, r.Path, r.As)
+		return FileAnswer{Version, fileOf(f)}, err
+	})
+	handle(mux, "file/list", s.files)
+	handle(mux, "file/show", func(ctx context.Context, r FileRequest) (FileAnswer, error) {
+		f, err := n.File(ctx, r.Name, r.Seq)
+		return FileAnswer{Version, fileOf(f)}, err
+	})
+	handle(mux, "file/take", func(ctx context.Context, r FileRequest) (Done, error) { return done, n.TakeFile(ctx, r.Name, r.Seq) })
+	handle(mux, "file/remove", func(ctx context.Context, r FileRequest) (Done, error) { return done, n.RemoveFile(ctx, r.Name, r.Seq) })
+	mux.HandleFunc("POST /v1/file/content", s.fileContent)
 	mux.HandleFunc("POST /v1/follow", s.follow)
 	return mux
 }
@@ -301,6 +313,9 @@ func (s *Server) forge(ctx context.Context, r ForgeRequest) (ForgeAnswer, error)
 				continue
 			}
 			l := forge.Line{FromPeer: m.Direction == channel.In, Minute: m.Minute, Text: m.Text}
+			if m.File {
+				l.Text = "file: " + m.Text
+			}
 			lines = append(lines, l)
 		}
 	}

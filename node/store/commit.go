@@ -175,8 +175,8 @@ func (s *Store) secure() error {
 	if err := full(s.dir, commitSpace); err != nil {
 		return err
 	}
-	if s.crowd >= compactAt {
-		if s.compact(); s.crowd >= refuseAt {
+	if s.crowd >= 1 {
+		if s.compact(); s.crowd >= 2 {
 			return ErrFull
 		}
 	}
@@ -205,12 +205,20 @@ func (s *Store) tidy() {
 }
 
 // compact merges all tables when there are enough new ones, if the disk has room
-// for a second copy of them.
+// for a second copy of them. Record names are as good as random, so that every
+// merge writes all of the store anew: there have to be more new ones the larger
+// it is, a quarter of all, or a large file would be written over a hundred times.
 func (s *Store) compact() {
-	total, zero := tableBytes(s.db)
-	if zero >= compactAt && full(s.dir, total+commitSpace) == nil {
+	total := s.count()
+	if s.crowd >= 1 && full(s.dir, total+commitSpace) == nil {
 		_ = guard(func() error { return s.db.Flatten(1) })
-		_, zero = tableBytes(s.db)
+		s.count()
 	}
-	s.crowd = zero
+}
+
+// count works out the crowd, and returns the size of all tables.
+func (s *Store) count() int64 {
+	total, zero := tableBytes(s.db)
+	s.crowd = zero / max(compactAt, int(total/memTableSize/4))
+	return total
 }

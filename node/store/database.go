@@ -22,9 +22,8 @@ const (
 	memTableSize   = 1 << 20
 	valueThreshold = 128 << 10
 	memFileSize    = 2 * memTableSize // what Badger maps for a memtable's log
-	compactAt      = 4                // level-0 tables that Commit compacts away
-	refuseAt       = 8                // level-0 tables at which Commit gives up
-	stallAt        = 16               // level-0 tables at which Badger would stop
+	compactAt      = 4                // level-0 tables that Commit compacts away, at least
+	stallAt        = 1 << 16          // level-0 tables at which Badger would stop: never
 )
 
 func badgerOptions(dir string, compactOnClose bool) badger.Options {

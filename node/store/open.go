@@ -84,7 +84,7 @@ func (s *Store) start(records string) error {
 	if !s.rolledBack {
 		_ = forgetLost(records)
 	}
-	_, s.crowd = tableBytes(s.db)
+	s.count()
 	_ = s.secure()
 	return nil
 }
