@@ -44,8 +44,11 @@ type person struct {
 	links        map[channel.LinkID]*link
 	pairs        map[p2p.Handle]bool
 	wake         time.Time
-	uploading    bool
-	more         chan struct{} // wakes the uploader
+
+	// Files: who reads what goes out, who writes what comes in, and what they have open.
+	reader, writer *worker
+	source         source
+	sink           sink
 }
 
 // newDesk loads what the store holds.
@@ -143,7 +146,8 @@ func (d *desk) channelConfig(of channel.ContactID) channel.Config {
 func (d *desk) newPerson(c *channel.Conversation) *person {
 	return &person{
 		conversation: c, direct: route.NewDirect(d.cfg.Route),
-		links: map[channel.LinkID]*link{}, pairs: map[p2p.Handle]bool{}, more: make(chan struct{}, 1),
+		links: map[channel.LinkID]*link{}, pairs: map[p2p.Handle]bool{},
+		reader: newWorker(), writer: newWorker(),
 	}
 }
 
@@ -323,7 +327,7 @@ func (d *desk) apply(p *person, out *channel.Output) error {
 			d.sync(p)
 		}
 		if !out.More {
-			d.upload(p)
+			d.files(p)
 			d.setWake(p)
 			return nil
 		}

@@ -2,9 +2,20 @@ package node
 
 import (
 	"context"
+	"errors"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/backchannel/backchannel/node/channel"
+	"github.com/backchannel/backchannel/node/store"
+)
+
+// Errors that a person meets who takes a file.
+var (
+	ErrPlaceTaken = errors.New("there is something of this name already; nothing was overwritten")
+	ErrNoFolder   = errors.New("the folder does not exist, or nothing can be written there")
+	ErrNoRoom     = errors.New("there is not enough room for the file there")
 )
 
 // SendFile offers a file of this machine to a contact, under a name: the file's
@@ -49,23 +60,48 @@ func (n *Node) File(ctx context.Context, name string, seq uint64) (f channel.Fil
 	return f, err
 }
 
-// TakeFile lets a file come that waits for its person.
-func (n *Node) TakeFile(ctx context.Context, name string, seq uint64) error {
-	return n.with(ctx, name, func(c *channel.Conversation, now time.Time) (*channel.Output, error) { return c.TakeFile(now, seq) })
+// TakeFile lets a file come that waits for its person, and be written under an
+// absolute path. Nothing is overwritten: if there is something of that name when
+// it is whole, it gets another one; see [channel.FileView].
+func (n *Node) TakeFile(ctx context.Context, name string, seq uint64, path string) error {
+	if _, err := os.Lstat(path); err == nil {
+		return ErrPlaceTaken
+	}
+	f, err := n.File(ctx, name, seq)
+	if err != nil {
+		return err
+	}
+	if err := roomFor(path, f.Size); err != nil {
+		return err
+	}
+	return n.with(ctx, name, func(c *channel.Conversation, now time.Time) (*channel.Output, error) {
+		return c.TakeFile(now, seq, path)
+	})
+}
+
+// roomFor makes sure that a file can be made in a folder, and that there is room
+// for it there.
+func roomFor(path string, size uint64) error {
+	info, err := os.Stat(filepath.Dir(path))
+	if err != nil || !info.IsDir() || !filepath.IsAbs(path) {
+		return ErrNoFolder
+	}
+	probe, err := os.CreateTemp(filepath.Dir(path), ".*.part")
+	if err != nil {
+		return ErrNoFolder
+	}
+	_ = probe.Close()
+	if err := os.Remove(probe.Name()); err != nil {
+		return ErrNoFolder
+	}
+	if free, ok := store.Room(filepath.Dir(path)); ok && free < size {
+		return ErrNoRoom
+	}
+	return nil
 }
 
 // RemoveFile ends a file that is on its way and deletes what is kept here of its
 // content.
 func (n *Node) RemoveFile(ctx context.Context, name string, seq uint64) error {
 	return n.with(ctx, name, func(c *channel.Conversation, now time.Time) (*channel.Output, error) { return c.RemoveFile(now, seq) })
-}
-
-// FileContent returns what lies at an offset of a file that came whole, up to
-// 64,000 bytes, and nothing at its end.
-func (n *Node) FileContent(ctx context.Context, name string, seq, offset uint64) (b []byte, err error) {
-	err = n.with(ctx, name, func(c *channel.Conversation, _ time.Time) (_ *channel.Output, err error) {
-		b, err = c.Content(seq, offset)
-		return nil, err
-	})
-	return b, err
 }

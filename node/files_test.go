@@ -3,7 +3,6 @@ package node_test
 import (
 	"bytes"
 	"cmp"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -12,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"testing"
@@ -65,14 +65,42 @@ func (m *machine) sendFile(path string) channel.FileView {
 	return f
 }
 
-// sum is that of a file that came.
-func (m *machine) sum(seq uint64) string {
+// save takes the file that waits, into a folder of its own, and returns its offer.
+func (m *machine) save() (f channel.FileView, path string) {
 	m.t.Helper()
-	sum, err := contentSum(m.t.Context(), m.Node, seq)
-	if err != nil {
+	f = m.fileAt(channel.In, channel.FileOffered)
+	path = filepath.Join(m.t.TempDir(), "saved.bin")
+	if err := m.TakeFile(m.t.Context(), peer, f.Seq, path); err != nil {
 		m.t.Fatal(err)
 	}
-	return sum
+	return f, path
+}
+
+// fileSum is the SHA-256 of a file on the disk.
+func fileSum(t testing.TB, path string) string {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		t.Fatal(err)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// alone wants a folder to hold nothing but a file, or nothing at all.
+func alone(t testing.TB, path string, there bool) {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if there && (len(entries) != 1 || entries[0].Name() != filepath.Base(path)) || !there && len(entries) != 0 {
+		t.Errorf("beside the file: %v", entries)
+	}
 }
 
 // impatient asks again soon, so that a test with a bad network does not wait.
@@ -85,22 +113,21 @@ func TestFilesArrive(t *testing.T) {
 	a, b := newMachine(t, freeSettings(t), hooks{}), newMachine(t, freeSettings(t), hooks{})
 	w := newTalk(t, a, b)
 	w.meet()
-	for _, size := range []int64{0, 1, 3999, 4000, 4001, 64_000, 64_001, 1 << 20, 5 << 20} {
+	for _, size := range []int64{0, 1, 3999, 4000, 4001, 255_999, 256_000, 256_001, 1 << 20, 5 << 20} {
 		path, sum := newFile(t, size)
 		sent := a.sendFile(path)
+		offer, saved := b.save()
 		var f channel.FileView
-		until(t, "the file is there", func() bool {
-			list, err := b.Files(t.Context(), peer)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(list) > 0 {
-				f = list[len(list)-1]
-			}
-			return len(list) > 0 && f.Size == uint64(size) && f.State == channel.FileWhole
+		until(t, "the file is there", func() (ok bool) {
+			f, _ = b.File(t.Context(), peer, offer.Seq)
+			return f.State == channel.FileWhole
 		})
-		if f.Text != "report.bin" || f.Done != f.Size || b.sum(f.Seq) != sum {
+		if f.Text != "report.bin" || f.Done != f.Size || f.Path != saved || fileSum(t, saved) != sum {
 			t.Errorf("%d bytes: %+v", size, f)
+		}
+		alone(t, saved, true)
+		if info, err := os.Stat(saved); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
+			t.Errorf("mode %v, %v", info.Mode(), err)
 		}
 		until(t, "the sender knows", func() bool {
 			f, err := a.File(t.Context(), peer, sent.Seq)
@@ -109,37 +136,32 @@ func TestFilesArrive(t *testing.T) {
 			}
 			return f.State == channel.FileWhole && f.Done == f.Size && f.Message.State == channel.Delivered
 		})
-		if err := b.RemoveFile(t.Context(), peer, f.Seq); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := b.FileContent(t.Context(), peer, f.Seq, 0); !errors.Is(err, channel.ErrNotWhole) {
-			t.Errorf("after it was removed: %v", err)
+		if err := b.RemoveFile(t.Context(), peer, f.Seq); !errors.Is(err, channel.ErrFileOver) {
+			t.Errorf("removed after it came: %v", err)
 		}
 	}
 }
 
-// TestLargeFileWaits offers a file that is too large to come by itself.
-func TestLargeFileWaits(t *testing.T) {
+// TestFileWaits looks at offers that are taken after a restart, declined, and
+// taken back.
+func TestFileWaits(t *testing.T) {
 	t.Parallel()
-	a := newMachine(t, freeSettings(t), hooks{})
-	b := newMachine(t, freeSettings(t), hooks{channel: func(c *channel.Config) { c.TakeFile = 1000 }})
+	a, b := newMachine(t, freeSettings(t), hooks{}), newMachine(t, freeSettings(t), hooks{})
 	w := newTalk(t, a, b)
 	w.meet()
 	path, sum := newFile(t, 100_000)
 	a.sendFile(path)
-	f := b.fileAt(channel.In, channel.FileOffered)
+	b.fileAt(channel.In, channel.FileOffered)
 	b.restart()
 	a.fileAt(channel.Out, channel.FileOffered)
-	if err := b.TakeFile(t.Context(), peer, f.Seq); err != nil {
-		t.Fatal(err)
-	}
-	if f = b.fileAt(channel.In, channel.FileWhole); b.sum(f.Seq) != sum {
+	_, saved := b.save()
+	if b.fileAt(channel.In, channel.FileWhole); fileSum(t, saved) != sum {
 		t.Error("the content is another")
 	}
 	a.fileAt(channel.Out, channel.FileWhole)
 
 	a.sendFile(path)
-	f = b.fileAt(channel.In, channel.FileOffered)
+	f := b.fileAt(channel.In, channel.FileOffered)
 	if err := b.RemoveFile(t.Context(), peer, f.Seq); err != nil {
 		t.Fatal(err)
 	}
@@ -151,6 +173,135 @@ func TestLargeFileWaits(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.fileAt(channel.In, channel.FileEnded)
+}
+
+// TestPlaces takes files to places that will not do, or that change.
+func TestPlaces(t *testing.T) {
+	t.Parallel()
+	a, b := newMachine(t, freeSettings(t), hooks{}), newMachine(t, freeSettings(t), hooks{channel: impatient})
+	w := newTalk(t, a, b)
+	w.meet()
+	path, sum := newFile(t, 300_000)
+	a.sendFile(path)
+	f := b.fileAt(channel.In, channel.FileOffered)
+	dir := t.TempDir()
+	taken := filepath.Join(dir, "taken")
+	if err := os.WriteFile(taken, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for place, want := range map[string]error{
+		taken: node.ErrPlaceTaken, filepath.Join(dir, "none", "x"): node.ErrNoFolder, filepath.Join(taken, "x"): node.ErrNoFolder, "relative": node.ErrNoFolder,
+	} {
+		if err := b.TakeFile(t.Context(), peer, f.Seq, place); !errors.Is(err, want) {
+			t.Errorf("%v, not %v", err, want)
+		}
+	}
+
+	// The folder goes away before anything was written, and comes back.
+	folder := filepath.Join(dir, "stick")
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	a.end()
+	place := filepath.Join(folder, "report.bin")
+	if err := b.TakeFile(t.Context(), peer, f.Seq, place); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(folder, folder+"x"); err != nil {
+		t.Fatal(err)
+	}
+	a.start()
+	a.unlock()
+	until(t, "the trouble is told", func() bool {
+		f, err := b.File(t.Context(), peer, f.Seq)
+		return err == nil && f.Trouble != ""
+	})
+	if err := os.Rename(folder+"x", folder); err != nil {
+		t.Fatal(err)
+	}
+	// Something of the same name is there by then: it stays as it is.
+	if err := os.WriteFile(place, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := b.fileAt(channel.In, channel.FileWhole)
+	if got.Path != filepath.Join(folder, "report (2).bin") || fileSum(t, got.Path) != sum {
+		t.Errorf("%+v", got)
+	}
+	if mine, err := os.ReadFile(place); err != nil || string(mine) != "mine" {
+		t.Errorf("overwritten: %q, %v", mine, err)
+	}
+}
+
+// TestStopped stops a file on its way, at either side: what had come is deleted.
+func TestStopped(t *testing.T) {
+	t.Parallel()
+	for name, receiver := range map[string]bool{"receiver": true, "sender": false} {
+		t.Run(name, func(t *testing.T) {
+			a, b := newMachine(t, freeSettings(t), hooks{channel: impatient}), newMachine(t, freeSettings(t), hooks{channel: impatient})
+			w := newTalk(t, a, b)
+			w.meet()
+			path, _ := newFile(t, 64<<20)
+			sent := a.sendFile(path)
+			f, saved := b.save()
+			until(t, "some of it is there", func() bool {
+				f, err := b.File(t.Context(), peer, f.Seq)
+				return err == nil && f.Done > 0
+			})
+			if receiver {
+				if err := b.RemoveFile(t.Context(), peer, f.Seq); err != nil {
+					t.Fatal(err)
+				}
+				a.fileAt(channel.Out, channel.FileDeclined)
+			} else {
+				if err := a.RemoveFile(t.Context(), peer, sent.Seq); err != nil {
+					t.Fatal(err)
+				}
+				b.fileAt(channel.In, channel.FileEnded)
+			}
+			until(t, "nothing is left", func() bool {
+				entries, err := os.ReadDir(filepath.Dir(saved))
+				return err == nil && len(entries) == 0
+			})
+		})
+	}
+}
+
+// TestPartLost deletes or cuts what has come of a file while the node is off: it
+// comes anew, and is what was sent.
+func TestPartLost(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(string) error{
+		"gone": os.Remove,
+		"cut":  func(part string) error { return os.Truncate(part, 1000) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b := newMachine(t, freeSettings(t), hooks{channel: impatient}), newMachine(t, freeSettings(t), hooks{channel: impatient})
+			w := newTalk(t, a, b)
+			w.meet()
+			path, sum := newFile(t, 96<<20)
+			a.sendFile(path)
+			f, saved := b.save()
+			until(t, "much of it is there for good", func() bool {
+				f, err := b.File(t.Context(), peer, f.Seq)
+				return err == nil && f.Done > 20<<20
+			})
+			b.end()
+			parts, err := filepath.Glob(filepath.Join(filepath.Dir(saved), ".*.part"))
+			if err != nil || len(parts) != 1 {
+				t.Fatalf("%v, %v", parts, err)
+			}
+			if err := spoil(parts[0]); err != nil {
+				t.Fatal(err)
+			}
+			b.start()
+			b.unlock()
+			b.fileAt(channel.In, channel.FileWhole)
+			if fileSum(t, saved) != sum {
+				t.Error("the content is another")
+			}
+			alone(t, saved, true)
+		})
+	}
 }
 
 // TestChangedFile changes a file while it waits to go on: it is not sent in a
@@ -178,19 +329,16 @@ func TestChangedFile(t *testing.T) {
 	}
 	for name, f := range change {
 		t.Run(name, func(t *testing.T) {
-			a := newMachine(t, freeSettings(t), hooks{})
-			b := newMachine(t, freeSettings(t), hooks{channel: func(c *channel.Config) { c.TakeFile = 1000 }})
+			a, b := newMachine(t, freeSettings(t), hooks{}), newMachine(t, freeSettings(t), hooks{})
 			w := newTalk(t, a, b)
 			w.meet()
 			path, _ := newFile(t, 200_000)
 			a.sendFile(path)
-			offer := b.fileAt(channel.In, channel.FileOffered)
+			b.fileAt(channel.In, channel.FileOffered)
 			if err := f(path); err != nil {
 				t.Fatal(err)
 			}
-			if err := b.TakeFile(t.Context(), peer, offer.Seq); err != nil {
-				t.Fatal(err)
-			}
+			b.save()
 			a.fileAt(channel.Out, channel.FileChanged)
 			if got := b.fileAt(channel.In, channel.FileEnded); got.Done != 0 {
 				t.Errorf("%d bytes of a file that had changed", got.Done)
@@ -203,18 +351,16 @@ func TestChangedFile(t *testing.T) {
 func TestLostFile(t *testing.T) {
 	t.Parallel()
 	a := newMachine(t, freeSettings(t), hooks{channel: impatient})
-	b := newMachine(t, freeSettings(t), hooks{channel: func(c *channel.Config) { c.TakeFile = 1000 }})
+	b := newMachine(t, freeSettings(t), hooks{})
 	w := newTalk(t, a, b)
 	w.meet()
 	path, sum := newFile(t, 200_000)
 	sent := a.sendFile(path)
-	offer := b.fileAt(channel.In, channel.FileOffered)
+	b.fileAt(channel.In, channel.FileOffered)
 	if err := os.Rename(path, path+"x"); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.TakeFile(t.Context(), peer, offer.Seq); err != nil {
-		t.Fatal(err)
-	}
+	_, saved := b.save()
 	until(t, "the trouble is told", func() bool {
 		f, err := a.File(t.Context(), peer, sent.Seq)
 		return err == nil && f.Trouble != ""
@@ -222,7 +368,7 @@ func TestLostFile(t *testing.T) {
 	if err := os.Rename(path+"x", path); err != nil {
 		t.Fatal(err)
 	}
-	if f := b.fileAt(channel.In, channel.FileWhole); b.sum(f.Seq) != sum {
+	if b.fileAt(channel.In, channel.FileWhole); fileSum(t, saved) != sum {
 		t.Error("the content is another")
 	}
 }
@@ -264,12 +410,16 @@ func TestFileOverMangledNetwork(t *testing.T) {
 	path, sum := newFile(t, int64(few(10))*300_000)
 	a.sendFile(path)
 	b.sendFile(path)
+	places := map[*machine]string{}
+	for _, x := range []*machine{a, b} {
+		_, places[x] = x.save()
+	}
 	for i := range few(100) {
 		w.say(a, fmt.Sprint("a ", i))
 		w.say(b, fmt.Sprint("b ", i))
 	}
 	for _, x := range []*machine{a, b} {
-		if f := x.fileAt(channel.In, channel.FileWhole); x.sum(f.Seq) != sum {
+		if x.fileAt(channel.In, channel.FileWhole); fileSum(t, places[x]) != sum {
 			t.Error("the content is another")
 		}
 		x.fileAt(channel.Out, channel.FileWhole)
@@ -313,10 +463,14 @@ func TestFileWithKills(t *testing.T) {
 			for len(a.must(command{Do: "files"}).Files) == 0 {
 				a.call(command{Do: "file", Text: path})
 			}
+			saved := filepath.Join(t.TempDir(), "saved.bin")
 			done := func(p *process) (f channel.FileView, ok bool) {
 				list := p.must(command{Do: "files"}).Files
 				if len(list) == 0 {
 					return f, false
+				}
+				if p == b && list[0].State == channel.FileOffered {
+					p.call(command{Do: "take", Text: saved, Seq: list[0].Seq})
 				}
 				return list[0], list[0].State == channel.FileWhole
 			}
@@ -328,9 +482,10 @@ func TestFileWithKills(t *testing.T) {
 				_, left := done(a)
 				f, right := done(b)
 				if left && right && kills >= 20 {
-					if got := b.must(command{Do: "content", Text: strconv.FormatUint(f.Seq, 10)}); got.Text != sum {
+					if fileSum(t, f.Path) != sum {
 						t.Error("the content is another")
 					}
+					alone(t, saved, true)
 					break
 				}
 				if time.Now().After(deadline) {
@@ -340,31 +495,5 @@ func TestFileWithKills(t *testing.T) {
 			w.undisturbed()
 			t.Logf("%d bytes, %d kills", size, kills)
 		})
-	}
-}
-
-// BenchmarkFile sends a file from one machine to another over loopback, both with
-// their stores on the disk. FILE_MIB says how large it is.
-func BenchmarkFile(b *testing.B) {
-	mebis, err := strconv.ParseInt(cmp.Or(os.Getenv(fileSizeEnv), "16"), 10, 64)
-	if err != nil {
-		b.Fatal(err)
-	}
-	take := hooks{channel: func(c *channel.Config) { c.TakeFile = 8 << 30 }}
-	x, y := newMachine(b, freeSettings(b), hooks{}), newMachine(b, freeSettings(b), take)
-	newTalk(b, x, y).meet()
-	path, _ := newFile(b, mebis<<20)
-	b.SetBytes(mebis << 20)
-	for b.Loop() {
-		_, events, err := x.Follow(context.Background(), peer, 0)
-		if err != nil {
-			b.Fatal(err)
-		}
-		f := x.sendFile(path)
-		for e := range events {
-			if e.Message.Seq == f.Seq && e.Message.FileState == channel.FileWhole {
-				break
-			}
-		}
 	}
 }

@@ -57,51 +57,74 @@ func (l *link) send(queue chan<- *wire.Box, boxes []*wire.Box) {
 // write is the writer goroutine.
 func (l *link) write() {
 	defer func() { _ = l.conn.Close() }()
+	var buffer []byte
 	for {
-		box := l.next()
-		if box != nil && !l.writeBox(box) {
+		select {
+		case box := <-l.queue:
+			buffer = append(buffer[:0], box[:]...)
+		default:
+			if buffer = l.next(buffer[:0]); len(buffer) == 0 {
+				l.drain()
+				return
+			}
+		}
+		if !l.writeBytes(buffer) {
 			l.close()
 			return
 		}
 		select {
 		case <-l.closed:
-			for {
-				select {
-				case box := <-l.queue:
-					if !l.writeBox(box) {
-						return
-					}
-				default:
-					return
-				}
-			}
+			l.drain()
+			return
 		default:
 		}
 	}
 }
 
-// next waits for a box, or for the end; pieces of files come last.
-func (l *link) next() *wire.Box {
-	select {
-	case box := <-l.queue:
-		return box
-	default:
+// drain writes what the desk put into the queue before the link was closed.
+func (l *link) drain() {
+	for {
+		select {
+		case box := <-l.queue:
+			if !l.writeBytes(box[:]) {
+				return
+			}
+		default:
+			return
+		}
 	}
+}
+
+// bulkBoxes is how many pieces of files are written at once: more cost less, and a
+// text waits for them.
+const bulkBoxes = 8
+
+// next waits for a box, or for the end. Pieces of files come last, and several at
+// a time.
+func (l *link) next(buffer []byte) []byte {
 	select {
 	case box := <-l.queue:
-		return box
+		return append(buffer, box[:]...)
 	case box := <-l.bulk:
-		return box
+		for buffer = append(buffer, box[:]...); len(buffer) < bulkBoxes*wire.BoxSize; {
+			select {
+			case box := <-l.bulk:
+				buffer = append(buffer, box[:]...)
+			default:
+				return buffer
+			}
+		}
+		return buffer
 	case <-l.closed:
 		return nil
 	}
 }
 
-func (l *link) writeBox(box *wire.Box) bool {
+func (l *link) writeBytes(b []byte) bool {
 	if err := l.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return false
 	}
-	_, err := l.conn.Write(box[:])
+	_, err := l.conn.Write(b)
 	return err == nil
 }
 

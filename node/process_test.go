@@ -4,15 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -126,6 +123,7 @@ func (b bomb) killed(err error, said string) bool {
 type command struct {
 	Do   string
 	Text string
+	Seq  uint64
 }
 
 type answer struct {
@@ -163,9 +161,8 @@ func serve(s script) error {
 		}
 	}
 	n := node.Open(newConfig(s.Dir, s.Settings, hooks{
-		store:   func(in node.Store) node.Store { return minedStore{in, s.Bomb} },
-		conn:    func(c p2p.Conn) p2p.Conn { return minedConn{c, s.Bomb} },
-		channel: func(c *channel.Config) { c.TakeFile = 8 << 30 },
+		store: func(in node.Store) node.Store { return minedStore{in, s.Bomb} },
+		conn:  func(c p2p.Conn) p2p.Conn { return minedConn{c, s.Bomb} },
 	}))
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -218,11 +215,8 @@ func perform(ctx context.Context, n *node.Node, c command) (a answer, err error)
 		_, err = n.SendFile(ctx, peer, c.Text, "")
 	case "files":
 		a.Files, err = n.Files(ctx, peer)
-	case "content":
-		var seq uint64
-		if seq, err = strconv.ParseUint(c.Text, 10, 64); err == nil {
-			a.Text, err = contentSum(ctx, n, seq)
-		}
+	case "take":
+		err = n.TakeFile(ctx, peer, c.Seq, c.Text)
 	case "words":
 		var sp identity.Spoken
 		sp, err = n.Words(ctx, peer)
@@ -236,22 +230,6 @@ func perform(ctx context.Context, n *node.Node, c command) (a answer, err error)
 		err = errors.New("no such command")
 	}
 	return a, err
-}
-
-// contentSum is the SHA-256 of a file that came.
-func contentSum(ctx context.Context, n *node.Node, seq uint64) (string, error) {
-	h := sha256.New()
-	for offset := uint64(0); ; {
-		b, err := n.FileContent(ctx, peer, seq, offset)
-		if err != nil {
-			return "", err
-		}
-		if len(b) == 0 {
-			return hex.EncodeToString(h.Sum(nil)), nil
-		}
-		_, _ = h.Write(b)
-		offset += uint64(len(b))
-	}
 }
 
 // A process is a party in a process of its own. Whenever that dies by its bomb,

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/backchannel/backchannel/node/channel"
 	"github.com/backchannel/backchannel/protocol/file"
@@ -20,75 +19,29 @@ var (
 	errOther      = errors.New("node: the file is not what it was")
 )
 
-// An upload reads the files that go to one contact. It is a goroutine of the desk
-// that lives while there is something to read, and a little longer.
-const uploadRest = 10 * time.Second
-
-// upload sees to it that what a conversation wants of files is read.
-func (d *desk) upload(p *person) {
-	if _, wanted := p.conversation.Demand(d.cfg.Now()); !wanted {
-		return
+// feed reads what a conversation wants of a file, and hands it over. It is a step
+// of the contact's reader, who owns src.
+func (d *desk) feed(id channel.ContactID, src *source) (worked bool, err error) {
+	want, sums, err := d.demand(id, src.seq)
+	if err != nil || want.Length == 0 {
+		return false, err
 	}
-	if p.uploading {
-		select {
-		case p.more <- struct{}{}:
-		default:
-		}
-		return
-	}
-	p.uploading = true
-	id := p.conversation.ID()
-	d.group.Go(func() { d.feed(id, p.more) })
-}
-
-// feed hands a conversation what it wants, until it has wanted nothing for a while.
-func (d *desk) feed(id channel.ContactID, more <-chan struct{}) {
-	var src source
-	defer func() { src.close() }()
-	timer := time.NewTimer(uploadRest)
-	defer timer.Stop()
-	for {
-		want, sums, err := d.demand(id, src.seq)
-		if err != nil {
-			return
-		}
-		if want.Length == 0 {
-			timer.Reset(uploadRest)
-			select {
-			case <-more:
-				continue
-			case <-timer.C:
-			case <-d.ctx.Done():
-			}
-			d.post(func(d *desk) {
-				if p := d.people[id]; p != nil {
-					p.uploading = false
-					d.upload(p)
-				}
-			})
-			return
-		}
-		content, err := src.read(want, sums)
-		if err := d.do(d.ctx, func(d *desk) error { return d.fed(id, want, content, err) }); err != nil {
-			return
-		}
-	}
+	content, err := src.read(want, sums)
+	return true, d.fed(id, want, content, err)
 }
 
 // demand asks the conversation what it wants; sums come along for another file
 // than the one that is open.
 func (d *desk) demand(id channel.ContactID, open uint64) (want channel.Demand, sums []byte, err error) {
-	err = d.do(d.ctx, func(d *desk) (err error) {
-		p := d.people[id]
-		if p == nil {
-			return io.EOF
-		}
+	err = d.of(id, func(d *desk, p *person) error {
 		var ok bool
-		if want, ok = p.conversation.Demand(d.cfg.Now()); ok && want.Seq != open {
-			if sums, err = p.conversation.Sums(want.Seq); err != nil {
-				p.conversation.FileUnreadable(d.cfg.Now(), want.Seq, ErrUnreadable.Error())
-				want = channel.Demand{}
-			}
+		if want, ok = p.conversation.Demand(d.cfg.Now()); !ok || want.Seq == open {
+			return nil
+		}
+		var err error
+		if sums, err = p.conversation.Sums(want.Seq); err != nil {
+			p.conversation.FileUnreadable(d.cfg.Now(), want.Seq, ErrUnreadable.Error())
+			want = channel.Demand{}
 		}
 		return nil
 	})
@@ -97,19 +50,17 @@ func (d *desk) demand(id channel.ContactID, open uint64) (want channel.Demand, s
 
 // fed hands over what was read, or why it was not.
 func (d *desk) fed(id channel.ContactID, want channel.Demand, content []byte, err error) error {
-	p := d.people[id]
-	if p == nil {
-		return io.EOF
-	}
-	now := d.cfg.Now()
-	switch {
-	case errors.Is(err, errOther):
-		return d.apply(p, p.conversation.FileIsOther(now, want.Seq))
-	case err != nil:
-		p.conversation.FileUnreadable(now, want.Seq, ErrUnreadable.Error())
-		return nil
-	}
-	return d.apply(p, p.conversation.Pieces(now, want, content))
+	return d.of(id, func(d *desk, p *person) error {
+		now := d.cfg.Now()
+		switch {
+		case errors.Is(err, errOther):
+			return d.apply(p, p.conversation.FileIsOther(now, want.Seq))
+		case err != nil:
+			p.conversation.FileUnreadable(now, want.Seq, ErrUnreadable.Error())
+			return nil
+		}
+		return d.apply(p, p.conversation.Pieces(now, want, content))
+	})
 }
 
 // source is a file that is open, and the piece of it that was checked last.

@@ -9,7 +9,7 @@ func (a *app) fileCommand() *cobra.Command {
 		Example: "  backchannel file send 1\n  backchannel file list 1",
 	}
 	c.AddCommand(
-		a.fileSendCommand(), a.fileListCommand(), a.fileTakeCommand(), a.fileSaveCommand(), a.fileRemoveCommand(),
+		a.fileSendCommand(), a.fileListCommand(), a.fileSaveCommand(), a.fileRemoveCommand(),
 	)
 	return c
 }

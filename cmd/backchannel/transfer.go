@@ -1,10 +1,8 @@
 package main
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -85,7 +83,7 @@ func (a *app) sendFile(cmd *cobra.Command, to control.Contact, path string, wait
 		return err
 	}
 	if wait {
-		if err := a.waitFile(cmd, to, &ans); err != nil {
+		if err := a.waitFile(cmd, itoa(int(to.Number)), &ans); err != nil {
 			return err
 		}
 	}
@@ -118,29 +116,29 @@ func expected(to control.Contact, n uint64) string {
 }
 
 // waitFile asks until a file has come to its end.
-func (a *app) waitFile(cmd *cobra.Command, to control.Contact, ans *control.FileAnswer) error {
+func (a *app) waitFile(cmd *cobra.Command, contact string, ans *control.FileAnswer) error {
 	deadline := time.NewTimer(a.timeout)
 	defer deadline.Stop()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
+	list := "backchannel file list" + shortArg(contact)
 	shown := ""
 	for {
-		request := control.FileRequest{Name: itoa(int(to.Number)), Seq: ans.File.Seq}
+		request := control.FileRequest{Name: contact, Seq: ans.File.Seq}
 		if err := a.call(cmd, "file/show", request, ans); err != nil {
 			return err
 		}
-		switch f := ans.File; f.State {
-		case "delivered":
+		f := ans.File
+		switch f.State {
+		case "delivered", "here":
 			return nil
-		case "offered, not taken yet", "on its way":
-			if now := progress(f); now != shown && a.in.terminal() && !a.quiet {
+		case "offered, not taken yet", waitsForYou, "on its way", "coming":
+			if now := fileState(f) + trouble(f); now != shown && a.in.terminal() && !a.quiet {
 				shown = now
 				a.note("%s", now)
 			}
 		default:
-			return &control.Error{
-				Code: "not_delivered", Exit: control.ExitFailed, Message: "the file was not delivered: " + f.State, Hint: "backchannel file list " + itoa(int(to.Number)),
-			}
+			return &control.Error{Code: "not_delivered", Exit: control.ExitFailed, Message: "the file did not arrive: " + f.State, Hint: list}
 		}
 		select {
 		case <-tick.C:
@@ -148,12 +146,15 @@ func (a *app) waitFile(cmd *cobra.Command, to control.Contact, ans *control.File
 			return cmd.Context().Err()
 		case <-deadline.C:
 			return &control.Error{
-				Code: "not_delivered", Exit: control.ExitNotInTime, Message: "not delivered in time; the file is " + ans.File.State,
-				Hint: "it goes on by itself; look later with: backchannel file list " + itoa(int(to.Number)),
+				Code: "not_delivered", Exit: control.ExitNotInTime, Message: "not there in time; the file is: " + fileState(f) + trouble(f),
+				Hint: "it goes on by itself; look later with: " + list,
 			}
 		}
 	}
 }
+
+// waitsForYou is the state of a file that its receiver has not saved yet.
+const waitsForYou = "waits for you to save it"
 
 // progress says how far a file has come, in tenths.
 func progress(f control.File) string {
@@ -202,7 +203,7 @@ func (a *app) fileListCommand() *cobra.Command {
 						who = "from you"
 					}
 					a.say("%4d  %s  %s, %s: %s", f.Seq, localTime(f.Time), who, size(f.Size), cleanLine(f.Name))
-					a.say("      %s%s", fileState(f), trouble(f))
+					a.say("      %s%s%s", fileState(f), trouble(f), a.nextStep(ans.Contact, f))
 				}
 			})
 		},
@@ -216,6 +217,18 @@ func fileState(f control.File) string {
 	return f.State
 }
 
+// nextStep says where a file is, or how to get it.
+func (a *app) nextStep(c control.Contact, f control.File) string {
+	switch {
+	case f.State == waitsForYou:
+		return ": " + a.here("backchannel file save "+itoa(int(c.Number))+" "+strconv.FormatUint(f.Seq, 10))
+	case f.Path != "":
+		return ": " + cleanLine(f.Path)
+	default:
+		return ""
+	}
+}
+
 func trouble(f control.File) string {
 	if f.Trouble == "" {
 		return ""
@@ -223,27 +236,13 @@ func trouble(f control.File) string {
 	return "; " + f.Trouble + ", it will be tried again"
 }
 
-func (a *app) fileTakeCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "take CONTACT NUMBER",
-		Short: "Let a file come that waits for you",
-		Long: `Let a file come that waits for you. Files up to 16 MB come by themselves; larger
-ones, and many at once, wait until you take them.`,
-		Example: "  backchannel file take 1 12",
-		Args:    cobra.ExactArgs(2),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.onFile(cmd, args, "file/take", "It comes. When it is here: backchannel file save")
-		},
-	}
-}
-
 func (a *app) fileRemoveCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "remove CONTACT NUMBER",
-		Short: "Stop a file, or delete what is kept here of one that came",
-		Long: `Stop a file that is on its way, in either direction, or delete the content of one
-that came. Its line stays in the conversation. A copy that was saved elsewhere,
-and what the other side has, are not touched.`,
+		Short: "Stop a file that waits or is on its way",
+		Long: `Stop a file that waits or is on its way, in either direction. What had come of it is
+deleted; its line stays in the conversation. A file that was saved is yours to
+delete, and what the other side has is theirs.`,
 		Example: "  backchannel file remove 1 12",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -273,21 +272,16 @@ func fileRequest(args []string) (control.FileRequest, error) {
 	return control.FileRequest{Name: args[0], Seq: seq}, nil
 }
 
-// savedAnswer says where a file was saved.
-type savedAnswer struct {
-	V    int    `json:"v"`
-	Path string `json:"path"`
-	Size uint64 `json:"size"`
-}
-
 func (a *app) fileSaveCommand() *cobra.Command {
-	return &cobra.Command{
+	var wait bool
+	c := &cobra.Command{
 		Use:   "save CONTACT NUMBER",
-		Short: "Write a file that came to a place that you name",
-		Long: `Write a file that came to a place that is asked for: a folder, or a new name in
-one. Nothing is overwritten, opened or run. In a folder the file gets the name
-that its sender gave it, without what could do harm.`,
-		Example: "  backchannel file save 1 12\n  printf '%s\\n' \"$folder\" | backchannel file save 1 12",
+		Short: "Let a file come, and write it to a place that you name",
+		Long: `Let a file come, and write it to a place that is asked for: a folder, or a new name
+in one. Nothing is overwritten, opened or run. In a folder the file gets the name
+that its sender gave it, without what could do harm. Until all of it is there, it
+lies beside that place under a name that begins with a dot.`,
+		Example: "  backchannel file save 1 12\n  printf '%s\\n' \"$folder\" | backchannel file save 1 12 --wait --timeout 10m",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			request, err := fileRequest(args)
@@ -298,8 +292,11 @@ that its sender gave it, without what could do harm.`,
 			if err := a.call(cmd, "file/show", request, &ans); err != nil {
 				return err
 			}
-			if ans.File.Direction != "in" || ans.File.State != "here" {
-				return &control.Error{Code: "not_whole", Exit: control.ExitRefused, Message: "the file is not here as a whole: " + ans.File.State, Hint: "backchannel file list" + shortArg(args[0])}
+			if f := ans.File; f.Direction != "in" || f.State != waitsForYou {
+				return &control.Error{Code: "not_offered", Exit: control.ExitUsage, Message: "the file does not wait to be saved: " + f.State, Hint: "backchannel file list" + shortArg(args[0])}
+			}
+			if !a.json {
+				a.note("%s, %s, as its sender calls it: %s", plural(int(ans.File.Size), "byte"), size(ans.File.Size), cleanLine(ans.File.Name))
 			}
 			path, err := a.askPath("Folder, or folder and name: ")
 			if err != nil {
@@ -308,56 +305,36 @@ that its sender gave it, without what could do harm.`,
 			if info, err := os.Stat(path); err == nil && info.IsDir() {
 				path = filepath.Join(path, safeName(ans.File.Name))
 			}
-			if err := a.save(cmd, request, ans.File.Size, path); err != nil {
+			var d control.Done
+			take := control.FileTakeRequest{Name: request.Name, Seq: request.Seq, Path: path}
+			if err := a.call(cmd, "file/take", take, &d); err != nil {
 				return err
 			}
-			return a.answer(savedAnswer{control.Version, path, ans.File.Size}, func() {
-				a.say("Saved, %s: %s", size(ans.File.Size), quote(path))
-				a.say("The copy in the vault stays until: %s", a.here("backchannel file remove "+args[0]+" "+args[1]))
-			})
+			return a.saved(cmd, request, wait)
 		},
 	}
+	c.Flags().BoolVar(&wait, "wait", false, "fail if it is not here within --timeout")
+	return c
 }
 
-// save writes the content beside its place and then gives it its name, so that
-// no half file ever has that.
-func (a *app) save(cmd *cobra.Command, request control.FileRequest, n uint64, path string) error {
-	taken := &control.Error{Code: "file_exists", Exit: control.ExitUsage, Message: "there is something of this name already; nothing was overwritten", Hint: "repeat the command, and give another name"}
-	unwritable := &control.Error{Code: "not_saved", Exit: control.ExitFailed, Message: "the file cannot be written there", Hint: "name a folder that exists, that you may write to, and that has room"}
-	if _, err := os.Lstat(path); err == nil {
-		return taken
+// saved waits for a file to come, and says where it is.
+func (a *app) saved(cmd *cobra.Command, request control.FileRequest, wait bool) error {
+	ans := control.FileAnswer{File: control.File{Seq: request.Seq, Direction: "in"}}
+	err := a.waitFile(cmd, request.Name, &ans)
+	var late *control.Error
+	if errors.As(err, &late) && late.Exit == control.ExitNotInTime && !wait {
+		err = nil
 	}
-	part := filepath.Join(filepath.Dir(path), ".backchannel-"+rand.Text()[:12])
-	f, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return unwritable
+		return err
 	}
-	defer func() { _ = os.Remove(part) }()
-	client, err := a.client()
-	if err == nil {
-		err = client.Content(cmd.Context(), request, n, f)
-	}
-	var said *control.Error
-	switch err = errors.Join(err, f.Sync(), f.Close()); {
-	case errors.As(err, &said):
-		return said
-	case err != nil:
-		return unwritable
-	}
-	// A link refuses a name that is taken, where a rename would overwrite it.
-	switch err := os.Link(part, path); {
-	case err == nil:
-		return nil
-	case errors.Is(err, fs.ErrExist):
-		return taken
-	}
-	if _, err := os.Lstat(path); err == nil { // a file system without links
-		return taken
-	}
-	if err := os.Rename(part, path); err != nil {
-		return unwritable
-	}
-	return nil
+	return a.answer(ans, func() {
+		if ans.File.State == "here" {
+			a.say("Saved, %s: %s", size(ans.File.Size), quote(ans.File.Path))
+			return
+		}
+		a.say("%s. It goes on by itself. How far it is: %s", progress(ans.File), a.here("backchannel file list"+shortArg(request.Name)))
+	})
 }
 
 // maxSafeName leaves room for what a person adds, under the 255 bytes that file

@@ -112,6 +112,13 @@ func (v *Conversation) Next(now time.Time) time.Time {
 	if len(v.stale) > 0 {
 		sooner(now.Add(time.Second))
 	}
+	for _, seq := range v.moving {
+		for _, again := range []time.Time{v.files[seq].flow.after, v.files[seq].in.after} {
+			if again.After(now) {
+				sooner(again)
+			}
+		}
+	}
 	for _, g := range v.guests {
 		sooner(g.up.Add(v.cfg.AnswerTimeout))
 	}
@@ -125,11 +132,6 @@ func (v *Conversation) Next(now time.Time) time.Time {
 		}
 		if l.resumeGot && v.open(Out) > 0 {
 			sooner(l.asked.Add(v.cfg.ResendAfter))
-			for _, t := range v.files {
-				if t.flow.after.After(now) {
-					sooner(t.flow.after)
-				}
-			}
 		}
 		if !l.ackDue.IsZero() && l.resumeGot {
 			sooner(l.ackDue)

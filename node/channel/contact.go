@@ -23,7 +23,7 @@ const (
 	KindMessage                       // by sequence: the transcript
 	KindState                         // by sequence: what became of a sent message
 	KindFile                          // by sequence: the file that a message offered
-	KindPart                          // under the file's own object, by number: content, or sums
+	KindSums                          // under the file's own object, one: sums of a file that is sent
 )
 
 const contactVersion = 1

@@ -39,10 +39,6 @@ type Config struct {
 	ResendAfter   time.Duration // unacknowledged on a live connection; zero: 30 s
 	AnswerTimeout time.Duration // for a handshake or a resume; zero: 15 s
 	SessionLife   time.Duration // then a new handshake; zero: 30 days
-
-	// TakeFile is up to which size a file comes without being asked for, and a
-	// quarter of what may lie here unsaved because of that; zero: 16 MiB.
-	TakeFile uint64
 }
 
 func (c Config) withDefaults() Config {
@@ -60,9 +56,6 @@ func (c Config) withDefaults() Config {
 		if *d.v == 0 {
 			*d.v = d.z
 		}
-	}
-	if c.TakeFile == 0 {
-		c.TakeFile = 16 << 20
 	}
 	if c.Known == nil {
 		c.Known = func([32]byte) bool { return false }
@@ -117,6 +110,7 @@ type Conversation struct {
 	queue    []uint64             // Out messages that have parts to be sealed
 	stale    []store.Key          // cells of former sessions, to be deleted bit by bit
 	files    map[uint64]*transfer // by the sequence of the message
+	moving   []uint64             // those of files that something is still to be done for, in order
 	tell     map[file.ID]bool     // files of which the next report speaks
 	ackedTo  uint32               // what the peer acknowledged; v.s.acked follows it
 

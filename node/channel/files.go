@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"slices"
 	"time"
 
 	"github.com/backchannel/backchannel/node/store"
@@ -25,7 +26,7 @@ const (
 // Words returns the state in the words that screens show to one of the two.
 func (s FileState) Words(d Direction) string {
 	words := map[FileState][2]string{ // out, in
-		FileOffered:  {"offered, not taken yet", "waits for you to take it"},
+		FileOffered:  {"offered, not taken yet", "waits for you to save it"},
 		FileMoving:   {"on its way", "coming"},
 		FileWhole:    {"delivered", "here"},
 		FileDeclined: {"declined", "declined"},
@@ -45,35 +46,32 @@ type FileView struct {
 	Size    uint64
 	Done    uint64 // bytes that are known to be with the receiver
 	State   FileState
+	Path    string // where it was put, of one that came whole
 	Trouble string // why it does not go on here, if that is known
 }
-
-// chunkCells is how many cells make one record of content.
-const chunkCells = 16
 
 const transferVersion = 1
 
 // A transfer is what is kept of a file, under the sequence of the message that
-// offered it. Content that came is in records of its own under object; so is, at
-// the sender's, the list of sums against which its content is held.
+// offered it. Content is not kept here: it is read at its sender's, and written at
+// its receiver's, where the person said.
 type transfer struct {
-	object [16]byte
+	object [16]byte   // names the part file, or the record of sums
 	key    secret.Key // empty once the state is final
 	size   uint64
 	sum    [32]byte
 	state  FileState
-	path   string // out: where the file is
+	path   string // out: where the file is; in: where it is to be, or was put
 	piece  uint32 // out: bytes that one sum covers
 	told   uint32 // out: epoch in which the offer was acknowledged; 0: in none
-	done   uint64 // in: cells stored
-	adding []byte // in: state of the sum of what is stored
+	done   uint64 // in: cells that are on the disk for good
+	adding []byte // in: state of the sum of what is on the disk for good
 
 	// In memory only.
-	cells   secret.Key        // derived from key
-	held    map[uint64][]byte // in: cells beyond done
-	since   int               // in: cells that came since the last report
-	flow    flow              // out
-	trouble string            // out: see FileView
+	cells   secret.Key // derived from key
+	in      arrival
+	flow    flow   // out
+	trouble string // see FileView
 }
 
 func (t *transfer) final() bool { return t.state >= FileWhole }
@@ -96,7 +94,7 @@ func (t *transfer) append(b []byte) []byte {
 
 func parseTransfer(b []byte) (*transfer, error) {
 	d := decoder{b: b}
-	t := &transfer{held: map[uint64][]byte{}}
+	t := &transfer{}
 	if d.u8() != transferVersion {
 		return nil, ErrRecord
 	}
@@ -118,7 +116,8 @@ func parseTransfer(b []byte) (*transfer, error) {
 
 func (v *Conversation) saveTransfer(seq uint64) { v.put(KindFile, seq, v.files[seq].append(nil)) }
 
-// loadFiles reads the transfers back. Content of one that ended is on its way out.
+// loadFiles reads the transfers back. The sums of one that ended are on their way
+// out.
 func (v *Conversation) loadFiles() error {
 	for r, err := range v.cfg.Records.Scan(KindFile, v.id) {
 		if err != nil {
@@ -130,16 +129,25 @@ func (v *Conversation) loadFiles() error {
 		}
 		i, ok := v.find(r.Key.Seq)
 		if !ok || !v.messages[i].File {
-			v.dropContent(t)
+			v.dropSums(t)
 			v.stale = append(v.stale, r.Key)
 			continue
 		}
-		v.keyed(t, v.messages[i].ID)
+		in := v.messages[i].Direction == In
+		if v.keyed(t, v.messages[i].ID); in && !t.final() {
+			if t.in, err = resumeArrival(t.done, t.adding); err != nil {
+				return err
+			}
+		}
 		v.files[r.Key.Seq] = t
-		if t.final() && (t.state != FileWhole || v.messages[i].Direction == Out) {
-			v.dropContent(t)
+		switch {
+		case !t.final(), in && t.leftover():
+			v.moving = append(v.moving, r.Key.Seq)
+		case !in:
+			v.dropSums(t)
 		}
 	}
+	slices.Sort(v.moving)
 	return nil
 }
 
@@ -149,15 +157,16 @@ func (v *Conversation) keyed(t *transfer, id file.ID) {
 	}
 }
 
-// dropContent lets the records under a transfer's object be deleted bit by bit.
-func (v *Conversation) dropContent(t *transfer) {
-	for n := range max(1, (t.done+chunkCells-1)/chunkCells) {
-		v.stale = append(v.stale, store.Key{Kind: KindPart, Object: t.object, Seq: n})
-	}
+// dropSums lets the record of sums be deleted.
+func (v *Conversation) dropSums(t *transfer) {
+	v.stale = append(v.stale, store.Key{Kind: KindSums, Object: t.object})
 }
 
-// settle brings a transfer into a final state: keys, path and, but for a file
-// that came whole, content go.
+// leftover reports whether a part file may lie where the file was to be.
+func (t *transfer) leftover() bool { return t.final() && t.state != FileWhole && t.path != "" }
+
+// settle brings a transfer into a final state: its keys go. What was written of a
+// file that did not come whole is removed by the next task.
 func (v *Conversation) settle(seq uint64, s FileState) {
 	t := v.files[seq]
 	i, ok := v.find(seq)
@@ -167,11 +176,14 @@ func (v *Conversation) settle(seq uint64, s FileState) {
 	in := v.messages[i].Direction == In
 	t.key.Wipe()
 	t.cells.Wipe()
-	t.key, t.cells, t.state, t.path, t.adding, t.trouble = secret.Key{}, secret.Key{}, s, "", nil, ""
-	clear(t.held)
+	t.key, t.cells, t.state, t.adding, t.trouble, t.in = secret.Key{}, secret.Key{}, s, nil, "", arrival{}
+	if !in {
+		t.path = ""
+		v.dropSums(t)
+	}
 	v.saveTransfer(seq)
-	if !in || s != FileWhole {
-		v.dropContent(t)
+	if !t.leftover() {
+		v.unmove(seq)
 	}
 	switch {
 	case in:
@@ -181,6 +193,11 @@ func (v *Conversation) settle(seq uint64, s FileState) {
 	default:
 		v.setState(i, Delivered)
 	}
+}
+
+// unmove takes a file off the list of those that something is still to be done for.
+func (v *Conversation) unmove(seq uint64) {
+	v.moving = slices.DeleteFunc(v.moving, func(n uint64) bool { return n == seq })
 }
 
 // fileOf finds the transfer that is known to both sides by an ID.
@@ -211,9 +228,12 @@ func (v *Conversation) File(seq uint64) (FileView, bool) {
 	if !ok || t == nil {
 		return FileView{}, false
 	}
-	f := FileView{Message: v.shown(v.messages[i]), Size: t.size, State: t.state, Trouble: t.trouble, Done: t.done * file.ContentSize}
-	if f.Direction == Out {
+	f := FileView{Message: v.shown(v.messages[i]), Size: t.size, State: t.state, Trouble: t.trouble, Done: t.in.written * file.ContentSize}
+	switch {
+	case f.Direction == Out:
 		f.Done = t.flow.acked * file.ContentSize
+	case t.state == FileWhole:
+		f.Path = t.path
 	}
 	if f.Done = min(f.Done, f.Size); t.state == FileWhole {
 		f.Done = f.Size
@@ -223,7 +243,8 @@ func (v *Conversation) File(seq uint64) (FileView, bool) {
 
 // expireFiles ends files whose life is over before they were whole.
 func (v *Conversation) expireFiles() {
-	for seq, t := range v.files {
+	for _, seq := range slices.Clone(v.moving) {
+		t := v.files[seq]
 		i, ok := v.find(seq)
 		if t.final() || !ok || v.full() || v.now.Before(fromMinute(v.messages[i].Stored).Add(v.cfg.Life+time.Minute)) {
 			continue

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/backchannel/backchannel/node/store"
 	"github.com/backchannel/backchannel/protocol/file"
 	"github.com/backchannel/backchannel/protocol/wire"
 )
@@ -12,8 +11,8 @@ import (
 // Errors that a person meets with a file.
 var (
 	ErrNoFile     = errors.New("there is no file under this number")
-	ErrNotWhole   = errors.New("the file is not here as a whole")
-	ErrNotOffered = errors.New("the file does not wait to be taken")
+	ErrNotOffered = errors.New("the file does not wait to be saved")
+	ErrFileOver   = errors.New("the file is not on its way any more")
 )
 
 // maxFiles is how many files of a contact may be under way in each direction.
@@ -31,81 +30,70 @@ func (v *Conversation) offerCame(f wire.Frame, content string) {
 		return
 	}
 	m := Message{Direction: In, Channel: f.Channel, ID: f.ID, Minute: f.Minute, Text: o.Name, File: true}
-	t := &transfer{key: o.Key, size: o.Size, sum: o.Sum, state: FileOffered, held: map[uint64][]byte{}, adding: file.NewSum().State()}
+	t := &transfer{key: o.Key, size: o.Size, sum: o.Sum, state: FileOffered, in: newArrival()}
+	t.adding = t.in.sum.State()
 	v.random(t.object[:])
 	v.keyed(t, f.ID)
-	if v.takesItself(o.Size) {
-		t.state = FileMoving
-	}
-	v.files[v.nextSeq] = t
-	i := v.add(m)
-	v.saveTransfer(v.messages[i].Seq)
+	seq := v.nextSeq
+	v.files[seq] = t
+	v.moving = append(v.moving, seq)
+	v.add(m)
+	v.saveTransfer(seq)
 	if v.open(In) > maxFiles {
-		v.settle(v.messages[i].Seq, FileDeclined)
+		v.settle(seq, FileDeclined)
 	}
-	v.whole(v.messages[i].Seq, t)
 	v.tell[f.ID] = true
-}
-
-// takesItself reports whether a file comes without being asked for: it is small,
-// and not too much of the kind lies here unsaved.
-func (v *Conversation) takesItself(size uint64) bool {
-	unsaved := size
-	for seq, t := range v.files {
-		if i, ok := v.find(seq); ok && v.messages[i].Direction == In && (t.state == FileMoving || t.state == FileWhole) {
-			unsaved += t.size
-		}
-	}
-	return size <= v.cfg.TakeFile && unsaved <= 4*v.cfg.TakeFile
 }
 
 // open counts the files of a direction that are not settled.
 func (v *Conversation) open(d Direction) (n int) {
-	for seq, t := range v.files {
-		if i, ok := v.find(seq); ok && v.messages[i].Direction == d && !t.final() {
+	for _, seq := range v.moving {
+		if i, ok := v.find(seq); ok && v.messages[i].Direction == d && !v.files[seq].final() {
 			n++
 		}
 	}
 	return n
 }
 
-// TakeFile lets a file come that waits for its person.
-func (v *Conversation) TakeFile(now time.Time, seq uint64) (*Output, error) {
-	t, err := v.incomingFile(seq)
-	if err != nil {
-		return nil, err
-	}
-	if t.state != FileOffered {
+// TakeFile lets a file come that waits for its person, and be written under the
+// absolute path that the person gave. What has come of it lies beside that place,
+// under another name, until it is whole.
+func (v *Conversation) TakeFile(now time.Time, seq uint64, path string) (*Output, error) {
+	i, ok := v.find(seq)
+	t := v.files[seq]
+	switch {
+	case !ok || t == nil || v.messages[i].Direction != In:
+		return nil, ErrNoFile
+	case t.state != FileOffered:
 		return nil, ErrNotOffered
 	}
 	v.begin(now)
-	t.state = FileMoving
+	t.state, t.path = FileMoving, path
 	v.saveTransfer(seq)
-	v.whole(seq, t)
+	v.changed(i)
 	v.tellOf(seq)
 	out := v.end()
 	out.More = true
 	return out, nil
 }
 
-// RemoveFile ends a file that is on its way, in either direction, and deletes
-// what is kept here of its content. Its line stays in the conversation.
+// RemoveFile ends a file that is on its way, in either direction. What has come
+// of it is deleted; its line stays in the conversation.
 func (v *Conversation) RemoveFile(now time.Time, seq uint64) (*Output, error) {
 	i, ok := v.find(seq)
 	t := v.files[seq]
-	if !ok || t == nil {
+	switch {
+	case !ok || t == nil:
 		return nil, ErrNoFile
+	case t.final():
+		return nil, ErrFileOver
 	}
 	v.begin(now)
-	if in := v.messages[i].Direction == In; !t.final() && in {
+	if v.messages[i].Direction == In {
 		v.settle(seq, FileDeclined)
-	} else if !t.final() {
+	} else {
 		v.settle(seq, FileEnded)
 		v.unseal(seq)
-	} else if in && t.state == FileWhole {
-		t.state = FileEnded
-		v.saveTransfer(seq)
-		v.dropContent(t)
 	}
 	v.tellOf(seq)
 	out := v.end()
@@ -113,52 +101,33 @@ func (v *Conversation) RemoveFile(now time.Time, seq uint64) (*Output, error) {
 	return out, nil
 }
 
-func (v *Conversation) incomingFile(seq uint64) (*transfer, error) {
-	i, ok := v.find(seq)
-	t := v.files[seq]
-	if !ok || t == nil || v.messages[i].Direction != In {
-		return nil, ErrNoFile
-	}
-	return t, nil
+// arrival is how far a file that comes has come, in this run.
+type arrival struct {
+	written uint64            // cells that were handed over and written
+	sum     *file.Sum         // of them
+	held    map[uint64][]byte // cells from written on, at most a window
+	since   int               // cells that came since the last report
+	after   time.Time         // no task before that: the place could not be written to
 }
 
-// Content returns the content of a file that came whole from an offset on, as
-// much as lies in one record; nothing at its end.
-func (v *Conversation) Content(seq, offset uint64) ([]byte, error) {
-	t, err := v.incomingFile(seq)
+func newArrival() arrival { return arrival{sum: file.NewSum(), held: map[uint64][]byte{}} }
+
+func resumeArrival(done uint64, adding []byte) (arrival, error) {
+	sum, err := file.ResumeSum(adding)
 	if err != nil {
-		return nil, err
+		return arrival{}, ErrRecord
 	}
-	if t.state != FileWhole {
-		return nil, ErrNotWhole
-	}
-	if offset >= t.size {
-		return nil, nil
-	}
-	const chunk = chunkCells * file.ContentSize
-	b, err := v.cfg.Records.Get(store.Key{Kind: KindPart, Object: t.object, Seq: offset / chunk})
-	if err != nil {
-		return nil, err
-	}
-	if offset%chunk >= uint64(len(b)) {
-		return nil, ErrRecord
-	}
-	return b[offset%chunk:], nil
+	return arrival{written: done, sum: sum, held: map[uint64][]byte{}}, nil
 }
 
-// Sum returns the SHA-256 of a file that came.
-func (v *Conversation) Sum(seq uint64) ([32]byte, error) {
-	t, err := v.incomingFile(seq)
-	if err != nil {
-		return [32]byte{}, err
-	}
-	return t.sum, nil
-}
+// reportAfter is how many cells may come without one that is next: then the sender
+// is told what is missing.
+const reportAfter = 16
 
-// fileCell takes a piece of a file. It is stored, added up and acknowledged when
-// it completes a chunk.
+// fileCell takes a piece of a file, until a task hands it on.
 func (v *Conversation) fileCell(cell *wire.Cell) {
-	for seq, t := range v.files {
+	for _, seq := range v.moving {
+		t := v.files[seq]
 		if i, ok := v.find(seq); t.state != FileMoving || !ok || v.messages[i].Direction != In {
 			continue
 		}
@@ -166,59 +135,14 @@ func (v *Conversation) fileCell(cell *wire.Cell) {
 		if err != nil {
 			continue
 		}
-		if t.since++; index >= t.done && index < t.done+file.Window+chunkCells {
-			t.held[index] = content
+		if index >= t.in.written && index < t.in.written+file.Window+1 {
+			t.in.held[index] = content
 		}
-		switch {
-		case v.storeChunk(seq, t):
-			v.whole(seq, t)
-			v.tellOf(seq)
-		case t.since >= chunkCells: // a gap: the sender is told what is missing
+		if t.in.since++; t.in.since >= reportAfter && t.in.held[t.in.written] == nil {
 			v.tellOf(seq)
 		}
 		return
 	}
-}
-
-// storeChunk stores the next chunk if all of its cells are here.
-func (v *Conversation) storeChunk(seq uint64, t *transfer) bool {
-	end := min(t.done/chunkCells*chunkCells+chunkCells, file.Cells(t.size))
-	var chunk []byte
-	for i := t.done; i < end; i++ {
-		piece, ok := t.held[i]
-		if !ok {
-			return false
-		}
-		chunk = append(chunk, piece...)
-	}
-	sum, err := file.ResumeSum(t.adding)
-	if err != nil || end == t.done {
-		return false
-	}
-	sum.Add(chunk)
-	t.adding = sum.State()
-	key := store.Key{Kind: KindPart, Object: t.object, Seq: t.done / chunkCells}
-	v.out.Writes = append(v.out.Writes, store.Write{Key: key, Value: chunk})
-	v.bytes += store.SealedSize(len(chunk)) + 32
-	for i := t.done; i < end; i++ {
-		delete(t.held, i)
-	}
-	t.done = end
-	v.saveTransfer(seq)
-	return true
-}
-
-// whole settles a file of which everything is here.
-func (v *Conversation) whole(seq uint64, t *transfer) {
-	if t.state != FileMoving || t.done < file.Cells(t.size) {
-		return
-	}
-	sum, err := file.ResumeSum(t.adding)
-	if err != nil || sum.Result() != t.sum {
-		v.settle(seq, FileDamaged)
-		return
-	}
-	v.settle(seq, FileWhole)
 }
 
 // standing is what a report says of a file that the peer sends.
@@ -228,13 +152,16 @@ func (v *Conversation) standing(id file.ID) file.Entry {
 	if t == nil {
 		return e
 	}
-	t.since = 0
+	t.in.since = 0
 	switch t.state {
 	case FileOffered:
 		e.State = file.Held
 	case FileMoving:
-		e.State, e.Received = file.Coming, t.done
-		for i := range t.held {
+		e.State, e.Received = file.Coming, t.in.written
+		if t.in.held[t.in.written] != nil {
+			break // nothing is missing: the disk is behind
+		}
+		for i := range t.in.held {
 			e.Set(i)
 		}
 	case FileWhole:

@@ -55,8 +55,9 @@ func (v *Conversation) SendFile(now time.Time, src FileSource) (Message, *Output
 	v.keyed(t, m.ID)
 	seq := v.nextSeq
 	v.files[seq] = t
+	v.moving = append(v.moving, seq)
 	i := v.add(m)
-	v.out.Writes = append(v.out.Writes, store.Write{Key: store.Key{Kind: KindPart, Object: t.object}, Value: src.Sums})
+	v.out.Writes = append(v.out.Writes, store.Write{Key: store.Key{Kind: KindSums, Object: t.object}, Value: src.Sums})
 	v.bytes += store.SealedSize(len(src.Sums)) + 32
 	v.saveTransfer(seq)
 	v.queue = append(v.queue, seq)
@@ -96,12 +97,12 @@ type flow struct {
 }
 
 const (
-	firstWindow = 4 * chunkCells
-	leastWindow = 2 * chunkCells
+	firstWindow = 64
+	leastWindow = 32
 	// slack is how much longer than the shortest an acknowledgement may take.
 	slack = 2 * time.Millisecond
-	// batch is how many cells are sealed at once.
-	batch = chunkCells
+	// batch is how many cells are sealed at once, and how much a window grows.
+	batch = 16
 )
 
 // reported takes note of a report, and works out the window.
@@ -121,7 +122,7 @@ func (f *flow) reported(link LinkID, e file.Entry, now time.Time) {
 		if took > 2*f.base+slack {
 			f.window = max(leastWindow, f.window*3/4)
 		} else {
-			f.window = min(file.Window, f.window+chunkCells)
+			f.window = min(file.Window, f.window+batch)
 		}
 	}
 	if e.Bitmap[2] != 0 && f.rewind != f.acked+1 { // much came after what is missing
@@ -146,10 +147,10 @@ func (v *Conversation) Demand(now time.Time) (Demand, bool) {
 	if !v.canSend() || !v.maySpeak() {
 		return Demand{}, false
 	}
-	for _, m := range v.messages {
-		t := v.files[m.Seq]
-		if t == nil || m.Direction != Out || t.state != FileMoving || !t.flow.live || t.flow.link != v.link.id || now.Before(t.flow.after) {
-			continue
+	for _, seq := range v.moving {
+		t := v.files[seq]
+		if t.state != FileMoving || !t.flow.live || t.flow.link != v.link.id || now.Before(t.flow.after) {
+			continue // not wanted now; of one that comes in, the flow is never live
 		}
 		f, cells := &t.flow, file.Cells(t.size)
 		for f.next < cells && f.entry.Has(f.next) {
@@ -164,7 +165,7 @@ func (v *Conversation) Demand(now time.Time) (Demand, bool) {
 		}
 		offset := f.next * file.ContentSize
 		length := int(min(n*file.ContentSize, t.size-offset))
-		return Demand{m.Seq, t.path, t.size, t.piece, f.next, offset, length}, true
+		return Demand{seq, t.path, t.size, t.piece, f.next, offset, length}, true
 	}
 	return Demand{}, false
 }
@@ -175,7 +176,7 @@ func (v *Conversation) Sums(seq uint64) ([]byte, error) {
 	if t == nil || t.final() {
 		return nil, ErrNoFile
 	}
-	return v.cfg.Records.Get(store.Key{Kind: KindPart, Object: t.object})
+	return v.cfg.Records.Get(store.Key{Kind: KindSums, Object: t.object})
 }
 
 // Pieces seals and sends what a demand asked for. The content must have been held
@@ -229,8 +230,8 @@ func (v *Conversation) tellOf(seq uint64) {
 // askFiles begins a connection: it asks how far the own files have come, and
 // tells of those that come.
 func (v *Conversation) askFiles() {
-	for seq, t := range v.files {
-		if !t.final() {
+	for _, seq := range v.moving {
+		if !v.files[seq].final() {
 			v.tellOf(seq)
 		}
 	}
@@ -329,7 +330,8 @@ func (v *Conversation) tickFiles(l *link) {
 		return
 	}
 	l.asked = v.now
-	for seq, t := range v.files {
+	for _, seq := range v.moving {
+		t := v.files[seq]
 		if i, ok := v.find(seq); t.final() || !ok || v.messages[i].Direction != Out || v.now.Sub(t.flow.moved) < v.cfg.ResendAfter {
 			continue
 		}

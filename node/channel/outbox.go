@@ -45,8 +45,9 @@ func (v *Conversation) Recall(now time.Time, seq uint64) (*Output, error) {
 	}
 	v.begin(now)
 	if t := v.files[seq]; t != nil {
-		v.dropContent(t)
+		v.dropSums(t)
 		v.drop(KindFile, seq)
+		v.unmove(seq)
 		delete(v.files, seq)
 	}
 	v.drop(KindMessage, seq)

@@ -62,6 +62,7 @@ type File struct {
 	Size      uint64 `json:"size"`
 	Done      uint64 `json:"done"` // bytes that are known to be with the receiver
 	State     string `json:"state"`
+	Path      string `json:"path,omitempty"` // where it was put, of one that came
 	Trouble   string `json:"trouble,omitempty"`
 	Time      string `json:"time"`
 }
@@ -186,6 +187,13 @@ type (
 		Name string `json:"name"`
 		Seq  uint64 `json:"number"`
 	}
+	// FileTakeRequest names a file by the number of its line, and the absolute path
+	// under which it is to be written.
+	FileTakeRequest struct {
+		Name string `json:"name"`
+		Seq  uint64 `json:"number"`
+		Path string `json:"path"`
+	}
 	// FileAnswer describes one file.
 	FileAnswer struct {
 		V    int  `json:"v"`
@@ -193,8 +201,9 @@ type (
 	}
 	// FilesAnswer lists files.
 	FilesAnswer struct {
-		V     int    `json:"v"`
-		Files []File `json:"files"`
+		V       int     `json:"v"`
+		Contact Contact `json:"contact"`
+		Files   []File  `json:"files"`
 	}
 	// FollowLine is one line of a follow: a message, or why it ended.
 	FollowLine struct {
@@ -287,6 +296,6 @@ func messageOf(contact string, m channel.Message) Message {
 func fileOf(f channel.FileView) File {
 	return File{
 		Seq: f.Seq, Direction: f.Direction.String(), Name: f.Text, Size: f.Size, Done: f.Done,
-		State: f.State.Words(f.Direction), Trouble: f.Trouble, Time: stamp(time.Unix(int64(f.Minute)*60, 0)),
+		State: f.State.Words(f.Direction), Path: f.Path, Trouble: f.Trouble, Time: stamp(time.Unix(int64(f.Minute)*60, 0)),
 	}
 }

@@ -178,9 +178,10 @@ func (s *Server) routes() http.Handler {
 		f, err := n.File(ctx, r.Name, r.Seq)
 		return FileAnswer{Version, fileOf(f)}, err
 	})
-	handle(mux, "file/take", func(ctx context.Context, r FileRequest) (Done, error) { return done, n.TakeFile(ctx, r.Name, r.Seq) })
+	handle(mux, "file/take", func(ctx context.Context, r FileTakeRequest) (Done, error) {
+		return done, n.TakeFile(ctx, r.Name, r.Seq, r.Path)
+	})
 	handle(mux, "file/remove", func(ctx context.Context, r FileRequest) (Done, error) { return done, n.RemoveFile(ctx, r.Name, r.Seq) })
-	mux.HandleFunc("POST /v1/file/content", s.fileContent)
 	mux.HandleFunc("POST /v1/follow", s.follow)
 	return mux
 }

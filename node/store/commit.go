@@ -175,8 +175,8 @@ func (s *Store) secure() error {
 	if err := full(s.dir, commitSpace); err != nil {
 		return err
 	}
-	if s.crowd >= 1 {
-		if s.compact(); s.crowd >= 2 {
+	if s.crowd >= compactAt {
+		if s.compact(); s.crowd >= refuseAt {
 			return ErrFull
 		}
 	}
@@ -205,20 +205,12 @@ func (s *Store) tidy() {
 }
 
 // compact merges all tables when there are enough new ones, if the disk has room
-// for a second copy of them. Record names are as good as random, so that every
-// merge writes all of the store anew: there have to be more new ones the larger
-// it is, a quarter of all, or a large file would be written over a hundred times.
+// for a second copy of them.
 func (s *Store) compact() {
-	total := s.count()
-	if s.crowd >= 1 && full(s.dir, total+commitSpace) == nil {
-		_ = guard(func() error { return s.db.Flatten(1) })
-		s.count()
-	}
-}
-
-// count works out the crowd, and returns the size of all tables.
-func (s *Store) count() int64 {
 	total, zero := tableBytes(s.db)
-	s.crowd = zero / max(compactAt, int(total/memTableSize/4))
-	return total
+	if zero >= compactAt && full(s.dir, total+commitSpace) == nil {
+		_ = guard(func() error { return s.db.Flatten(1) })
+		_, zero = tableBytes(s.db)
+	}
+	s.crowd = zero
 }

@@ -22,8 +22,9 @@ const (
 	memTableSize   = 1 << 20
 	valueThreshold = 128 << 10
 	memFileSize    = 2 * memTableSize // what Badger maps for a memtable's log
-	compactAt      = 4                // level-0 tables that Commit compacts away, at least
-	stallAt        = 1 << 16          // level-0 tables at which Badger would stop: never
+	compactAt      = 4                // level-0 tables that Commit compacts away
+	refuseAt       = 8                // level-0 tables at which Commit gives up
+	stallAt        = 16               // level-0 tables at which Badger would stop
 )
 
 func badgerOptions(dir string, compactOnClose bool) badger.Options {

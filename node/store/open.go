@@ -84,7 +84,7 @@ func (s *Store) start(records string) error {
 	if !s.rolledBack {
 		_ = forgetLost(records)
 	}
-	s.count()
+	_, s.crowd = tableBytes(s.db)
 	_ = s.secure()
 	return nil
 }

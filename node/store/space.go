@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -34,6 +35,13 @@ const (
 )
 
 func reservePath(dir string) string { return filepath.Join(dir, "reserve") }
+
+// Room returns how many bytes may still be written where path lies, if the system
+// tells.
+func Room(path string) (bytes uint64, known bool) {
+	free, err := freeSpace(path)
+	return uint64(max(free, 0)), err == nil && free != math.MaxInt64
+}
 
 // full reports ErrFull if less than need is free.
 func full(dir string, need int64) error {

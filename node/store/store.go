@@ -27,7 +27,7 @@ type Store struct {
 	rolledBack bool
 	spare      string // path of the next memtable's log; empty: to be made
 	pending    bool   // a flush has not been seen to end
-	crowd      int    // new tables, in units of as many as are merged at once
+	crowd      int    // level-0 tables after the last flush
 	written    bool   // something was committed since the open
 	closed     bool
 	err        error // set once: the store is poisoned

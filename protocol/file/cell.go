@@ -22,7 +22,7 @@ func CellKey(file secret.Key, id ID) secret.Key { return label.DeriveKey(label.F
 // Seal seals the piece of a file that begins at index times [ContentSize]. Only
 // the last piece of a file is shorter than that; none is empty.
 //
-//	 0   24  nonce: taken from an HMAC over 32 random bytes and what is sealed
+//	 0   24  nonce: taken from an HMAC over 32 random bytes and the index
 //	24    8  index, sealed from here on
 //	32    2  length of the content
 //	34   46  zeros
@@ -38,7 +38,9 @@ func Seal(key secret.Key, random *[32]byte, index uint64, content []byte) *wire.
 	binary.BigEndian.PutUint64(plain, index)
 	binary.BigEndian.PutUint16(plain[8:], uint16(len(content)))
 	copy(plain[headerSize:], content)
-	nonce := label.MAC(label.FileNonce, key.Bytes(), random[:], plain)
+	// The key seals one content at an index, which the sums of the offer vouch for:
+	// with the index the nonce is that of one plaintext, even if random comes again.
+	nonce := label.MAC(label.FileNonce, key.Bytes(), random[:], plain[:8])
 	copy(cell[:nonceSize], nonce[:])
 	aead(key).Seal(plain[:0], cell[:nonceSize], plain, nil)
 	return &cell

@@ -1,0 +1,211 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/backchannel/backchannel/node/channel"
+	"github.com/backchannel/backchannel/protocol/file"
+)
+
+// keep does what a conversation wants done on the disk for a file that comes. It is
+// a step of the contact's writer, who owns s.
+func (d *desk) keep(id channel.ContactID, s *sink) (worked bool, err error) {
+	var task channel.FileTask
+	if err := d.of(id, func(d *desk, p *person) error {
+		task, worked = p.conversation.FileTask(d.cfg.Now())
+		return nil
+	}); err != nil || !worked {
+		return false, err
+	}
+	path, failed := s.perform(d.ctx, task)
+	if d.ctx.Err() != nil {
+		return false, d.ctx.Err()
+	}
+	return true, d.of(id, func(d *desk, p *person) error {
+		return d.apply(p, p.conversation.FileTaskDone(d.cfg.Now(), task, path, failed))
+	})
+}
+
+// sink is the part file that is open.
+type sink struct {
+	seq uint64
+	f   *os.File
+}
+
+func (s *sink) close() {
+	if s.f != nil {
+		_ = s.f.Close()
+	}
+	*s = sink{}
+}
+
+// perform does a task. Its errors are those that [channel.Conversation.FileTaskDone]
+// knows.
+func (s *sink) perform(ctx context.Context, task channel.FileTask) (path string, err error) {
+	if s.seq != task.Seq || task.Kind != channel.WriteContent {
+		s.close()
+	}
+	part := filepath.Join(filepath.Dir(task.Path), task.Part)
+	switch task.Kind {
+	case channel.WriteContent:
+		return "", s.write(part, task)
+	case channel.FinishFile:
+		return finish(ctx, part, task)
+	case channel.DiscardFile:
+		if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", channel.ErrPlace
+		}
+	}
+	return "", nil
+}
+
+func (s *sink) write(part string, task channel.FileTask) error {
+	if s.f == nil {
+		f, err := openPart(part, task)
+		if err != nil {
+			return err
+		}
+		s.seq, s.f = task.Seq, f
+	}
+	if _, err := s.f.WriteAt(bytes.Join(task.Content, nil), int64(task.Offset)); err != nil {
+		s.close()
+		return channel.ErrPlace
+	}
+	if task.Sync {
+		if err := s.f.Sync(); err != nil { // nobody knows what is there: see hostile cases of fsync
+			s.close()
+			return channel.ErrPartLost
+		}
+	}
+	return nil
+}
+
+// openPart opens a part file to go on writing, or makes it. One that is shorter
+// than what was written is another one.
+func openPart(part string, task channel.FileTask) (*os.File, error) {
+	flag := os.O_RDWR
+	if task.Offset == 0 {
+		if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, channel.ErrPlace
+		}
+		flag |= os.O_CREATE | os.O_EXCL
+	}
+	info, err := os.Lstat(part)
+	switch missing := errors.Is(err, fs.ErrNotExist); {
+	case task.Offset == 0 && missing:
+	case missing:
+		if _, err := os.Stat(filepath.Dir(part)); err != nil {
+			return nil, channel.ErrPlace // a stick that was taken out comes back
+		}
+		return nil, channel.ErrPartLost
+	case err != nil:
+		return nil, channel.ErrPlace
+	case !info.Mode().IsRegular() || uint64(info.Size()) < task.Offset:
+		return nil, channel.ErrPartLost
+	}
+	f, err := os.OpenFile(part, flag, 0o600)
+	if err != nil {
+		return nil, channel.ErrPlace
+	}
+	return f, nil
+}
+
+// finish gives a part file its name. If it was given it before a crash, it is known
+// by its content.
+func finish(ctx context.Context, part string, task channel.FileTask) (string, error) {
+	if task.Size == 0 {
+		f, err := openPart(part, task)
+		if err != nil {
+			return "", err
+		}
+		_ = f.Close()
+	}
+	if _, err := os.Lstat(part); errors.Is(err, fs.ErrNotExist) {
+		for _, path := range names(task.Path) {
+			if holds(ctx, path, task) {
+				return path, nil
+			}
+		}
+		if _, err := os.Stat(filepath.Dir(part)); err != nil {
+			return "", channel.ErrPlace
+		}
+		return "", channel.ErrPartLost
+	}
+	for _, path := range names(task.Path) {
+		switch err := giveName(part, path); {
+		case err == nil:
+			syncDir(filepath.Dir(path))
+			return path, nil
+		case !errors.Is(err, fs.ErrExist):
+			return "", channel.ErrPlace
+		}
+	}
+	return "", channel.ErrPlace
+}
+
+// names lists the names that a file may get: its own, and others in case there is
+// something of that name by now.
+func names(path string) []string {
+	list := []string{path}
+	ext := filepath.Ext(path)
+	for n := 2; n < 10; n++ {
+		list = append(list, strings.TrimSuffix(path, ext)+" ("+strconv.Itoa(n)+")"+ext)
+	}
+	return list
+}
+
+// giveName renames a file and overwrites nothing: a link refuses a name that is
+// taken, where a rename would not.
+func giveName(part, path string) error {
+	err := os.Link(part, path)
+	if err == nil {
+		return os.Remove(part)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if _, err := os.Lstat(path); err == nil { // a file system without links
+		return fs.ErrExist
+	}
+	return os.Rename(part, path)
+}
+
+func syncDir(dir string) {
+	if f, err := os.Open(dir); err == nil {
+		_ = f.Sync() // not all systems have it, and the part file is on the disk
+		_ = f.Close()
+	}
+}
+
+// holds reports whether a file is the one that came.
+func holds(ctx context.Context, path string, task channel.FileTask) bool {
+	info, err := os.Lstat(path)
+	if err != nil || !info.Mode().IsRegular() || uint64(info.Size()) != task.Size {
+		return false
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	sum := sha256.New()
+	for buffer := make([]byte, 256*file.ContentSize); ; {
+		n, err := f.Read(buffer)
+		_, _ = sum.Write(buffer[:n])
+		switch {
+		case errors.Is(err, io.EOF):
+			return [32]byte(sum.Sum(nil)) == task.Sum
+		case err != nil, ctx.Err() != nil:
+			return false
+		}
+	}
+}
