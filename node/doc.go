@@ -12,6 +12,8 @@
 //	accept     one; takes incoming streams
 //	link       one per connection: hellos, then reads boxes and hands them over
 //	writer     one per connection: writes the boxes that the desk put in its queue
+//	reader     one per contact while files go out: reads and checks them
+//	writer     one per contact while files come in: writes them where they belong
 //	dial       one per contact, now and then two: one may be under way when the
 //	           contact connects and leaves again
 //

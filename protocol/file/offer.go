@@ -44,7 +44,7 @@ func (o Offer) Append(b []byte) []byte {
 // ParseOffer parses the encoding that Append makes. It refuses another version, a
 // size above [MaxSize], a zero key and a name that is empty or not UTF-8.
 func ParseOffer(b []byte) (Offer, error) {
-	if len(b) <= offerFixed || b[0] != offerVersion || len(b) != offerFixed+int(b[offerFixed-1]) {
+	if len(b) <= offerFixed || b[0] != offerVersion || len(b) != offerFixed+int(b[offerFixed-1]) || allZero(b[9:41]) {
 		return Offer{}, ErrFormat
 	}
 	o := Offer{
