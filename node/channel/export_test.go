@@ -3,6 +3,7 @@ package channel
 import (
 	"time"
 
+	"github.com/backchannel/backchannel/protocol/file"
 	"github.com/backchannel/backchannel/protocol/handshake"
 	"github.com/backchannel/backchannel/protocol/secret"
 	"github.com/backchannel/backchannel/protocol/wire"
@@ -71,3 +72,10 @@ func (v *Conversation) PairSecrets() int {
 
 // Epoch counts the sessions of the contact.
 func (v *Conversation) Epoch() uint32 { return v.s.epoch }
+
+// SendReport sends any report.
+func (v *Conversation) SendReport(now time.Time, entries ...file.Entry) *Output {
+	v.begin(now)
+	v.sendBox(wire.FlagReport, file.Report(entries))
+	return v.end()
+}

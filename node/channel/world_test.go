@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -44,6 +45,7 @@ type side struct {
 	link    channel.LinkID
 	inbox   []*wire.Box
 	written []string // what this person sent, in order
+	disk    *disk    // for files; nil: none
 }
 
 var start = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
@@ -86,7 +88,7 @@ func (s *side) do(out *channel.Output) {
 			s.w.t.Fatal(err)
 		}
 		if s.w.up && out.Link == s.link {
-			for _, box := range out.Boxes {
+			for _, box := range slices.Concat(out.Boxes, out.Bulk) {
 				boxes := []*wire.Box{box}
 				if s.w.mangle != nil {
 					boxes = s.w.mangle(box)
@@ -113,6 +115,9 @@ func (s *side) restart() {
 	s.w.cut()
 	s.store = s.store.Reopen()
 	s.cfg.Records = s.store
+	if s.disk != nil {
+		s.disk.crash()
+	}
 	c, err := channel.Load(s.cfg, s.id)
 	if err != nil {
 		s.w.t.Fatal(err)
