@@ -430,3 +430,34 @@ func TestHostileReports(t *testing.T) {
 	w.carry()
 	w.checkFiles(true)
 }
+
+// TestLostPieces loses pieces on a connection that stands: they are sent again, by
+// the gap that the receiver reports and, at the end, by the clock.
+func TestLostPieces(t *testing.T) {
+	w := newFileWorld(t, 12)
+	w.meet()
+	content := make([]byte, 1_500_000)
+	w.a.sendFile("f", content)
+	w.settle()
+	w.b.takeAll()
+	n, last := 0, 0
+	w.mangle = func(b *wire.Box) []*wire.Box {
+		if n++; n%40 == 0 {
+			return nil
+		}
+		if f := w.b.c.Files()[0]; f.Done > 1_400_000 && last < 40 { // the end of it, as a whole
+			last++
+			return nil
+		}
+		return []*wire.Box{b}
+	}
+	w.carry()
+	if f := w.b.c.Files()[0]; f.Done < 1_000_000 || f.State != channel.FileMoving {
+		t.Errorf("without the clock: %d", f.Done)
+	}
+	for range 10 {
+		w.pass(31*time.Second, 10*time.Second)
+		w.carry()
+	}
+	w.checkFiles(true)
+}
