@@ -445,14 +445,14 @@ func TestLostPieces(t *testing.T) {
 		if n++; n%40 == 0 {
 			return nil
 		}
-		if f := w.b.c.Files()[0]; f.Done > 1_400_000 && last < 40 { // the end of it, as a whole
+		if f := w.b.c.Files()[0]; f.Done > 1_400_000 && last < 8 { // the end of it, as a whole
 			last++
 			return nil
 		}
 		return []*wire.Box{b}
 	}
 	w.carry()
-	if f := w.b.c.Files()[0]; f.Done < 1_000_000 || f.State != channel.FileMoving {
+	if f := w.b.c.Files()[0]; f.Done < 1_000_000 {
 		t.Errorf("without the clock: %d", f.Done)
 	}
 	for range 10 {
