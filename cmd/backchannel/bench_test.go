@@ -65,13 +65,10 @@ func (h *benchHome) unlock(ctx context.Context) {
 	}
 }
 
-// BenchmarkTextLatency sends texts from one node to another over loopback, through
-// both local interfaces and both stores: from the call of send to the line of
-// read --follow. It reports percentiles.
-func BenchmarkTextLatency(b *testing.B) {
-	ctx, stop := context.WithTimeout(b.Context(), 5*time.Minute)
-	defer stop()
-	larch, alder := newBenchHome(ctx, b), newBenchHome(ctx, b)
+// benchTalk is two homes whose nodes have met.
+func benchTalk(ctx context.Context, b testing.TB) (larch, alder *benchHome) {
+	b.Helper()
+	larch, alder = newBenchHome(ctx, b), newBenchHome(ctx, b)
 	port, err := freePort()
 	if err != nil {
 		b.Fatal(err)
@@ -85,18 +82,102 @@ func BenchmarkTextLatency(b *testing.B) {
 	}
 	alder.run(inv.Invitation+"\nLarch\n", "invite", "accept")
 	alder.run("", "contact", "verify", "1", "--show") // waits for the session
+	return larch, alder
+}
 
+// BenchmarkTextLatency sends texts from one node to another over loopback, through
+// both local interfaces and both stores: from the call of send to the line of
+// read --follow. It reports percentiles.
+func BenchmarkTextLatency(b *testing.B) {
+	ctx, stop := context.WithTimeout(b.Context(), 5*time.Minute)
+	defer stop()
+	larch, alder := benchTalk(ctx, b)
+	send := texter(ctx, b, larch, alder)
+	var times []time.Duration
+	for b.Loop() {
+		times = append(times, send())
+	}
+	report(b, times, "")
+	stop()
+}
+
+// BenchmarkTextBesideFile is the same while a large file is on its way between the
+// two, and reports the ratio of the medians with it and without.
+func BenchmarkTextBesideFile(b *testing.B) {
+	ctx, stop := context.WithTimeout(b.Context(), 10*time.Minute)
+	defer stop()
+	larch, alder := benchTalk(ctx, b)
+	send := texter(ctx, b, larch, alder)
+	var rest, busy []time.Duration
+	for range 300 {
+		rest = append(rest, send())
+	}
+	dir := b.TempDir()
+	path := filepath.Join(dir, "large")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		b.Fatal(err)
+	}
+	if err := os.Truncate(path, 4<<30); err != nil { // a sparse one
+		b.Fatal(err)
+	}
+	var f control.FileAnswer
+	if err := alder.client.Call(ctx, "file/send", control.FileSendRequest{Name: "1", Path: path}, &f); err != nil {
+		b.Fatal(err)
+	}
+	moving := func(enough uint64) bool {
+		var list control.FilesAnswer
+		if err := larch.client.Call(ctx, "file/list", control.NameRequest{Name: "1"}, &list); err != nil {
+			b.Fatal(err)
+		}
+		if len(list.Files) == 1 && list.Files[0].State == waitsForYou {
+			take := control.FileTakeRequest{Name: "1", Seq: list.Files[0].Seq, Path: filepath.Join(dir, "saved")}
+			if err := larch.client.Call(ctx, "file/take", take, &control.Done{}); err != nil {
+				b.Fatal(err)
+			}
+		}
+		return len(list.Files) == 1 && list.Files[0].State == "coming" && list.Files[0].Done > enough
+	}
+	for !moving(16 << 20) {
+	}
+	for b.Loop() {
+		busy = append(busy, send())
+	}
+	if !moving(16 << 20) {
+		b.Fatal("the file was there before the end")
+	}
+	report(b, rest, "-rest")
+	report(b, busy, "-busy")
+	b.ReportMetric(float64(busy[len(busy)/2])/float64(rest[len(rest)/2]), "busy/rest")
+	if err := alder.client.Call(ctx, "file/remove", control.FileRequest{Name: "1", Seq: f.File.Seq}, &control.Done{}); err != nil {
+		b.Fatal(err)
+	}
+	stop()
+}
+
+// report sorts times and reports percentiles.
+func report(b *testing.B, times []time.Duration, of string) {
+	slices.Sort(times)
+	at := func(p int) float64 { return float64(times[(len(times)-1)*p/100].Microseconds()) / 1000 }
+	b.ReportMetric(at(50), "ms-p50"+of)
+	b.ReportMetric(at(99), "ms-p99"+of)
+}
+
+// texter returns what sends a text from alder to larch and says how long it took.
+func texter(ctx context.Context, b testing.TB, larch, alder *benchHome) func() time.Duration {
+	b.Helper()
 	arrived := make(chan string, 16)
 	go func() {
 		_ = larch.client.Follow(ctx, control.ReadRequest{Name: "1"}, func(m control.Message) bool {
-			if m.Direction == "in" {
+			if m.Direction == "in" && !m.File {
 				arrived <- m.Text
 			}
 			return true
 		})
 	}()
-	var times []time.Duration
-	send := func(text string) {
+	n := 0
+	send := func() time.Duration {
+		n++
+		text := fmt.Sprint("text ", n)
 		began := time.Now()
 		var m control.MessageAnswer
 		if err := alder.client.Call(ctx, "send", control.SendRequest{Name: "1", Text: text}, &m); err != nil {
@@ -105,18 +186,10 @@ func BenchmarkTextLatency(b *testing.B) {
 		if got := <-arrived; got != text {
 			b.Fatalf("%q arrived", got)
 		}
-		times = append(times, time.Since(began))
+		return time.Since(began)
 	}
-	send("first")
-	times = nil
-	for i := 0; b.Loop(); i++ {
-		send(fmt.Sprint("text ", i))
-	}
-	slices.Sort(times)
-	at := func(p int) float64 { return float64(times[(len(times)-1)*p/100].Microseconds()) / 1000 }
-	b.ReportMetric(at(50), "ms-p50")
-	b.ReportMetric(at(99), "ms-p99")
-	stop()
+	send()
+	return send
 }
 
 // BenchmarkNodeBesideBareHost starts an unlocked node and a bare libp2p host, each

@@ -68,7 +68,7 @@ func (a *app) demo(parent context.Context) (err error) {
 	defer alder.kill()
 	defer larch.kill()
 	began := time.Now()
-	for _, act := range []func(alder, larch *player) error{d.setUp, d.meet, d.compareWords, d.talk, d.interrupt, d.transcripts, d.forgery} {
+	for _, act := range []func(alder, larch *player) error{d.setUp, d.meet, d.compareWords, d.talk, d.file, d.interrupt, d.transcripts, d.forgery} {
 		if err := act(alder, larch); err != nil {
 			if parent.Err() != nil {
 				return parent.Err()
@@ -177,6 +177,45 @@ func (d *demo) talk(alder, larch *player) error {
 	return nil
 }
 
+func (d *demo) file(alder, larch *player) error {
+	d.tell("The Alder desk sends a file. Larch says where it is to be written.")
+	proposal := filepath.Join(d.dir, "proposal.txt")
+	content := strings.Repeat("Article 1. Two inspections a year, at seven days' notice.\n", 20_000)
+	if err := os.WriteFile(proposal, []byte(content), 0o600); err != nil {
+		return err
+	}
+	var f control.FileAnswer
+	if err := alder.ask(&f, proposal+"\n", "file", "send", "1"); err != nil {
+		return err
+	}
+	d.a.say("   %s, %s: %s.", f.File.Name, size(f.File.Size), f.File.State)
+	var list control.FilesAnswer
+	if err := d.eventually(func() bool { return larch.ask(&list, "", "file", "list", "1") == nil && len(list.Files) == 1 }); err != nil {
+		return fmt.Errorf("the offer of a file did not come: %w", err)
+	}
+	folder := filepath.Join(d.dir, "larch's folder")
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		return err
+	}
+	if err := larch.ask(&f, folder+"\n", "file", "save", "1", fmt.Sprint(list.Files[0].Seq), "--wait"); err != nil {
+		return err
+	}
+	got, err := os.ReadFile(filepath.Join(folder, "proposal.txt"))
+	if err != nil {
+		return err
+	}
+	if string(got) != content {
+		return errors.New("the file that came is another one")
+	}
+	if err := d.eventually(func() bool {
+		return alder.ask(&list, "", "file", "list", "1") == nil && list.Files[0].State == "delivered"
+	}); err != nil {
+		return fmt.Errorf("the sender does not know that the file came: %w", err)
+	}
+	d.a.say("   It is in Larch's folder, bit for bit; at the Alder desk it is: %s.", list.Files[0].State)
+	return nil
+}
+
 func (d *demo) interrupt(alder, larch *player) error {
 	d.tell("The Alder desk's node is stopped and started again in mid-conversation.")
 	if err := alder.stop(); err != nil {
@@ -246,7 +285,7 @@ func (d *demo) transcripts(alder, larch *player) error {
 			texts[i] = append(texts[i], m.Text)
 		}
 	}
-	if len(texts[0]) != 5 || !sameSet(texts[0], texts[1]) {
+	if len(texts[0]) != 6 || !sameSet(texts[0], texts[1]) {
 		return errors.New("the two transcripts differ")
 	}
 	return nil

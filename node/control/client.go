@@ -76,10 +76,15 @@ func (c *Client) open(ctx context.Context, name string, request any) (io.ReadClo
 	}
 	answer, err := c.http.Do(r)
 	if err != nil {
-		if ctx.Err() != nil {
+		var dial *net.OpError
+		switch {
+		case ctx.Err() != nil:
 			return nil, Describe(ctx.Err())
+		case errors.As(err, &dial) && dial.Op == "dial":
+			return nil, ErrNotRunning
+		default:
+			return nil, &Error{Code: "failed", Exit: ExitFailed, Message: "the node broke the call off", Hint: "backchannel status"}
 		}
-		return nil, ErrNotRunning
 	}
 	if answer.StatusCode == http.StatusOK {
 		return answer.Body, nil

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -228,7 +229,10 @@ func raw(t *testing.T, socket, method, path string, body io.Reader) int {
 		t.Fatal(err)
 	}
 	answer, err := (&http.Client{Transport: transport}).Do(r)
-	if err != nil {
+	switch {
+	case errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNRESET): // refused while it was still being written
+		return http.StatusRequestEntityTooLarge
+	case err != nil:
 		t.Fatal(err)
 	}
 	defer func() { _ = answer.Body.Close() }()
