@@ -137,9 +137,12 @@ func literals(t *testing.T, dir string) map[string]string {
 
 // callable reports what is wrong with a line that a person could paste.
 func callable(line string) error {
+	if _, after, piped := strings.Cut(line, "| "); piped {
+		line = after
+	}
 	line, _, _ = strings.Cut(line, "<") // a redirection, with a descriptor before it
 	args := strings.Fields(strings.TrimSuffix(strings.TrimSpace(line), " 3"))[1:]
-	if strings.HasSuffix(line, " ") && (line == "backchannel --home " || line == "backchannel recall ") {
+	if strings.HasSuffix(line, " ") && (line == "backchannel --home " || line == "backchannel recall " || line == "backchannel file save ") {
 		return nil // more follows
 	}
 	a := &app{in: newInput(context.Background(), strings.NewReader(""), io.Discard), out: io.Discard, err: io.Discard}
@@ -282,11 +285,12 @@ func TestJSON(t *testing.T) {
 	larch.keep("send", "Two is fine.", "send", "1", "--wait")
 	alder.run("Seven, then.", "send", "1", "--wait")
 	larch.keep("read", "", "read", "1")
+	keepFiles(t, larch, alder)
 	alder.run("", "lock")
 	larch.until(`"connected":false`, "contact", "show", "1")
 	larch.keep("error-not-delivered", "Later.", "send", "1", "--wait", "--timeout", "1s")
 	larch.keep("error-too-late", "", "recall", "1", "1")
-	larch.keep("recall", "", "recall", "1", "3")
+	larch.keep("recall", "", "recall", "1", "6")
 	transcript := filepath.Join(dir, "t.bct")
 	larch.keep("forge-from", "", "forge", "from", "1", "--out", transcript)
 	larch.keep("forge-check", "", "forge", "check", transcript)
@@ -294,4 +298,30 @@ func TestJSON(t *testing.T) {
 	larch.keep("status", "", "status")
 	larch.keep("lock", "", "lock")
 	larch.keep("node-stop", "", "node", "stop")
+}
+
+// keepFiles keeps the answers of the commands about files.
+func keepFiles(t *testing.T, larch, alder goldenHome) {
+	t.Helper()
+	path, in := filepath.Join(larch.home, "report.txt"), filepath.Join(larch.home, "in")
+	if err := os.WriteFile(path, []byte("One line.\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(in, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	larch.keep("file-send", path+"\n", "file", "send", "1")
+	larch.keep("error-no-file", "", "file", "remove", "1", "99")
+	alder.until(`"waits for you`, "file", "list", "1")
+	alder.run("", "file", "remove", "1", "3")
+	larch.until(`declined`, "file", "list", "1")
+	alder.run(path+"\n", "file", "send", "1")
+	larch.until(`"waits for you`, "file", "list", "1")
+	larch.keep("error-file-exists", path+"\n", "file", "save", "1", "4")
+	larch.keep("file-save", in+"\n", "file", "save", "1", "4", "--wait")
+	larch.keep("file-list", "", "file", "list", "1")
+	larch.run(path+"\n", "file", "send", "1")
+	alder.until(`"waits for you`, "file", "list", "1")
+	larch.keep("file-remove", "", "file", "remove", "1", "5")
+	larch.keep("error-file-over", "", "file", "remove", "1", "5")
 }

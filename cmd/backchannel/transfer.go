@@ -292,11 +292,14 @@ lies beside that place under a name that begins with a dot.`,
 			if err := a.call(cmd, "file/show", request, &ans); err != nil {
 				return err
 			}
-			if f := ans.File; f.Direction != "in" || f.State != waitsForYou {
+			switch f := ans.File; {
+			case f.Direction == "in" && f.State == "coming": // asked for already
+				return a.saved(cmd, request, wait)
+			case f.Direction != "in" || f.State != waitsForYou:
 				return &control.Error{Code: "not_offered", Exit: control.ExitUsage, Message: "the file does not wait to be saved: " + f.State, Hint: "backchannel file list" + shortArg(args[0])}
 			}
 			if !a.json {
-				a.note("%s, %s, as its sender calls it: %s", plural(int(ans.File.Size), "byte"), size(ans.File.Size), cleanLine(ans.File.Name))
+				a.note("%s, as its sender calls it: %s", size(ans.File.Size), cleanLine(ans.File.Name))
 			}
 			path, err := a.askPath("Folder, or folder and name: ")
 			if err != nil {
