@@ -24,7 +24,7 @@ const (
 	maxMainLines     = 60 // of cmd/*/main.go
 )
 
-// hidden lists what protocol may not use although its package may be imported:
+// hidden lists what a pure tree may not use although its package may be imported:
 // clocks, the standard output, and functions that draw their own randomness.
 var hidden = []string{
 	"time.Now", "time.Since", "time.Until", "time.Sleep", "time.After", "time.AfterFunc",
@@ -116,7 +116,7 @@ func (h *house) isKit(dir string) bool { return strings.HasSuffix(h.rooms[dir], 
 // pure lists the files that must be pure.
 func (h *house) pure() []*source {
 	return slices.DeleteFunc(slices.Clone(h.files), func(f *source) bool {
-		return f.test || !within(f.dir, "protocol") || h.isKit(f.dir)
+		return f.test || !withinAny(f.dir, pureTrees) || h.isKit(f.dir)
 	})
 }
 
@@ -156,14 +156,14 @@ func lawPureCode(h *house, r *report) {
 		ast.Inspect(f.tree, func(n ast.Node) bool {
 			switch n := n.(type) {
 			case *ast.GoStmt:
-				r.faultf("%s:%d: protocol starts no goroutine", f.path, f.line(n))
+				r.faultf("%s:%d: a pure tree starts no goroutine", f.path, f.line(n))
 			case *ast.SelectorExpr:
 				if name := f.nameOf(n); slices.Contains(hidden, name) {
-					r.faultf("%s:%d: protocol does not use %s", f.path, f.line(n), name)
+					r.faultf("%s:%d: a pure tree does not use %s", f.path, f.line(n), name)
 				}
 			case *ast.CallExpr:
 				if name := f.nameOf(n.Fun); name == "print" || name == "println" {
-					r.faultf("%s:%d: protocol prints nothing", f.path, f.line(n))
+					r.faultf("%s:%d: a pure tree prints nothing", f.path, f.line(n))
 				}
 			}
 			return true
@@ -318,7 +318,7 @@ func lawLeftovers(h *house, r *report) {
 type plantedFault struct{ law, path, text string }
 
 func plantedFaults() []plantedFault {
-	const wire, node = "protocol/wire/fault.go", "node/fault.go"
+	const wire, node, files = "protocol/wire/fault.go", "node/fault.go", "node/metadata/fault.go"
 	long := func(n int) string { return strings.Repeat("\n", n) }
 	body := func(pkg, imports, rest string) string {
 		return "package " + pkg + "\n\nimport (" + imports + ")\n" + rest
@@ -329,6 +329,8 @@ func plantedFaults() []plantedFault {
 		{"trees import downwards", "node/p2p/fault.go", body("p2p", `_ "example.org/house/node"`, "")},
 		{"trees import downwards", node, body("node", `_ "example.org/house/relay/mix"`, "")},
 		{"trees import downwards", node, body("node", `_ "example.org/house/cmd/program"`, "")},
+		{"trees import downwards", node, body("node", `_ "example.org/house/node/metadata"`, "")},
+		{"trees import downwards", files, body("metadata", `_ "example.org/house/protocol/wire"`, "")},
 		{"trees import downwards", "docs/fault.go", "// Package docs has no law.\npackage docs\n"},
 		{"heavy dependencies have one importer", node, body("node", `_ "github.com/libp2p/go-libp2p/core/peer"`, "")},
 		{"heavy dependencies have one importer", "node/fault_test.go", body("node", `_ "github.com/dgraph-io/badger/v4"`, "")},
@@ -337,17 +339,24 @@ func plantedFaults() []plantedFault {
 		{"test libraries and kits stay in tests", node, body("node", `_ "go.uber.org/goleak"`, "")},
 		{"test libraries and kits stay in tests", node, body("node", `_ "example.org/house/protocol/wiretest"`, "")},
 		{"some packages are never imported", node, body("node", `_ "compress/gzip"`, "")},
+		{"some packages are never imported", node, body("node", `_ "compress/flate"`, "")},
+		{"some packages are never imported", node, body("node", `_ "archive/zip"`, "")},
+		{"some packages are never imported", files, body("metadata", `_ "compress/gzip"`, "")},
+		{"some packages are never imported", files, body("metadata", `_ "archive/zip"`, "")},
+		{"some packages are never imported", "node/p2p/fault.go", body("p2p", `_ "compress/zlib"`, "")},
 		{"some packages are never imported", node, body("node", `_ "github.com/quic-go/quic-go"`, "")},
-		{"protocol imports nothing impure", wire, body("wire", `_ "os/exec"`, "")},
-		{"protocol imports nothing impure", wire, body("wire", `_ "log/slog"`, "")},
-		{"protocol imports nothing impure", wire, body("wire", `_ "math/rand/v2"`, "")},
-		{"protocol imports nothing impure", wire, body("wire", `_ "crypto/rand"`, "")},
-		{"protocol imports nothing impure", "protocol/wire/fault_windows.go", body("wire", `_ "net"`, "")},
-		{"protocol starts nothing and reads no clock", wire, body("wire", `clock "time"`, "var now = clock.Now\n")},
-		{"protocol starts nothing and reads no clock", wire, body("wire", ``, "func start() { go start() }\n")},
-		{"protocol starts nothing and reads no clock", wire, body("wire", `"crypto/ecdh"`, "var key, _ = ecdh.X25519().GenerateKey(nil)\n")},
-		{"protocol starts nothing and reads no clock", wire, body("wire", `. "time"`, "var now = Now\n")},
-		{"protocol starts nothing and reads no clock", wire, body("wire", ``, "func show() { println() }\n")},
+		{"pure trees import nothing impure", wire, body("wire", `_ "os/exec"`, "")},
+		{"pure trees import nothing impure", wire, body("wire", `_ "log/slog"`, "")},
+		{"pure trees import nothing impure", wire, body("wire", `_ "math/rand/v2"`, "")},
+		{"pure trees import nothing impure", wire, body("wire", `_ "crypto/rand"`, "")},
+		{"pure trees import nothing impure", "protocol/wire/fault_windows.go", body("wire", `_ "net"`, "")},
+		{"pure trees import nothing impure", files, body("metadata", `_ "os"`, "")},
+		{"pure trees start nothing and read no clock", files, body("metadata", ``, "func start() { go start() }\n")},
+		{"pure trees start nothing and read no clock", wire, body("wire", `clock "time"`, "var now = clock.Now\n")},
+		{"pure trees start nothing and read no clock", wire, body("wire", ``, "func start() { go start() }\n")},
+		{"pure trees start nothing and read no clock", wire, body("wire", `"crypto/ecdh"`, "var key, _ = ecdh.X25519().GenerateKey(nil)\n")},
+		{"pure trees start nothing and read no clock", wire, body("wire", `. "time"`, "var now = Now\n")},
+		{"pure trees start nothing and read no clock", wire, body("wire", ``, "func show() { println() }\n")},
 		{"packages are named for what they hold", "node/p2p/p2p.go", "// Package util is anything.\npackage util\n"},
 		{"packages have a comment", "node/node.go", body("node", `_ "os"`, "")},
 		{"packages have a comment", "cmd/program/main.go", "package main\n\nfunc main() {}\n"},
