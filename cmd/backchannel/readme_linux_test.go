@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -35,6 +37,14 @@ func TestReadme(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := &replay{t: t, dir: t.TempDir(), port: port}
+	for _, who := range []string{"alder", "larch"} {
+		if err := os.Mkdir(filepath.Join(r.dir, who+"-desk"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(r.dir, "alder-desk", "annex.pdf"), annex(), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	r.setUp("alder")
 	prompt := regexp.MustCompile(`(?m)^(larch|alder)\$ backchannel `)
 	starts := prompt.FindAllStringSubmatchIndex(session, -1)
@@ -51,6 +61,27 @@ func TestReadme(t *testing.T) {
 	}
 }
 
+// annex is a document of one empty page that names its author.
+func annex() []byte {
+	var b bytes.Buffer
+	b.WriteString("%PDF-1.4\n")
+	var offsets []int
+	for i, object := range []string{
+		"<< /Type /Catalog /Pages 2 0 R >>", "<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+		"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] >>", "<< /Author (A. Quill) /Creator (Ministry Writer 7) >>",
+	} {
+		offsets = append(offsets, b.Len())
+		fmt.Fprintf(&b, "%d 0 obj\n%s\nendobj\n", i+1, object)
+	}
+	table := b.Len()
+	fmt.Fprintf(&b, "xref\n0 %d\n0000000000 65535 f \n", len(offsets)+1)
+	for _, at := range offsets {
+		fmt.Fprintf(&b, "%010d 00000 n \n", at)
+	}
+	fmt.Fprintf(&b, "trailer\n<< /Root 1 0 R /Info 4 0 R /Size %d >>\nstartxref\n%d\n%%%%EOF\n", len(offsets)+1, table)
+	return b.Bytes()
+}
+
 // replay is the two people's machines.
 type replay struct {
 	t          *testing.T
@@ -61,6 +92,7 @@ type replay struct {
 func (r *replay) command(who, line string) *exec.Cmd {
 	line = strings.ReplaceAll(line, "--address 203.0.113.7:4127", "--bind 127.0.0.1 --address 127.0.0.1:"+r.port)
 	cmd := exec.Command("backchannel", strings.Fields(line)...)
+	cmd.Dir = filepath.Join(r.dir, who+"-desk")
 	cmd.Env = append(os.Environ(), "BACKCHANNEL_HOME="+filepath.Join(r.dir, who), "BACKCHANNEL_SOCKET=", "TERM=xterm")
 	return cmd
 }
@@ -196,6 +228,8 @@ func (r *replay) still(text string) string {
 		{`\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun) \d+ \w{3}\b`, `DAY`},
 		{`\b(\d{1,2} [A-Z][a-z]{2} )?\d\d:\d\d\b`, `HH:MM`}, // with its day, if that is not today
 		{`process \d+`, `process N`},
+		{`(?m)^coming, \d+ % of .*\n`, ``}, // on a slow machine
+		{regexp.QuoteMeta(r.dir) + `/(alder|larch)-desk`, `/home/$1`},
 		{`BC1:[A-Z2-7]+…?`, `BC1:X`},
 		{`(?m)^( {3}[1-6] ) \w+$`, `$1 word`},
 		{`(?m)^( {8}[1-3]) \w+$`, `$1 word`},
