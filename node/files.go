@@ -31,12 +31,13 @@ func (n *Node) SendFile(ctx context.Context, name, path, as string) (f channel.F
 	}
 	err = n.with(ctx, name, func(c *channel.Conversation, now time.Time) (*channel.Output, error) {
 		m, out, err := c.SendFile(now, src)
-		if err == nil {
-			f, _ = c.File(m.Seq)
-		}
+		f.Message = m
 		return out, err
 	})
-	return f, err
+	if err != nil {
+		return f, err
+	}
+	return n.File(ctx, name, f.Seq)
 }
 
 // Files returns what is known of a contact's files, oldest first.

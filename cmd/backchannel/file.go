@@ -67,7 +67,7 @@ func (a *app) waitFile(cmd *cobra.Command, contact string, ans *control.FileAnsw
 		switch f.State {
 		case "delivered", "here":
 			return nil
-		case "offered, not taken yet", waitsForYou, "on its way", "coming":
+		case "waiting here", "being offered", "offered, not taken yet", waitsForYou, "on its way", "coming":
 			if now := fileState(f) + trouble(f); now != shown && time.Since(began) > time.Second && a.in.terminal() && !a.quiet {
 				shown = now
 				a.note("%s", now)

@@ -25,6 +25,9 @@ it has arrived.`,
 		Example: "  backchannel file send 1\n  printf '%s\\n' \"$path\" | backchannel file send 1 --cleaned --wait --timeout 10m",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if how.cleaned && how.asItIs {
+				return usage("a file is sent --cleaned or --as-it-is, not both", "backchannel file send --help")
+			}
 			name, err := a.contactArg(args)
 			if err != nil {
 				return err
@@ -57,7 +60,6 @@ it has arrived.`,
 	c.Flags().BoolVar(&how.cleaned, "cleaned", false, "send a cleaned copy, which is written beside the file")
 	c.Flags().BoolVar(&how.asItIs, "as-it-is", false, "send the file as it is, whatever it says about its author")
 	c.Flags().BoolVar(&how.rename, "rename", false, "ask for the name that they see")
-	c.MarkFlagsMutuallyExclusive("cleaned", "as-it-is")
 	return c
 }
 
@@ -152,7 +154,7 @@ func (a *app) sendFile(cmd *cobra.Command, to control.Contact, request control.F
 			return
 		}
 		a.say("%s", expected(to, f.Size))
-		a.say("Leave the file where it is until it has arrived. How far it is: %s", a.here("backchannel file list "+itoa(int(to.Number))))
+		a.say("Leave it where it is until it has arrived. How far it is: %s", a.here("backchannel file list "+itoa(int(to.Number))))
 	})
 }
 

@@ -205,6 +205,7 @@ func (g goldenHome) still(out string) string {
 		{`"digits":"[\d ]+"`, `"digits":"96010 12594"`},
 		{`"connected":(true|false)`, `"connected":true`},
 		{`"not_confirmed":\d`, `"not_confirmed":0`},
+		{`"state":"being offered"`, `"state":"offered, not taken yet"`},
 		{`"state":"(waiting here|on its way|delivered)"`, `"state":"delivered"`},
 		{`"last_heard_(from|to)":"[^"]*",`, ``}, // of a contact that is connected or was just now
 		{`127\.0\.0\.1:\d+`, `127.0.0.1:4127`},

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -59,27 +57,6 @@ func TestReadme(t *testing.T) {
 	if len(starts) < 10 {
 		t.Errorf("the session has only %d commands", len(starts))
 	}
-}
-
-// annex is a document of one empty page that names its author.
-func annex() []byte {
-	var b bytes.Buffer
-	b.WriteString("%PDF-1.4\n")
-	var offsets []int
-	for i, object := range []string{
-		"<< /Type /Catalog /Pages 2 0 R >>", "<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
-		"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] >>", "<< /Author (A. Quill) /Creator (Ministry Writer 7) >>",
-	} {
-		offsets = append(offsets, b.Len())
-		fmt.Fprintf(&b, "%d 0 obj\n%s\nendobj\n", i+1, object)
-	}
-	table := b.Len()
-	fmt.Fprintf(&b, "xref\n0 %d\n0000000000 65535 f \n", len(offsets)+1)
-	for _, at := range offsets {
-		fmt.Fprintf(&b, "%010d 00000 n \n", at)
-	}
-	fmt.Fprintf(&b, "trailer\n<< /Root 1 0 R /Info 4 0 R /Size %d >>\nstartxref\n%d\n%%%%EOF\n", len(offsets)+1, table)
-	return b.Bytes()
 }
 
 // replay is the two people's machines.
@@ -228,6 +205,7 @@ func (r *replay) still(text string) string {
 		{`\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun) \d+ \w{3}\b`, `DAY`},
 		{`\b(\d{1,2} [A-Z][a-z]{2} )?\d\d:\d\d\b`, `HH:MM`}, // with its day, if that is not today
 		{`process \d+`, `process N`},
+		{`being offered`, `offered, not taken yet`}, // as fast as the other machine is
 		{`(?m)^coming, \d+ % of .*\n`, ``}, // on a slow machine
 		{regexp.QuoteMeta(r.dir) + `/(alder|larch)-desk`, `/home/$1`},
 		{`BC1:[A-Z2-7]+…?`, `BC1:X`},

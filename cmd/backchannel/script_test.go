@@ -45,6 +45,7 @@ const patience = 40 * time.Second
 //	copy FROM TO                      copies a folder
 //	same A B, empty DIR               compares two folders; wants an empty one
 //	tmpfs DIR SIZE, fill FILE         mounts a small disk; writes until a disk is full
+//	document FILE                     writes a PDF that names its author, A. Quill
 //	private PATH                      looks at modes of a socket and its folder
 //	watch                             notes what processes show from here on
 //	sweep SECRET...                   looks for secrets in all files, and in what watch saw
@@ -55,7 +56,7 @@ func TestScripts(t *testing.T) {
 			"as": scriptAs, "fails": scriptFails, "node": scriptNode, "crash": scriptCrash, "ended": scriptEnded,
 			"waitfor": scriptWaitFor, "capture": scriptCapture, "swap": scriptSwap, "expired": scriptExpired,
 			"private": scriptPrivate, "watch": scriptWatch, "sweep": scriptSweep, "tmpfs": scriptTmpfs, "fill": scriptFill, "cut": scriptCut,
-			"follow": scriptFollow, "same": scriptSame, "empty": scriptEmpty, "copy": scriptCopy,
+			"follow": scriptFollow, "same": scriptSame, "empty": scriptEmpty, "copy": scriptCopy, "document": scriptDocument,
 		},
 		Condition: func(cond string) (bool, error) {
 			switch cond {
@@ -82,6 +83,31 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 	})
+}
+
+// annex is a document of one empty page that names its author.
+func annex() []byte {
+	var b bytes.Buffer
+	b.WriteString("%PDF-1.4\n")
+	var offsets []int
+	for i, object := range []string{
+		"<< /Type /Catalog /Pages 2 0 R >>", "<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+		"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] >>", "<< /Author (A. Quill) /Creator (Ministry Writer 7) >>",
+	} {
+		offsets = append(offsets, b.Len())
+		fmt.Fprintf(&b, "%d 0 obj\n%s\nendobj\n", i+1, object)
+	}
+	table := b.Len()
+	fmt.Fprintf(&b, "xref\n0 %d\n0000000000 65535 f \n", len(offsets)+1)
+	for _, at := range offsets {
+		fmt.Fprintf(&b, "%010d 00000 n \n", at)
+	}
+	fmt.Fprintf(&b, "trailer\n<< /Root 1 0 R /Info 4 0 R /Size %d >>\nstartxref\n%d\n%%%%EOF\n", len(offsets)+1, table)
+	return b.Bytes()
+}
+
+func scriptDocument(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), annex(), 0o600))
 }
 
 // stage is what belongs to one script.

@@ -329,7 +329,7 @@ func (v *Conversation) changed(i int) { v.out.Changed = append(v.out.Changed, v.
 // shown is a message with how far its file has come.
 func (v *Conversation) shown(m Message) Message {
 	if t := v.files[m.Seq]; t != nil {
-		m.FileState = t.state
+		m.FileState, m.Offered = t.state, t.told != 0
 	}
 	return m
 }

@@ -40,6 +40,18 @@ func (s FileState) Words(d Direction) string {
 	return words[1]
 }
 
+// FileWords returns the state of the file that a message is about.
+func (m Message) FileWords() string {
+	switch {
+	case m.Direction != Out || m.FileState != FileOffered || m.Offered:
+		return m.FileState.Words(m.Direction)
+	case m.State == Waiting:
+		return Waiting.String()
+	default:
+		return "being offered"
+	}
+}
+
 // FileView is what a screen shows of a file.
 type FileView struct {
 	Message

@@ -75,6 +75,9 @@ func (v *Conversation) offered(seq uint64) {
 	if t := v.files[seq]; t != nil && !t.final() {
 		t.told = v.s.epoch
 		v.saveTransfer(seq)
+		if i, ok := v.find(seq); ok {
+			v.changed(i)
+		}
 	}
 }
 

@@ -236,7 +236,9 @@ type Message struct {
 	Text      string // of a file: its name
 	File      bool   // the message offers a file: see Conversation.File
 
-	FileState FileState // of File only; not stored here
+	// Of File only, and not stored here.
+	FileState FileState
+	Offered   bool // out: the other machine has the offer
 }
 
 func (m *Message) append(b []byte) []byte {

@@ -286,7 +286,7 @@ func messageOf(contact string, m channel.Message) Message {
 	}
 	switch out.File = m.File; {
 	case m.File:
-		out.State = m.FileState.Words(m.Direction)
+		out.State = m.FileWords()
 	case m.Direction == channel.Out:
 		out.State = m.State.String()
 	}
@@ -296,6 +296,6 @@ func messageOf(contact string, m channel.Message) Message {
 func fileOf(f channel.FileView) File {
 	return File{
 		Seq: f.Seq, Direction: f.Direction.String(), Name: f.Text, Size: f.Size, Done: f.Done,
-		State: f.State.Words(f.Direction), Path: f.Path, Trouble: f.Trouble, Time: stamp(time.Unix(int64(f.Minute)*60, 0)),
+		State: f.FileWords(), Path: f.Path, Trouble: f.Trouble, Time: stamp(time.Unix(int64(f.Minute)*60, 0)),
 	}
 }
