@@ -131,7 +131,7 @@ func (v *Conversation) loadFiles() error {
 		i, ok := v.find(r.Key.Seq)
 		if !ok || !v.messages[i].File {
 			v.dropContent(t)
-			v.stale = append(v.stale, r.Key)
+			v.stale = append(v.stale, r.Key) // after the content that it names
 			continue
 		}
 		v.keyed(t, v.messages[i].ID)
