@@ -91,7 +91,7 @@ func (a *app) confirmName(c control.Contact, otherwise string) error {
 // tellLoss says what will be gone that is nowhere else yet.
 func (a *app) tellLoss(cmd *cobra.Command, c control.Contact) error {
 	if c.Waiting > 0 {
-		a.note("! %s that were never confirmed will be lost.", plural(c.Waiting, "message"))
+		a.note("! %s, never confirmed, will be lost.", plural(c.Waiting, "message"))
 	}
 	var files control.FilesAnswer
 	if err := a.call(cmd, "file/list", control.NameRequest{Name: itoa(int(c.Number))}, &files); err != nil {
@@ -107,7 +107,7 @@ func (a *app) tellLoss(cmd *cobra.Command, c control.Contact) error {
 		}
 	}
 	if here > 0 {
-		a.note("! %s in the vault will be lost unless you have saved it: %s", plural(here, "file"), a.here("backchannel file save "+itoa(int(c.Number))))
+		a.note("! %s in the vault will be lost unless you have saved it: %s", plural(here, "file"), a.here("backchannel file list "+itoa(int(c.Number))))
 	}
 	if moving > 0 {
 		a.note("! %s on the way will end.", plural(moving, "file"))
