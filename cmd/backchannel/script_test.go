@@ -34,7 +34,8 @@ const patience = 40 * time.Second
 //	as HOME args... [< line...]       the program, with the lines as its input
 //	fails CODE HOME args... [< …]     the same, and its exit code
 //	node HOME                         runs the node in the background until it answers
-//	crash HOME, ended HOME CODE       kills that node; waits until it has ended
+//	crash HOME, freeze HOME           kills that node; stops it, so that it answers nobody
+//	ended HOME CODE       kills that node; waits until it has ended
 //	waitfor PATTERN HOME args...      repeats the program until its output fits
 //	capture NAME PATTERN              sets a variable from the output
 //	swap NAME                         puts one other letter into an invitation
@@ -53,7 +54,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"as": scriptAs, "fails": scriptFails, "node": scriptNode, "crash": scriptCrash, "ended": scriptEnded,
+			"as": scriptAs, "fails": scriptFails, "node": scriptNode, "crash": scriptCrash, "freeze": scriptFreeze, "ended": scriptEnded,
 			"waitfor": scriptWaitFor, "capture": scriptCapture, "swap": scriptSwap, "expired": scriptExpired,
 			"private": scriptPrivate, "watch": scriptWatch, "sweep": scriptSweep, "tmpfs": scriptTmpfs, "fill": scriptFill, "cut": scriptCut,
 			"follow": scriptFollow, "watching": scriptWatching, "same": scriptSame, "empty": scriptEmpty, "copy": scriptCopy,
@@ -177,6 +178,10 @@ func scriptCrash(ts *testscript.TestScript, _ bool, args []string) {
 	r := stageOf(ts).nodes[args[0]]
 	ts.Check(r.cmd.Process.Kill())
 	r.done <- <-r.done
+}
+
+func scriptFreeze(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(exec.Command("kill", "-STOP", strconv.Itoa(stageOf(ts).nodes[args[0]].cmd.Process.Pid)).Run())
 }
 
 func scriptEnded(ts *testscript.TestScript, _ bool, args []string) {

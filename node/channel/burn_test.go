@@ -387,6 +387,39 @@ func sameRecords(t *testing.T, where string, got, want map[store.Key][]byte) {
 	}
 }
 
+// TestEditedTextGoesAfterRecovery has the peer lose a message that was changed here
+// after it was delivered.
+func TestEditedTextGoesAfterRecovery(t *testing.T) {
+	w := newWorld(t, 15)
+	w.meet()
+	w.compare()
+	old := w.b.store.Copy()
+	seq := w.a.send("two")
+	w.settle()
+	w.pass(3*time.Second, time.Second)
+	_, out, err := w.a.c.Edit(w.now, seq, "nine")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.a.do(out)
+	w.b.putBack(old)
+	w.connect()
+	w.settle()
+	w.pass(2*time.Minute, time.Second)
+	for _, s := range []*side{w.a, w.b} {
+		out, err := s.c.Consent(w.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.do(out)
+	}
+	w.settle()
+	w.pass(2*time.Minute, time.Second)
+	if got := w.b.texts(channel.In); !slices.Equal(got, []string{"nine"}) {
+		t.Errorf("after the recovery the other side has %q", got)
+	}
+}
+
 func TestEditRules(t *testing.T) {
 	w := newWorld(t, 13)
 	w.meet()

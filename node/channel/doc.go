@@ -27,5 +27,6 @@
 //
 // Files: contact.go (what is kept of a contact), session.go (what is kept of a
 // session), flights.go (handshakes), boxes.go (what comes in on a connection),
-// outbox.go, inbox.go, words.go, clock.go (what time brings about), codec.go.
+// outbox.go, inbox.go, words.go, clock.go (what time brings about), edit.go and
+// burn.go (what the owner changes and deletes), codec.go.
 package channel
