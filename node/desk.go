@@ -27,6 +27,7 @@ type desk struct {
 	followers map[*follower]bool
 	links     channel.LinkID // the last one given out
 	full      bool           // the last commit found the disk full
+	purgeAt   time.Time      // when the store is purged next without being asked
 	fatal     error          // a commit failed otherwise: nothing more is done
 
 	work  chan func(*desk)
@@ -68,6 +69,7 @@ func (d *desk) open() (err error) {
 	if d.settings, err = d.cfg.Settings(); err != nil {
 		return err
 	}
+	d.purgeAt = d.cfg.Now().Add(firstPurge)
 	for r, err := range d.store.ScanKind(channel.KindContact) {
 		if err != nil {
 			return err
@@ -77,6 +79,9 @@ func (d *desk) open() (err error) {
 			return fmt.Errorf("loading a contact: %w", err)
 		}
 		d.people[r.Key.Object] = d.newPerson(c)
+		if c.View().Stage == channel.Leaving {
+			d.purgeAt = time.Time{} // at once
+		}
 	}
 	if d.store.RolledBack() {
 		if err := d.rolledBack(); err != nil {
@@ -272,6 +277,10 @@ func (d *desk) end(cancel context.CancelFunc) error {
 func (d *desk) tick() time.Duration {
 	now := d.cfg.Now()
 	next := now.Add(time.Minute)
+	if !now.Before(d.purgeAt) {
+		d.finishLeaving()
+		_ = d.purge() // a full disk is met again later; else fatal
+	}
 	for _, p := range d.people {
 		if !p.wake.After(now) {
 			_ = d.apply(p, p.conversation.Tick(now)) // a failure is kept in full or fatal
@@ -313,6 +322,7 @@ func (d *desk) apply(p *person, out *channel.Output) error {
 		if len(out.Writes) > 0 {
 			d.full = false
 		}
+		d.discard(out.Discard)
 		if l := p.links[out.Link]; l != nil {
 			l.send(l.queue, out.Boxes)
 			l.send(l.bulk, out.Bulk)

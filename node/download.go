@@ -35,6 +35,18 @@ func (d *desk) keep(id channel.ContactID, s *sink) (worked bool, err error) {
 	})
 }
 
+// discard deletes part files, as well as that goes.
+func (d *desk) discard(tasks []channel.FileTask) {
+	if len(tasks) == 0 {
+		return
+	}
+	d.group.Go(func() {
+		for _, task := range tasks {
+			_, _ = new(sink).perform(d.ctx, task)
+		}
+	})
+}
+
 // sink is the part file that is open.
 type sink struct {
 	seq uint64

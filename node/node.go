@@ -23,6 +23,7 @@ type Store interface {
 	Commit(writes ...store.Write) error
 	RolledBack() bool
 	AcceptRollback() error
+	Purge() error
 	Verify(passphrase []byte) bool
 	Close() error
 }

@@ -200,24 +200,10 @@ func (n *Node) Cancel(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
-		for done := false; !done; {
-			var out *channel.Output
-			if out, done, err = p.conversation.Forget(d.cfg.Now()); err != nil {
-				return ErrInvitedOnly
-			}
-			if err := d.apply(p, out); err != nil {
-				return err
-			}
+		if p.conversation.View().Stage == channel.Met {
+			return ErrInvitedOnly
 		}
-		for _, l := range p.links {
-			l.close()
-		}
-		for h := range p.pairs {
-			d.network.Remove(h)
-		}
-		delete(d.people, p.conversation.ID())
-		p.conversation.Close()
-		return nil
+		return d.forget(p)
 	})
 }
 

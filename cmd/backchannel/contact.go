@@ -12,7 +12,7 @@ import (
 )
 
 func (a *app) contactCommand() *cobra.Command {
-	c := &cobra.Command{Use: "contact", Short: "List contacts, compare words, go on after a recovery"}
+	c := &cobra.Command{Use: "contact", Short: "List contacts, compare words, rename and remove, go on after a recovery"}
 	c.AddCommand(
 		&cobra.Command{
 			Use: "list", Short: "List the contacts", Example: "  backchannel contact list", Args: cobra.NoArgs,
@@ -33,7 +33,7 @@ func (a *app) contactCommand() *cobra.Command {
 			Example: "  backchannel contact resume 1", Args: cobra.MaximumNArgs(1),
 			RunE: func(cmd *cobra.Command, args []string) error { return a.contactResume(cmd, args) },
 		},
-		a.verifyCommand(),
+		a.verifyCommand(), a.renameCommand(), a.removeCommand(),
 	)
 	return c
 }

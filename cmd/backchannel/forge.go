@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -112,13 +113,18 @@ func (a *app) writeTranscript(out string, raw []byte) error {
 
 func (a *app) forgeFromCommand() *cobra.Command {
 	var out string
+	var change, drop []uint
 	c := &cobra.Command{
 		Use:   "from [CONTACT]",
 		Short: "Make a transcript from a real contact, with what is stored",
 		Long: `Make a transcript from a real contact. Nothing that went over the wire was kept, so
 all but the words is made up anew, from this machine's keys: as it would be for
-any other words.`,
-		Example: "  backchannel forge from 1 --out t.bct",
+any other words.
+
+With --change the new text of a message is asked for, or read as a line of standard
+input, one for each number in the order in which they stand. What is stored stays as
+it is.`,
+		Example: "  backchannel forge from 1 --out t.bct\n  backchannel forge from 1 --out t.bct --change 4 --change 7 --drop 5",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if out == "" {
@@ -128,15 +134,49 @@ any other words.`,
 			if err != nil {
 				return err
 			}
+			request := control.ForgeRequest{Name: name, OwnName: "me"}
+			for _, n := range drop {
+				request.Drop = append(request.Drop, uint64(n))
+			}
+			if request.Change, err = a.changes(cmd, name, change); err != nil {
+				return err
+			}
 			var ans control.ForgeAnswer
-			if err := a.call(cmd, "forge", control.ForgeRequest{Name: name, OwnName: "me"}, &ans); err != nil {
+			if err := a.call(cmd, "forge", request, &ans); err != nil {
 				return err
 			}
 			return a.writeTranscript(out, ans.Transcript)
 		},
 	}
+	c.Flags().UintSliceVar(&change, "change", nil, "number of a message that gets another text (repeatable)")
+	c.Flags().UintSliceVar(&drop, "drop", nil, "number of a message to leave out (repeatable)")
 	c.Flags().StringVar(&out, "out", "", "file to write (required)")
 	return c
+}
+
+// changes asks for the new text of each message, showing the one that is stored.
+func (a *app) changes(cmd *cobra.Command, name string, numbers []uint) ([]control.ForgeChange, error) {
+	var list []control.ForgeChange
+	if len(numbers) == 0 {
+		return nil, nil
+	}
+	var stored control.ReadAnswer
+	if err := a.call(cmd, "read", control.ReadRequest{Name: name}, &stored); err != nil {
+		return nil, err
+	}
+	for _, n := range numbers {
+		i := slices.IndexFunc(stored.Messages, func(m control.Message) bool { return m.Seq == uint64(n) && m.Direction != "notice" })
+		if i < 0 {
+			return nil, control.Describe(errNoMessage)
+		}
+		a.note("%s", strings.ReplaceAll(clean(stored.Messages[i].Text), "\n", "\n    "))
+		text, err := a.in.ask("New text of message " + itoa(int(n)) + ": ")
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, control.ForgeChange{Seq: uint64(n), Text: text})
+	}
+	return list, nil
 }
 
 // checkAnswer is what a check found.

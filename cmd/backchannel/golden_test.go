@@ -208,6 +208,7 @@ func (g goldenHome) still(out string) string {
 		{`"state":"being offered"`, `"state":"offered, not taken yet"`},
 		{`"state":"(waiting here|on its way|delivered)"`, `"state":"delivered"`},
 		{`"last_heard_(from|to)":"[^"]*",`, ``}, // of a contact that is connected or was just now
+		{`milliseconds":\d+`, `milliseconds":12`},
 		{`127\.0\.0\.1:\d+`, `127.0.0.1:4127`},
 	} {
 		out = regexp.MustCompile(r.pattern).ReplaceAllString(out, r.value)
@@ -297,8 +298,16 @@ func TestJSON(t *testing.T) {
 	larch.keep("forge-check", "", "forge", "check", transcript)
 	larch.keep("forge", "Larch\nHeron\nLarch: Yes.\n.\n", "forge", "--out", filepath.Join(dir, "u.bct"))
 	larch.keep("status", "", "status")
+	larch.keep("read-search", "SEVEN\n", "read", "1", "--search")
+	larch.keep("message-edit", "Eight, then.", "message", "edit", "1", "2")
+	larch.keep("message-remove", "", "message", "remove", "1", "1")
+	larch.keep("contact-rename", "Heron\n", "contact", "rename", "1")
+	larch.keep("error-not-the-name", "Larch\n", "burn", "1")
+	larch.keep("burn", "Heron\n", "burn", "1")
+	larch.keep("contact-remove", "Heron\n", "contact", "remove", "1")
 	larch.keep("lock", "", "lock")
 	larch.keep("node-stop", "", "node", "stop")
+	larch.keep("burn-all", "", "burn", "--all", "--now")
 }
 
 // keepFiles keeps the answers of the commands about files.

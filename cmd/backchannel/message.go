@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/backchannel/backchannel/node/control"
 	"github.com/backchannel/backchannel/protocol/wire"
@@ -145,33 +149,43 @@ func (a *app) recallCommand() *cobra.Command {
 }
 
 func (a *app) readCommand() *cobra.Command {
-	var follow bool
+	var follow, search bool
 	var after uint64
 	var last int
 	c := &cobra.Command{
-		Use:     "read [CONTACT]",
-		Short:   "Show what was said",
-		Example: "  backchannel read 1\n  backchannel read 1 --follow --last 5",
+		Use:   "read [CONTACT]",
+		Short: "Show what was said",
+		Long: `Show what was said. With --search, show only messages that hold a text, which is
+asked for or read from standard input. Upper and lower case are alike.`,
+		Example: "  backchannel read 1\n  backchannel read 1 --follow --last 5\n  backchannel read 1 --search",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, err := a.contactArg(args)
 			if err != nil {
 				return err
 			}
-			return a.read(cmd, name, after, last, follow)
+			fits := func(control.Message) bool { return true }
+			if search {
+				if fits, err = a.askSearch(); err != nil {
+					return err
+				}
+			}
+			return a.read(cmd, name, after, last, follow, fits)
 		},
 	}
 	c.Flags().BoolVar(&follow, "follow", false, "go on showing what comes")
+	c.Flags().BoolVar(&search, "search", false, "only messages that hold a text, which is asked for")
 	c.Flags().Uint64Var(&after, "after", 0, "only messages after this number")
 	c.Flags().IntVar(&last, "last", -1, "only so many of the latest messages")
 	return c
 }
 
-func (a *app) read(cmd *cobra.Command, name string, after uint64, last int, follow bool) error {
+func (a *app) read(cmd *cobra.Command, name string, after uint64, last int, follow bool, fits func(control.Message) bool) error {
 	var ans control.ReadAnswer
 	if err := a.call(cmd, "read", control.ReadRequest{Name: name, After: after}, &ans); err != nil {
 		return err
 	}
+	ans.Messages = slices.DeleteFunc(ans.Messages, func(m control.Message) bool { return !fits(m) })
 	if last >= 0 && len(ans.Messages) > last {
 		after = ans.Messages[len(ans.Messages)-last-1].Seq
 		ans.Messages = ans.Messages[len(ans.Messages)-last:]
@@ -188,8 +202,27 @@ func (a *app) read(cmd *cobra.Command, name string, after uint64, last int, foll
 		return err
 	}
 	err = client.Follow(cmd.Context(), control.ReadRequest{Name: name, After: after}, func(m control.Message) bool {
+		if !fits(m) {
+			return true
+		}
 		_ = a.answer(control.MessageAnswer{V: control.Version, Message: m}, func() { a.printMessage(ans.Contact.Name, m) })
 		return true
 	})
 	return a.unlessLeft(cmd, err)
 }
+
+// askSearch asks for the text to look for.
+func (a *app) askSearch() (func(control.Message) bool, error) {
+	text, err := a.in.ask("Search for: ")
+	if err != nil {
+		return nil, err
+	}
+	if text == "" {
+		return nil, usage("the text to look for is empty", "backchannel read --search")
+	}
+	wanted := fold(text)
+	return func(m control.Message) bool { return strings.Contains(fold(m.Text), wanted) }, nil
+}
+
+// fold makes texts alike that differ in case, or in how their letters are composed.
+func fold(s string) string { return norm.NFC.String(cases.Fold().String(norm.NFC.String(s))) }

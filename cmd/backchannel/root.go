@@ -78,7 +78,7 @@ First steps:  backchannel setup
 	root.AddCommand(
 		a.setupCommand(), a.nodeCommand(), a.unlockCommand(), a.lockCommand(), a.statusCommand(),
 		a.inviteCommand(), a.contactCommand(), a.sendCommand(), a.recallCommand(), a.readCommand(), a.fileCommand(),
-		a.chatCommand(), a.forgeCommand(), a.versionCommand(), a.demoCommand(),
+		a.chatCommand(), a.messageCommand(), a.burnCommand(), a.forgeCommand(), a.versionCommand(), a.demoCommand(),
 	)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage(flagError(err), cmd.CommandPath()+" --help")

@@ -34,13 +34,15 @@ const patience = 40 * time.Second
 //	as HOME args... [< line...]       the program, with the lines as its input
 //	fails CODE HOME args... [< …]     the same, and its exit code
 //	node HOME                         runs the node in the background until it answers
-//	crash HOME, ended HOME CODE       kills that node; waits until it has ended
+//	crash HOME, freeze HOME           kills that node; stops it, so that it answers nobody
+//	ended HOME CODE       kills that node; waits until it has ended
 //	waitfor PATTERN HOME args...      repeats the program until its output fits
 //	capture NAME PATTERN              sets a variable from the output
 //	swap NAME                         puts one other letter into an invitation
 //	expired NAME                      sets a variable to an invitation of yesterday
 //	follow N HOME read… then …        read --follow until it has N lines; what stands after
 //	                                  then is run before the last
+//	watching CODE N HOME args… then … the same with exit code CODE; 130: it is interrupted
 //	cut FROM TO FILE                  copies a folder and cuts a file of it to half
 //	copy FROM TO                      copies a folder
 //	same A B, empty DIR               compares two folders; wants an empty one
@@ -53,10 +55,10 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"as": scriptAs, "fails": scriptFails, "node": scriptNode, "crash": scriptCrash, "ended": scriptEnded,
+			"as": scriptAs, "fails": scriptFails, "node": scriptNode, "crash": scriptCrash, "freeze": scriptFreeze, "ended": scriptEnded,
 			"waitfor": scriptWaitFor, "capture": scriptCapture, "swap": scriptSwap, "expired": scriptExpired,
 			"private": scriptPrivate, "watch": scriptWatch, "sweep": scriptSweep, "tmpfs": scriptTmpfs, "fill": scriptFill, "cut": scriptCut,
-			"follow": scriptFollow, "same": scriptSame, "empty": scriptEmpty, "copy": scriptCopy, "document": scriptDocument,
+			"follow": scriptFollow, "watching": scriptWatching, "same": scriptSame, "empty": scriptEmpty, "copy": scriptCopy, "document": scriptDocument,
 		},
 		Condition: func(cond string) (bool, error) {
 			switch cond {
@@ -204,6 +206,10 @@ func scriptCrash(ts *testscript.TestScript, _ bool, args []string) {
 	r.done <- <-r.done
 }
 
+func scriptFreeze(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(exec.Command("kill", "-STOP", strconv.Itoa(stageOf(ts).nodes[args[0]].cmd.Process.Pid)).Run())
+}
+
 func scriptEnded(ts *testscript.TestScript, _ bool, args []string) {
 	r := stageOf(ts).nodes[args[0]]
 	select {
@@ -239,6 +245,16 @@ func scriptWaitFor(ts *testscript.TestScript, _ bool, args []string) {
 // scriptFollow starts read --follow, waits until its output has so many lines,
 // runs what stands after "then" in between, and interrupts it.
 func scriptFollow(ts *testscript.TestScript, _ bool, args []string) {
+	watch(ts, append([]string{"0"}, args...))
+}
+
+// scriptWatching is scriptFollow for what ends with another exit code.
+func scriptWatching(ts *testscript.TestScript, _ bool, args []string) { watch(ts, args) }
+
+func watch(ts *testscript.TestScript, args []string) {
+	code, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	args = args[1:]
 	lines, err := strconv.Atoi(args[0])
 	ts.Check(err)
 	at := 1
@@ -254,8 +270,13 @@ func scriptFollow(ts *testscript.TestScript, _ bool, args []string) {
 	eventually(ts, func() bool { return count() >= lines-1 })
 	ts.Check(program(ts, args[at+1:]).Run())
 	eventually(ts, func() bool { return count() >= lines })
-	ts.Check(cmd.Process.Signal(os.Interrupt))
-	ts.Check(cmd.Wait())
+	if code == 0 || code == 130 {
+		ts.Check(cmd.Process.Signal(os.Interrupt))
+	}
+	err = cmd.Wait()
+	if got := cmd.ProcessState.ExitCode(); got != code {
+		ts.Fatalf("exit code %d, want %d (%v)", got, code, err)
+	}
 	ts.Check(out.Close())
 	fmt.Fprint(ts.Stdout(), ts.ReadFile("follow.out"))
 }

@@ -7,12 +7,16 @@ import (
 )
 
 func (a *app) statusCommand() *cobra.Command {
-	return &cobra.Command{
+	var watch bool
+	c := &cobra.Command{
 		Use:     "status",
 		Short:   "Say how the node stands",
-		Example: "  backchannel status",
+		Example: "  backchannel status\n  backchannel status --watch",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if watch {
+				return a.watchStatus(cmd)
+			}
 			var s control.StatusAnswer
 			if err := a.call(cmd, "status", control.Empty{}, &s); err != nil {
 				return err
@@ -20,6 +24,8 @@ func (a *app) statusCommand() *cobra.Command {
 			return a.answer(s, func() { a.printStatus(s) })
 		},
 	}
+	c.Flags().BoolVar(&watch, "watch", false, "go on showing what changes; this does not keep screens from locking")
+	return c
 }
 
 func (a *app) printStatus(s control.StatusAnswer) {

@@ -36,6 +36,7 @@ const (
 	Invited   Stage = 1 + iota // an invitation is out
 	Accepting                  // an invitation was taken up, no session yet
 	Met                        // there was a session
+	Leaving                    // being deleted; nothing but name and number is left
 )
 
 // String returns the stage in words.
@@ -47,6 +48,8 @@ func (s Stage) String() string {
 		return "accepting"
 	case Met:
 		return "met"
+	case Leaving:
+		return "being removed"
 	default:
 		return "no stage"
 	}
@@ -109,6 +112,11 @@ type contact struct {
 	peerPlace identity.Place // where the peer said it moved, or none
 	heard     uint32         // hour in which the peer was last heard from
 
+	// Lines up to burned are deleted, or about to be; next is the least number that
+	// a new line may have: none is given out twice.
+	burned, next uint64
+	tellBurn     bool // the peer's node has not confirmed that it was asked to burn, too
+
 	attempt attempt
 	m3      *handshake.Message // sent, and its session not yet confirmed
 	m3Tag   handshake.Tag
@@ -159,6 +167,9 @@ func (c *contact) append(b []byte) []byte {
 	e.u8(byte(c.stage))
 	e.u32(c.number)
 	e.bytes([]byte(c.name))
+	if c.stage == Leaving {
+		return e.b
+	}
 	e.u8(byte(c.side))
 	e.u8(byte(c.mode))
 	e.u32(c.made)
@@ -188,6 +199,9 @@ func (c *contact) append(b []byte) []byte {
 	e.bytes(c.ownPlace.Append(nil))
 	e.bytes(c.peerPlace.Append(nil))
 	e.u32(c.heard)
+	e.u64(c.burned)
+	e.u64(c.next)
+	e.flag(c.tellBurn)
 	e.u8(byte(c.attempt.reason))
 	if a := &c.attempt; a.reason != noReason {
 		e.u8(byte(a.role))
@@ -214,6 +228,9 @@ func parseContact(b []byte) (*contact, error) {
 	c.stage = Stage(d.u8())
 	c.number = d.u32()
 	c.name = string(d.bytes())
+	if c.stage == Leaving {
+		return c, d.end()
+	}
 	c.side = identity.Side(d.u8())
 	c.mode = handshake.Mode(d.u8())
 	c.made = d.u32()
@@ -233,6 +250,7 @@ func parseContact(b []byte) (*contact, error) {
 	c.draws, c.drawDay = d.u8(), d.u32()
 	c.ownPlace, c.peerPlace = d.place(), d.place()
 	c.heard = d.u32()
+	c.burned, c.next, c.tellBurn = d.u64(), d.u64(), d.flag()
 	if c.attempt.reason = reason(d.u8()); c.attempt.reason != noReason {
 		a := &c.attempt
 		a.role = handshake.Role(d.u8())
@@ -254,6 +272,13 @@ func parseContact(b []byte) (*contact, error) {
 		return nil, ErrRecord
 	}
 	return c, d.end()
+}
+
+// wipe clears the keys.
+func (c *contact) wipe() {
+	for _, k := range []secret.Key{c.static, c.pair, c.previous, c.dial, c.recovery, c.attempt.pair, c.attempt.coins} {
+		k.Wipe()
+	}
 }
 
 func (d *decoder) place() identity.Place {

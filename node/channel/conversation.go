@@ -74,9 +74,10 @@ type Output struct {
 	Boxes   []*wire.Box
 	Bulk    []*wire.Box // pieces of files: they leave when none of Boxes waits
 	Close   []LinkID
-	Changed []Message // messages that are new or have another state
-	Linked  bool      // the contact has new link secrets: see Conversation.Links
-	More    bool      // call Flush again after the commit
+	Changed []Message  // messages that are new or have another state
+	Discard []FileTask // part files that are to be deleted after the commit
+	Linked  bool       // the contact has new link secrets: see Conversation.Links
+	More    bool       // call Flush again after the commit
 }
 
 // Errors that a person meets.
@@ -86,7 +87,6 @@ var (
 	ErrNotText   = errors.New("the text is not valid UTF-8")
 	ErrUsedTwice = errors.New("the invitation was used twice")
 	ErrTooLate   = errors.New("it has left or may have left already")
-	ErrMet       = errors.New("there was a session with this contact")
 	ErrNoMessage = errors.New("there is no such message")
 	ErrNoWords   = errors.New("there are no words to compare yet")
 	ErrManyDraws = errors.New("the words were drawn too often today; further ones can be drawn tomorrow")
@@ -107,12 +107,14 @@ type Conversation struct {
 	messages []Message               // ordered by Seq; texts of all
 	byID     map[wire.MessageID]bool // of In
 	nextSeq  uint64
-	queue    []uint64             // Out messages that have parts to be sealed
-	stale    []store.Key          // cells of former sessions, to be deleted bit by bit
-	files    map[uint64]*transfer // by the sequence of the message
-	moving   []uint64             // those of files that something is still to be done for, in order
-	tell     map[file.ID]bool     // files of which the next report speaks
-	ackedTo  uint32               // what the peer acknowledged; v.s.acked follows it
+	queue    []uint64               // Out messages that have parts to be sealed
+	stale    []store.Key            // cells of former sessions, to be deleted bit by bit
+	files    map[uint64]*transfer   // by the sequence of the message
+	moving   []uint64               // those of files that something is still to be done for, in order
+	tell     map[file.ID]bool       // files of which the next report speaks
+	orphans  []FileTask             // part files of files whose records go
+	ended    map[file.ID]file.State // of files whose line is gone: what a report says
+	ackedTo  uint32                 // what the peer acknowledged; v.s.acked follows it
 
 	link       *link
 	clockOff   time.Duration         // the peer's clock less ours, from its last box
@@ -200,7 +202,10 @@ func (v *Conversation) loadLists() error {
 		if err != nil {
 			return err
 		}
-		if v.current(r.Key) {
+		switch {
+		case cell.message != 0 && v.gone(cell.message):
+			v.stale = append(v.stale, r.Key)
+		case v.current(r.Key):
 			v.sealed[uint32(r.Key.Seq)] = cell
 		}
 	}
@@ -220,6 +225,10 @@ func (v *Conversation) loadLists() error {
 		if err != nil {
 			return err
 		}
+		if v.gone(r.Key.Seq) {
+			v.stale = append(v.stale, r.Key)
+			continue
+		}
 		m, err := ParseMessage(r.Key.Seq, r.Value)
 		if err != nil {
 			return err
@@ -235,8 +244,11 @@ func (v *Conversation) loadLists() error {
 		}
 		if i, ok := v.find(r.Key.Seq); ok {
 			v.messages[i].State = State(r.Value[0])
+		} else {
+			v.stale = append(v.stale, r.Key)
 		}
 	}
+	v.nextSeq = max(v.nextSeq, v.c.next)
 	return v.loadFiles()
 }
 
@@ -254,7 +266,7 @@ func empty(cfg Config, id ContactID) *Conversation {
 	return &Conversation{
 		cfg: cfg.withDefaults(), id: id,
 		sealed: map[uint32]*sealedCell{}, inbound: map[uint32]wire.Frame{}, byID: map[wire.MessageID]bool{}, nextSeq: 1,
-		recent: map[[36]byte][24]byte{}, files: map[uint64]*transfer{}, tell: map[file.ID]bool{},
+		recent: map[[36]byte][24]byte{}, files: map[uint64]*transfer{}, tell: map[file.ID]bool{}, ended: map[file.ID]file.State{},
 	}
 }
 
@@ -269,6 +281,7 @@ func (v *Conversation) begin(now time.Time) {
 
 func (v *Conversation) end() *Output {
 	out := v.out
+	out.Discard, v.orphans = v.orphans, nil
 	v.out = nil
 	return out
 }

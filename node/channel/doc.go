@@ -27,7 +27,7 @@
 //
 // Files: contact.go (what is kept of a contact), session.go (what is kept of a
 // session), flights.go (handshakes), boxes.go (what comes in on a connection),
-// outbox.go, inbox.go, words.go, clock.go (what time brings about), codec.go;
-// files.go (what is kept of a file), filesout.go, filesin.go, filetask.go (what the
-// owner is to do on the disk).
+// outbox.go, inbox.go, words.go, clock.go (what time brings about), edit.go and
+// burn.go (what the owner changes and deletes), codec.go; files.go (what is kept of
+// a file), filesout.go, filesin.go, filetask.go (what the owner is to do on the disk).
 package channel

@@ -142,7 +142,8 @@ func (v *Conversation) loadFiles() error {
 		i, ok := v.find(r.Key.Seq)
 		if !ok || !v.messages[i].File {
 			v.dropSums(t)
-			v.stale = append(v.stale, r.Key)
+			v.orphan(t)
+			v.stale = append(v.stale, r.Key) // after the sums that it names
 			continue
 		}
 		in := v.messages[i].Direction == In

@@ -25,7 +25,7 @@ func (v *Conversation) offerCame(f wire.Frame, content string) {
 	if err != nil {
 		return // acknowledged, and set aside
 	}
-	if v.byID[f.ID] {
+	if _, ended := v.ended[f.ID]; ended || v.byID[f.ID] {
 		v.tell[f.ID] = true
 		return
 	}

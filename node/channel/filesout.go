@@ -253,7 +253,9 @@ func (v *Conversation) sendReport() {
 			break
 		}
 		delete(v.tell, id)
-		if _, t := v.fileOf(id, Out); t == nil {
+		if state, ok := v.ended[id]; ok {
+			entries = append(entries, file.Entry{ID: id, State: state})
+		} else if _, t := v.fileOf(id, Out); t == nil {
 			entries = append(entries, v.standing(id))
 		} else if t.final() {
 			entries = append(entries, file.Entry{ID: id, State: file.Gone})

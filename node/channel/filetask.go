@@ -66,6 +66,22 @@ const (
 	discardAgain = time.Hour
 )
 
+func (t *transfer) task(seq uint64) FileTask {
+	return FileTask{
+		Seq: seq, Path: t.path, Part: "." + hex.EncodeToString(t.object[:8]) + ".part",
+		Size: t.size, Sum: t.sum, Offset: t.in.written * file.ContentSize,
+	}
+}
+
+// orphan has the part file deleted of a file whose record goes.
+func (v *Conversation) orphan(t *transfer) {
+	if t.piece == 0 && t.state != FileWhole && t.path != "" { // it came in
+		task := t.task(0)
+		task.Kind = DiscardFile
+		v.orphans = append(v.orphans, task)
+	}
+}
+
 // FileTask returns what is to be done next, if anything is.
 func (v *Conversation) FileTask(now time.Time) (FileTask, bool) {
 	for _, seq := range v.moving {
@@ -73,10 +89,7 @@ func (v *Conversation) FileTask(now time.Time) (FileTask, bool) {
 		if i, ok := v.find(seq); !ok || v.messages[i].Direction != In || now.Before(t.in.after) {
 			continue
 		}
-		task := FileTask{
-			Seq: seq, Path: t.path, Part: "." + hex.EncodeToString(t.object[:8]) + ".part",
-			Size: t.size, Sum: t.sum, Offset: t.in.written * file.ContentSize,
-		}
+		task := t.task(seq)
 		switch {
 		case t.leftover():
 			task.Kind = DiscardFile
@@ -106,6 +119,10 @@ func (v *Conversation) FileTask(now time.Time) (FileTask, bool) {
 func (v *Conversation) FileTaskDone(now time.Time, task FileTask, path string, err error) *Output {
 	v.begin(now)
 	t := v.files[task.Seq]
+	if t == nil && task.Kind == WriteContent { // its line is gone
+		task.Kind = DiscardFile
+		v.orphans = append(v.orphans, task)
+	}
 	if t == nil || (task.Kind == DiscardFile) != t.leftover() || task.Kind != DiscardFile && t.state != FileMoving {
 		return v.end() // meanwhile it was ended
 	}

@@ -26,7 +26,7 @@ const (
 	NoteLateUse   = "A second machine tried this invitation. You compared words before, so your contact is who you heard; somebody else has seen the invitation."
 	NoteRecovered = "This session was made anew from the recovery secret, because one of the two machines lost or put back its state. What was said lately may be missing there: ask. Sending is paused until both of you say to go on. Compare words again."
 	NoteCameBack  = "Their machine was put back to a time before you met, and asks with the old invitation. Nothing can be agreed with it: make a new invitation."
-	NoteMissing   = "A message is missing: it expired before it could be delivered."
+	NoteMissing   = "A message is missing: it expired or was taken back before it could be delivered."
 	NoteManyDraws = "The words were drawn many times today. No further ones are drawn until tomorrow. If neither of you asked for them, somebody may sit between you."
 	NoteBadWords  = "The words exchange did not hold together. If it happens again, somebody may sit between you."
 	NoteGoOn      = "Both of you said to go on."
@@ -348,6 +348,9 @@ func (v *Conversation) install(hs *handshake.Session, state *ratchet.State, role
 	// have taken along, is said again.
 	if v.c.paused && v.c.ownConsent {
 		v.control(wire.FrameConsent, nil)
+	}
+	if v.c.tellBurn {
+		v.control(wire.FrameBurn, nil)
 	}
 	if v.c.ownPlace != v.c.ownCard.Place {
 		v.control(wire.FramePlace, v.c.ownPlace.Append(nil))

@@ -173,6 +173,8 @@ func (v *Conversation) deliver(f wire.Frame, content string) {
 			v.c.peerPlace = place
 			v.saveContact()
 		}
+	case wire.FrameBurn:
+		v.burnCame()
 	default:
 		// A kind of a later version: acknowledged, and set aside.
 	}

@@ -44,16 +44,7 @@ func (v *Conversation) Recall(now time.Time, seq uint64) (*Output, error) {
 		return nil, ErrTooLate
 	}
 	v.begin(now)
-	if t := v.files[seq]; t != nil {
-		v.dropSums(t)
-		v.drop(KindFile, seq)
-		v.unmove(seq)
-		delete(v.files, seq)
-	}
-	v.drop(KindMessage, seq)
-	v.drop(KindState, seq)
-	v.messages = slices.Delete(v.messages, i, i+1)
-	v.requeue()
+	v.removeLine(i)
 	return v.end(), nil
 }
 
@@ -247,6 +238,10 @@ func (v *Conversation) dropAcknowledged() {
 			break
 		}
 		cell := v.sealed[n]
+		if wire.FrameKind(cell.body[0]) == wire.FrameBurn && v.c.tellBurn {
+			v.c.tellBurn = false
+			v.saveContact()
+		}
 		delete(v.sealed, n)
 		v.drop(KindSealed, v.cellKey(n))
 		cell.sealed.Message.Wipe()

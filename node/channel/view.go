@@ -131,9 +131,7 @@ func (v *Conversation) ForgeParams(ownName string, began uint32, draw func() (se
 
 // Close wipes the keys that the conversation holds. It is not used after that.
 func (v *Conversation) Close() {
-	for _, k := range []secret.Key{v.c.static, v.c.pair, v.c.previous, v.c.dial, v.c.recovery, v.c.attempt.pair, v.c.attempt.coins} {
-		k.Wipe()
-	}
+	v.c.wipe()
 	if v.s != nil {
 		v.s.box.Wipe()
 		v.s.words.nonce.Wipe()
@@ -145,24 +143,4 @@ func (v *Conversation) Close() {
 	for i := range v.messages {
 		v.messages[i].Text = ""
 	}
-}
-
-// Forget deletes a contact with whom there never was a session. It is called
-// again until it reports that it is done: the contact itself goes last.
-func (v *Conversation) Forget(now time.Time) (out *Output, done bool, err error) {
-	if v.c.stage == Met {
-		return nil, false, ErrMet
-	}
-	v.begin(now)
-	for len(v.messages) > 0 && !v.full() {
-		v.drop(KindMessage, v.messages[0].Seq)
-		v.drop(KindState, v.messages[0].Seq)
-		v.messages = v.messages[1:]
-	}
-	if done = len(v.messages) == 0; done {
-		v.drop(KindContact, 0)
-	}
-	out = v.end()
-	out.More = false
-	return out, done, nil
 }

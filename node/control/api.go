@@ -216,6 +216,15 @@ type (
 		Name    string      `json:"name"`
 		OwnName string      `json:"own_name"`
 		Lines   []ForgeLine `json:"lines,omitempty"` // none: what is stored
+
+		// Of what is stored: messages with another text, and without some.
+		Change []ForgeChange `json:"change,omitempty"`
+		Drop   []uint64      `json:"drop,omitempty"`
+	}
+	// ForgeChange gives a stored message another text.
+	ForgeChange struct {
+		Seq  uint64 `json:"number"`
+		Text string `json:"text"`
 	}
 	// ForgeLine is one line of it.
 	ForgeLine struct {

@@ -91,6 +91,8 @@ var known = []struct {
 	{channel.ErrEmptyText, "empty", ExitUsage, "", "write the text after the prompt, or send it by standard input"},
 	{channel.ErrTooLong, "too_long", ExitUsage, "", "send it in parts"},
 	{channel.ErrRecord, "vault_damaged", ExitFailed, "the vault holds a record that cannot be read", "restore the vault folder from a backup, then: backchannel unlock"},
+	{channel.ErrBusy, "busy", ExitRefused, "", "repeat the command in a moment"},
+	{node.ErrKept, "not_purged", ExitFailed, "", "free some space; the node then does it by itself within a minute or two"},
 	{channel.ErrNoFile, "no_file", ExitNoContact, "", "backchannel file list"},
 	{channel.ErrFileOver, "file_over", ExitUsage, "", "backchannel file list"},
 	{channel.ErrNotOffered, "not_offered", ExitUsage, "", "backchannel file list"},

@@ -182,6 +182,7 @@ func (s *Server) routes() http.Handler {
 		return done, n.TakeFile(ctx, r.Name, r.Seq, r.Path)
 	})
 	handle(mux, "file/remove", func(ctx context.Context, r FileRequest) (Done, error) { return done, n.RemoveFile(ctx, r.Name, r.Seq) })
+	s.talkRoutes(mux)
 	mux.HandleFunc("POST /v1/follow", s.follow)
 	return mux
 }
@@ -305,19 +306,9 @@ func (s *Server) forge(ctx context.Context, r ForgeRequest) (ForgeAnswer, error)
 		lines = append(lines, forge.Line{FromPeer: l.FromPeer, Minute: l.Minute, Text: l.Text})
 	}
 	if lines == nil {
-		stored, err := s.node.Read(ctx, r.Name, 0)
-		if err != nil {
+		var err error
+		if lines, err = s.storedLines(ctx, r); err != nil {
 			return ForgeAnswer{}, err
-		}
-		for _, m := range stored {
-			if m.Direction == channel.Notice {
-				continue
-			}
-			l := forge.Line{FromPeer: m.Direction == channel.In, Minute: m.Minute, Text: m.Text}
-			if m.File {
-				l.Text = "file: " + m.Text
-			}
-			lines = append(lines, l)
 		}
 	}
 	t, err := s.node.Forge(ctx, r.Name, r.OwnName, lines)

@@ -21,6 +21,8 @@
 //	lock           pid and start time of the process that has the store open
 //	reserve        blocks held back so that a full disk can still be closed
 //	records/       the Badger database
+//	records.new/   during a purge: the database that takes its place
+//	records.old/   and the one that it took the place of
 //
 // Formats, byte by byte: docs/spec/store.md.
 //
@@ -42,8 +44,11 @@
 // record and which were written together, in what order, as far back as Badger
 // has kept old versions. Deleting a record takes it out of every answer and out
 // of the digest, at once and for good; its ciphertext stays in Badger's files
-// until they are compacted, and on the medium for as long as the medium likes,
-// readable to who has the passphrase. Delete is not burning.
+// until [Store.Purge] writes them anew or they are compacted. Delete is not
+// burning, and neither is a purge: free blocks, old blocks of an SSD and copies
+// made before are readable to who has the passphrase, for as long as the medium
+// likes. [DestroyKey] makes all that is left of a store unreadable, as far as the
+// old header is gone.
 //
 // # Goroutines
 //

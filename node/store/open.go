@@ -35,6 +35,9 @@ func Open(cfg Config, passphrase []byte) (*Store, error) {
 
 func openLocked(cfg Config, h header, l *lock, passphrase []byte) (*Store, error) {
 	records := recordsDir(cfg.Dir)
+	if err := finishPurge(cfg.Dir); err != nil {
+		return nil, err
+	}
 	if err := checkFiles(records); err != nil {
 		return nil, err
 	}
@@ -84,6 +87,7 @@ func (s *Store) start(records string) error {
 	if !s.rolledBack {
 		_ = forgetLost(records)
 	}
+	_ = dropLeftovers(s.dir)
 	_, s.crowd = tableBytes(s.db)
 	_ = s.secure()
 	return nil

@@ -16,6 +16,14 @@ const (
 	stepCount
 )
 
+// The steps of a purge.
+const (
+	stepPurgeBuilt   = stepCount + 1 + iota // the fresh records are whole, beside the old ones
+	stepPurgeAside                          // the old ones are out of their place
+	stepPurgeInPlace                        // the fresh ones are in it, the counter is behind
+	stepPurgeCounted                        // the old ones are still in the folder
+)
+
 // faults are what tests inject; nil everywhere else.
 type faults struct {
 	at      func(step)

@@ -184,6 +184,9 @@ func (s *Store) Close() error {
 	s.keys.wipe()
 	s.index = newIndex()
 	cerr := s.counter.close()
+	if s.db == nil { // a purge could not open it again
+		return errors.Join(cerr, s.lock.release())
+	}
 	if s.lock.here(s.dir) != nil || writable(recordsDir(s.dir)) != nil {
 		return errors.Join(errStuck, cerr)
 	}

@@ -30,6 +30,7 @@ const (
 	FrameConsent                      // after recovery: this person wants to go on
 	FramePlace                        // where the sender can be reached from now on
 	FrameFile                         // offer of a file (package file)
+	FrameBurn                         // this person has burned the conversation and asks for the same
 )
 
 // String returns the kind's name.
@@ -47,6 +48,8 @@ func (k FrameKind) String() string {
 		return "place"
 	case FrameFile:
 		return "file"
+	case FrameBurn:
+		return "burn"
 	default:
 		return fmt.Sprintf("FrameKind(%d)", byte(k))
 	}

@@ -39,6 +39,9 @@ func TestVectors(t *testing.T) {
 	prototest.Replay(t, "testdata/wire.json", []prototest.Vector{
 		{"name": "control", "control": prototest.Hex(exampleControl().Append(nil))},
 		{"name": "frame", "frame": prototest.Hex(exampleFrame().Append(nil))},
+		{"name": "frame: burn", "frame": prototest.Hex(wire.Frame{
+			Kind: wire.FrameBurn, Number: 6, ID: wire.MessageID{8, 7, 6, 5, 4, 3, 2, 1}, Parts: 1, Minute: 29916667,
+		}.Append(nil))},
 		{
 			"name": "box: root 09 00.., hellos 01 00.. and 02 00.., random 07 00.., cell ChaCha8 seed 03",
 			"key":  prototest.Hex(key.Bytes()), "box": prototest.Hex(box[:]),

@@ -167,6 +167,13 @@ func (m *Memory) AcceptRollback() error {
 	return nil
 }
 
+// Purge implements Store.
+func (m *Memory) Purge() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.usable()
+}
+
 // Close implements Store.
 func (m *Memory) Close() error {
 	m.mu.Lock()

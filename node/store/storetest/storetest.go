@@ -22,6 +22,7 @@ type Store interface {
 	Verify(passphrase []byte) bool
 	RolledBack() bool
 	AcceptRollback() error
+	Purge() error
 	Close() error
 }
 
@@ -54,6 +55,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Harness) {
 		{"passphrase", testPassphrase},
 		{"closed", testClosed},
 		{"reopen", testReopen},
+		{"purge", testPurge},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, fresh(t)) })
 	}
@@ -284,7 +286,7 @@ func testClosed(t *testing.T, h Harness) {
 	_, err := s.Get(k)
 	_, scanErr := Collect(s.Scan(1, k.Object))
 	_, kindErr := Collect(s.ScanKind(1))
-	for _, err := range []error{err, scanErr, kindErr, s.Commit(Put(k, nil)), s.AcceptRollback()} {
+	for _, err := range []error{err, scanErr, kindErr, s.Commit(Put(k, nil)), s.AcceptRollback(), s.Purge()} {
 		if !errors.Is(err, store.ErrClosed) {
 			t.Errorf("got error %v, want ErrClosed", err)
 		}
@@ -306,4 +308,39 @@ func testReopen(t *testing.T, h Harness) {
 		commit(t, s, Put(Key(1, 1, i), []byte{byte(i)}))
 		closeStore(t, s)
 	}
+}
+
+func testPurge(t *testing.T, h Harness) {
+	s := open(t, h)
+	if err := s.Purge(); err != nil {
+		t.Fatalf("purging an empty store: %v", err)
+	}
+	for i := range uint64(40) {
+		commit(t, s, own(Key(1, 1, i)), own(Key(2, 2, i)))
+	}
+	for i := range uint64(40) {
+		if i%3 != 0 {
+			commit(t, s, Drop(Key(1, 1, i)))
+		}
+	}
+	var left []store.Key
+	for i := uint64(0); i < 40; i += 3 {
+		left = append(left, Key(1, 1, i))
+	}
+	for range 2 {
+		if err := s.Purge(); err != nil {
+			t.Fatalf("purging: %v", err)
+		}
+		wantKeys(t, s.ScanKind(1), left...)
+		wantNone(t, s, Key(1, 1, 1))
+		want(t, s, Key(2, 2, 39), fmt.Append(nil, Key(2, 2, 39)))
+	}
+	commit(t, s, own(Key(1, 2, 0)))
+	left = append(left, Key(1, 2, 0))
+	closeStore(t, s)
+	s = open(t, h)
+	if s.RolledBack() {
+		t.Error("a purged store is rolled back")
+	}
+	wantKeys(t, s.ScanKind(1), left...)
 }

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/backchannel/backchannel/node"
+	"github.com/backchannel/backchannel/node/control"
+	"github.com/backchannel/backchannel/node/store"
+)
+
+func (a *app) burnCommand() *cobra.Command {
+	var all, now bool
+	c := &cobra.Command{
+		Use:   "burn [CONTACT]",
+		Short: "Burn the conversation with a contact, or with --all the whole vault",
+		Long: `Burn the conversation with a contact here: messages, files, and what was not
+confirmed yet. The contact stays, with how it was verified. Your node asks theirs to
+do the same; their person decides, and you cannot check.
+
+With --all, burn the vault of this machine: every key, contact and message, and the
+settings with its address. The key goes first, in milliseconds, the files after it.
+No passphrase is asked, and no node has to run. With --now nothing is asked at all:
+for a hotkey.
+
+Your contact's name, or the word BURN, is asked for; --yes does not answer it. On an
+SSD, in snapshots and in backups, older blocks can outlive any of this. With the
+passphrase they can be read.`,
+		Example: "  backchannel burn 1\n  backchannel burn --all\n  backchannel burn --all --now",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case all && len(args) > 0:
+				return usage("--all burns every contact; name none", "backchannel burn --all")
+			case all:
+				return a.burnAll(cmd.Context(), now)
+			case now:
+				return usage("--now goes with --all only", "backchannel burn --help")
+			}
+			return a.burnOne(cmd, args)
+		},
+	}
+	c.Flags().BoolVar(&all, "all", false, "burn the whole vault of this machine")
+	c.Flags().BoolVar(&now, "now", false, "with --all: ask nothing")
+	return c
+}
+
+func (a *app) burnOne(cmd *cobra.Command, args []string) error {
+	name, err := a.contactArg(args)
+	if err != nil {
+		return err
+	}
+	var of control.ContactAnswer
+	if err := a.call(cmd, "contact/show", control.NameRequest{Name: name}, &of); err != nil {
+		return err
+	}
+	a.note("This burns the conversation here: messages and files. The contact stays.")
+	if err := a.tellLoss(cmd, of.Contact); err != nil {
+		return err
+	}
+	if err := a.confirmName(of.Contact, "nothing was burned"); err != nil {
+		return err
+	}
+	var d control.Done
+	if err := a.call(cmd, "burn", control.NameRequest{Name: itoa(int(of.Contact.Number))}, &d); err != nil {
+		return err
+	}
+	return a.answer(d, func() {
+		a.say("Burned. Your node deleted it here and asks theirs to do the same. You cannot check.")
+		a.say("On an SSD, or in an earlier copy of this disk, old blocks can outlive it.")
+	})
+}
+
+// confirmName has the contact's name typed. --yes does not answer it.
+func (a *app) confirmName(c control.Contact, otherwise string) error {
+	typed, err := a.in.ask("Type the contact's name: ")
+	if err != nil {
+		return err
+	}
+	if node.Slug(typed) != c.Short {
+		return &control.Error{Code: "stopped", Exit: control.ExitRefused, Message: "that is not the contact's name; " + otherwise, Hint: "backchannel contact list"}
+	}
+	return nil
+}
+
+// tellLoss says what will be gone that is nowhere else yet.
+func (a *app) tellLoss(cmd *cobra.Command, c control.Contact) error {
+	if c.Waiting > 0 {
+		a.note("! %s, never confirmed, will be lost.", plural(c.Waiting, "message"))
+	}
+	var files control.FilesAnswer
+	if err := a.call(cmd, "file/list", control.NameRequest{Name: itoa(int(c.Number))}, &files); err != nil {
+		return err
+	}
+	here, moving := 0, 0
+	for _, f := range files.Files {
+		switch f.State {
+		case "here":
+			here++
+		case "coming", "on its way", "waits for you to take it", "offered, not taken yet":
+			moving++
+		}
+	}
+	if here > 0 {
+		a.note("! %s in the vault will be lost unless you have saved it: %s", plural(here, "file"), a.here("backchannel file list "+itoa(int(c.Number))))
+	}
+	if moving > 0 {
+		a.note("! %s on the way will end.", plural(moving, "file"))
+	}
+	return nil
+}
+
+// burnAnswer says what became of the vault.
+type burnAnswer struct {
+	V       int   `json:"v"`
+	Key     bool  `json:"key_destroyed"`
+	Files   bool  `json:"files_removed"`
+	Config  bool  `json:"settings_removed"`
+	Node    bool  `json:"node_ended"` // or there was none
+	KeyTook int64 `json:"key_milliseconds"`
+	Took    int64 `json:"milliseconds"`
+}
+
+func (a *app) burnAll(ctx context.Context, now bool) error {
+	p, err := a.paths()
+	if err != nil {
+		return err
+	}
+	if _, err := os.Lstat(p.vault); errors.Is(err, fs.ErrNotExist) {
+		return store.ErrMissing
+	}
+	if !now {
+		a.note("This burns the vault of this machine: all keys, contacts, messages and files in it.\nNobody can bring it back.")
+		typed, err := a.in.ask("Type BURN: ")
+		if err != nil {
+			return err
+		}
+		if typed != "BURN" {
+			return &control.Error{Code: "stopped", Exit: control.ExitRefused, Message: "that is not the word; nothing was burned", Hint: "backchannel burn --all"}
+		}
+	}
+	ans := p.burn(ctx)
+	if !ans.Key || !ans.Files {
+		return notAllBurned(ans)
+	}
+	return a.answer(ans, func() {
+		a.say("Burned: the key in %d ms, all in %d ms. The vault's key was overwritten, its files and this\nmachine's settings were removed. No passphrase opens what is left.", ans.KeyTook, ans.Took)
+		if !ans.Node {
+			a.say("A node is still ending. If it does not, switch the machine off: it may hold keys in memory.")
+		}
+		a.say("On an SSD, in snapshots and in backups, older blocks can outlive this; with the passphrase\nthey can be read. What you saved elsewhere is still there.")
+	})
+}
+
+func notAllBurned(ans burnAnswer) error {
+	e := &control.Error{Code: "not_burned", Exit: control.ExitFailed, Message: "the key was destroyed; some files could not be removed", Hint: "remove the vault's folder by hand"}
+	if !ans.Key {
+		e.Message = "the key could not be overwritten; the files were removed, as far as that was possible"
+		e.Hint = "check the permissions of the vault's folder, then: backchannel burn --all --now"
+	}
+	return e
+}
+
+// burn destroys the vault: its key, then its files, then what a node holds of it
+// in memory, then the settings. Nothing in it can wait for long.
+func (p paths) burn(ctx context.Context) burnAnswer {
+	began := time.Now()
+	ms := func() int64 { return time.Since(began).Milliseconds() }
+	ans := burnAnswer{V: control.Version}
+	holder := store.Holder(p.vault)
+	ans.Key = store.DestroyKey(p.vault) == nil
+	ans.KeyTook = ms()
+	_ = store.Remove(p.vault) // a node that has it open cannot write any more, nor flush
+	ans.Node = p.endNode(ctx, holder)
+	ans.Files = store.Remove(p.vault) == nil
+	err := os.Remove(p.config)
+	ans.Config = err == nil || errors.Is(err, fs.ErrNotExist)
+	ans.Took = ms()
+	return ans
+}
+
+// nodeWait is how long a node may take to wipe its keys before it is killed.
+const nodeWait = 400 * time.Millisecond
+
+// endNode has the node wipe its keys and end. One that does not answer, though it
+// has the vault open, is killed.
+func (p paths) endNode(ctx context.Context, holder int) bool {
+	ctx, cancel := context.WithTimeout(ctx, nodeWait)
+	defer cancel()
+	var d control.Done
+	err := control.NewClient(p.socket).Call(ctx, "quit", control.Empty{}, &d)
+	if err == nil || holder == 0 && control.Describe(err).Code == control.ErrNotRunning.Code {
+		return true
+	}
+	if holder == 0 || holder == os.Getpid() {
+		return false
+	}
+	process, err := os.FindProcess(holder)
+	return err == nil && process.Kill() == nil
+}

@@ -1,0 +1,183 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/backchannel/backchannel/node/channel"
+	"github.com/backchannel/backchannel/node/store"
+)
+
+// Rename gives a contact another name on this machine. Its number stays.
+func (n *Node) Rename(ctx context.Context, name, to string) (view channel.View, err error) {
+	err = n.do(ctx, func(d *desk) error {
+		p, err := d.find(name)
+		if err != nil {
+			return err
+		}
+		if !validName(to) {
+			return ErrBadName
+		}
+		if other, err := d.find(to); err == nil && other != p {
+			return ErrNameTaken
+		}
+		if err := d.apply(p, p.conversation.Rename(d.cfg.Now(), to)); err != nil {
+			return err
+		}
+		view = p.conversation.View()
+		return nil
+	})
+	return view, err
+}
+
+// RemoveContact deletes a contact and all that is kept of it. The other side is
+// told nothing, and meets silence.
+func (n *Node) RemoveContact(ctx context.Context, name string) error {
+	return n.do(ctx, func(d *desk) error {
+		p, err := d.find(name)
+		if err != nil {
+			return err
+		}
+		if err := d.forget(p); err != nil {
+			return err
+		}
+		return d.purge()
+	})
+}
+
+// Burn deletes the conversation with a contact here, and asks the other side's
+// node to do the same. The contact stays.
+func (n *Node) Burn(ctx context.Context, name string) error {
+	return n.do(ctx, func(d *desk) error {
+		p, err := d.find(name)
+		if err != nil {
+			return err
+		}
+		if err := d.apply(p, p.conversation.Burn(d.cfg.Now())); err != nil {
+			return err
+		}
+		return d.sweep(p)
+	})
+}
+
+// EditMessage puts another text in the place of a line's, and returns the line as
+// it was.
+func (n *Node) EditMessage(ctx context.Context, name string, seq uint64, text string) (m channel.Message, err error) {
+	return n.change(ctx, name, func(c *channel.Conversation, now time.Time) (channel.Message, *channel.Output, error) {
+		return c.Edit(now, seq, text)
+	})
+}
+
+// RemoveMessage deletes a line, and returns it as it was.
+func (n *Node) RemoveMessage(ctx context.Context, name string, seq uint64) (m channel.Message, err error) {
+	return n.change(ctx, name, func(c *channel.Conversation, now time.Time) (channel.Message, *channel.Output, error) {
+		return c.Remove(now, seq)
+	})
+}
+
+// change changes a line, and takes what was there out of the store's files.
+func (n *Node) change(ctx context.Context, name string, f func(*channel.Conversation, time.Time) (channel.Message, *channel.Output, error)) (m channel.Message, err error) {
+	err = n.do(ctx, func(d *desk) error {
+		p, err := d.find(name)
+		if err != nil {
+			return err
+		}
+		var out *channel.Output
+		if m, out, err = f(p.conversation, d.cfg.Now()); err != nil {
+			return err
+		}
+		if err := d.apply(p, out); err != nil {
+			return err
+		}
+		return d.sweep(p)
+	})
+	return m, err
+}
+
+// sweep deletes what a conversation has let go, and purges the store.
+func (d *desk) sweep(p *person) error {
+	for done := false; !done; {
+		var out *channel.Output
+		out, done = p.conversation.Sweep(d.cfg.Now())
+		if err := d.apply(p, out); err != nil {
+			return d.kept(err)
+		}
+	}
+	return d.purge()
+}
+
+// forget deletes a contact, step by step, and takes it off the desk. One that is
+// cut off is taken up by the next tick or the next run.
+func (d *desk) forget(p *person) error {
+	for done := false; !done; {
+		var out *channel.Output
+		out, done = p.conversation.Forget(d.cfg.Now())
+		if err := d.apply(p, out); err != nil {
+			d.purgeAt = d.cfg.Now().Add(time.Minute)
+			return err
+		}
+	}
+	for _, l := range p.links {
+		l.close()
+	}
+	for h := range p.pairs {
+		d.network.Remove(h)
+	}
+	id := p.conversation.ID()
+	for f := range d.followers {
+		if f.contact != nil && *f.contact == id {
+			close(f.events)
+			delete(d.followers, f)
+		}
+	}
+	delete(d.people, id)
+	p.conversation.Close()
+	return nil
+}
+
+// ErrKept is returned when something was deleted, and its ciphertext could not be
+// taken out of the store's files yet.
+var ErrKept = errors.New("deleted; but the disk is full, so what was there is still in the vault's files, sealed")
+
+// A store is purged without being asked, too: cells that were acknowledged leave
+// the files, and that there was a purge says nothing of what was changed.
+const (
+	purgeEvery = 24 * time.Hour
+	firstPurge = 10 * time.Minute // after the unlocking
+)
+
+// purge takes what was deleted or replaced out of the store's files. On a full
+// disk it is tried again later.
+func (d *desk) purge() error {
+	d.purgeAt = d.cfg.Now().Add(purgeEvery)
+	err := d.store.Purge()
+	switch {
+	case err == nil:
+	case errors.Is(err, store.ErrFull), errors.Is(err, store.ErrMemory), errors.Is(err, os.ErrPermission):
+		return d.kept(err)
+	default:
+		d.fatal = fmt.Errorf("purging: %w", err)
+	}
+	return err
+}
+
+// kept has the purge tried again soon.
+func (d *desk) kept(err error) error {
+	d.purgeAt = d.cfg.Now().Add(time.Minute)
+	if errors.Is(err, store.ErrFull) {
+		return ErrKept
+	}
+	return err
+}
+
+// finishLeaving takes up the removal of contacts that was cut off.
+func (d *desk) finishLeaving() {
+	for _, p := range d.people {
+		if p.conversation.View().Stage == channel.Leaving && d.forget(p) == nil {
+			_ = d.purge() // tried again, or kept in fatal
+		}
+	}
+}
