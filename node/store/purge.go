@@ -89,7 +89,7 @@ func (s *Store) rebuild(generation uint64) (*index, error) {
 		to := &Store{cfg: s.cfg, keys: s.keys, db: db}
 		err = to.writeBadger(nil, control{mark: mark{generation, fresh.sum}, tainted: s.rolledBack})
 	}
-	if err = errors.Join(err, closeBadger(db)); err != nil {
+	if err := errors.Join(err, closeBadger(db)); err != nil {
 		return nil, err
 	}
 	return fresh, syncFiles(dir)
