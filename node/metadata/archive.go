@@ -217,16 +217,21 @@ var localPath = regexp.MustCompile(`^(?i)(?:file:|[a-z]:[/\\]|\\\\|/(?:users|hom
 // withoutPath returns the last part of a path of a machine, and any other text as
 // it is.
 func (t *task) withoutPath(s, where string) string {
-	if !localPath.MatchString(s) {
+	if !isLocalPath(s) {
 		return s
 	}
 	t.found(Path, s, where)
 	s = strings.TrimRight(s, "/\\")
 	s = s[strings.LastIndexAny(s, "/\\")+1:]
-	if localPath.MatchString(s + "/") {
+	if isLocalPath(s + "/") {
 		return ""
 	}
 	return s
+}
+
+func isLocalPath(s string) bool {
+	// Most values are told apart by a letter or two, without the expression.
+	return len(s) > 2 && (s[0] == '/' || s[0] == '\\' || s[0]|0x20 == 'f' || s[1] == ':') && localPath.MatchString(s)
 }
 
 // A nameWriter gives entries names without the folders of a user.

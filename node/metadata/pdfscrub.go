@@ -193,7 +193,7 @@ func (c *pdfCopy) filePath(key pdfName, v, resolved any, where string) any {
 	if !ok || key != "F" && key != "UF" && key != "URI" && key != "DOS" && key != "Unix" {
 		return v
 	}
-	if text := s.text(); localPath.MatchString(text) {
+	if text := s.text(); isLocalPath(text) {
 		return pdfString(c.t.withoutPath(text, where))
 	}
 	return v

@@ -24,7 +24,7 @@ const (
 	zipFlagDesc  = 8
 	zipFlagUTF8  = 0x800
 
-	zipNoTime = 1 << 21 // 1 January 1980, midnight: what archives write that tell no time
+	zipNoTime = 0x21 << 16 // 1 January 1980, midnight: what archives write that tell no time
 )
 
 var errZip = errors.New("not a ZIP archive that is understood")
