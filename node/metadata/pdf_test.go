@@ -171,6 +171,29 @@ func TestPDFHybrid(t *testing.T) {
 	opensPDF(t, b.Bytes(), out)
 }
 
+// TestPDFJPEG2000 has a picture with boxes and a comment in its code.
+func TestPDFJPEG2000(t *testing.T) {
+	box := func(name, body string) string {
+		return string(binary.BigEndian.AppendUint32(nil, uint32(len(body)+8))) + name + body
+	}
+	code := "\xFF\x4F\xFF\x51\x00\x04ab\xFF\x64\x00\x10\x00\x01" + author + "\xFF\x90\x00\x04cd\xFF\xD9"
+	picture := box("jP  ", "\r\n\x87\n") + box("jp2h", box("ihdr", "x")+box("colr", "\x02\x00\x00"+string(plantedICC()))+box("xml ", plantedXMP)) +
+		box("uuid", serial) + box("xml ", plantedXMP) + box("jp2c", code)
+	b := newPDF()
+	b.object(1, `<</Type/Catalog /Pages 2 0 R>>`)
+	b.object(2, `<</Type/Pages /Kids [3 0 R] /Count 1 /Resources <</XObject <</A 4 0 R /B 5 0 R>>>> >>`)
+	b.object(3, `<</Type/Page /Parent 2 0 R /MediaBox [0 0 9 9]>>`)
+	b.object(4, stream("/Type/XObject /Subtype/Image /Filter/JPXDecode", picture))
+	b.object(5, stream("/Type/XObject /Subtype/Image /Filter[/FlateDecode/JPXDecode]", packed(code)))
+	b.table("/Root 1 0 R", 1, 2, 3, 4, 5)
+	out := cleaned(t, b.Bytes(), metadata.PDF, plant{metadata.Comment, author}, plant{metadata.Author, author + " of XMP"}, plant{metadata.Serial, serial}, plant{metadata.Profile, "Screen"})
+	for _, stays := range []string{"ihdr", "\xFF\x90\x00\x04cd\xFF\xD9", "colr"} {
+		if !bytes.Contains(out, []byte(stays)) {
+			t.Errorf("the copy lost %q", stays)
+		}
+	}
+}
+
 func TestPDFCannot(t *testing.T) {
 	simple := func(catalog, trailer string) []byte {
 		b := newPDF()
@@ -184,7 +207,7 @@ func TestPDFCannot(t *testing.T) {
 	}
 	clean(t, simple("", ""))
 	cannotClean(t, simple("", "/Encrypt 5 0 R"), "encrypted")
-	cannotClean(t, simple("/X 4 0 R", ""), "JPEG 2000")
+	cannotClean(t, simple("/X 4 0 R", ""), "inside")
 	cannotClean(t, simple("/AcroForm <</XFA [(a) 4 0 R]>>", ""), "XFA")
 	damaged := append(simple("", "")[:60], "7 0 obj\n<</Author ("+author+")>>\nendobj\n"...)
 	cannotClean(t, damaged, "damaged")
