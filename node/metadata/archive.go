@@ -2,6 +2,7 @@ package metadata
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"path"
 	"regexp"
@@ -29,8 +30,9 @@ func (t *task) archive(data []byte, where string, depth int) outcome {
 		return t.document(format, a, where, depth)
 	case EPUB:
 		return cannot(EPUB, EPUB.why())
+	default:
+		return t.plainArchive(a, where, depth)
 	}
-	return t.plainArchive(a, where, depth)
 }
 
 // format tells documents from other archives.
@@ -192,7 +194,7 @@ func (t *task) plainArchive(a *zipArchive, where string, depth int) outcome {
 
 // damagedOr says why a part could not be read.
 func damagedOr(t *task, err error) string {
-	if t.spent() || err == errSpent {
+	if t.spent() || errors.Is(err, errSpent) {
 		return whySpent
 	}
 	return whyDamaged

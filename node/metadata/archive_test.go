@@ -97,7 +97,9 @@ func TestHiddenBetweenEntries(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	io.WriteString(f, "text")
+	if _, err := io.WriteString(f, "text"); err != nil {
+		t.Fatal(err)
+	}
 	w.Close()
 	cleaned(t, b.Bytes(), metadata.ZIP, plant{metadata.Hidden, "66 bytes"})
 }

@@ -23,7 +23,9 @@ func zeros(t *testing.T, w io.Writer, megabytes int) {
 		t.Fatal(err)
 	}
 	for range megabytes {
-		f.Write(make([]byte, 1<<20))
+		if _, err := f.Write(make([]byte, 1<<20)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	f.Close()
 }
@@ -60,7 +62,7 @@ func TestBombs(t *testing.T) {
 		b.WriteString(body)
 		return b.Bytes()
 	}
-	many := func(each string, n int) string { return strings.Repeat(each, n) }
+	many := strings.Repeat
 	cycle := newPDF()
 	cycle.object(1, `<</Type/Catalog /Pages 2 0 R /Self 1 0 R /Loop 3 0 R /Length 5 0 R>>`)
 	cycle.object(2, `<</Type/Pages /Kids [2 0 R 1 0 R] /Parent 2 0 R /Count 1>>`)

@@ -117,7 +117,8 @@ func (r *markupReader) next() (k markupToken, ok bool, err error) {
 		return k, false, errMarkup
 	}
 	k.raw = r.cut(end)
-	return k, true, k.tag(r.t)
+	err = k.tag(r.t)
+	return k, err == nil, err
 }
 
 // cut takes n bytes, or all that is left.

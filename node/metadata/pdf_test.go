@@ -209,7 +209,7 @@ func TestPDFCannot(t *testing.T) {
 	cannotClean(t, simple("", "/Encrypt 5 0 R"), "encrypted")
 	cannotClean(t, simple("/X 4 0 R", ""), "inside")
 	cannotClean(t, simple("/AcroForm <</XFA [(a) 4 0 R]>>", ""), "XFA")
-	damaged := append(simple("", "")[:60], "7 0 obj\n<</Author ("+author+")>>\nendobj\n"...)
+	damaged := []byte(string(simple("", "")[:60]) + "7 0 obj\n<</Author (" + author + ")>>\nendobj\n")
 	cannotClean(t, damaged, "damaged")
 	if r := inspect(t, damaged); !has(r, plant{metadata.Author, author}) {
 		t.Errorf("what can be seen of a damaged file is not reported: %+v", r)
@@ -225,11 +225,15 @@ func opensPDF(t *testing.T, before, after []byte) {
 		t.Fatal("the copy has no end")
 	}
 	var at int
-	fmt.Sscan(string(m[1]), &at)
+	if _, err := fmt.Sscan(string(m[1]), &at); err != nil {
+		t.Fatal(err)
+	}
 	rows := regexp.MustCompile(`(\d{10}) 00000 n `).FindAllSubmatch(after[at:], -1)
 	for i, row := range rows {
 		var at int
-		fmt.Sscan(strings.TrimLeft(string(row[1]), "0"), &at)
+		if _, err := fmt.Sscan(strings.TrimLeft(string(row[1]), "0"), &at); err != nil {
+			t.Fatal(err)
+		}
 		if !bytes.HasPrefix(after[at:], fmt.Appendf(nil, "%d 0 obj\n", i+1)) {
 			t.Errorf("object %d is not where the table says", i+1)
 		}

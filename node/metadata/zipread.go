@@ -224,7 +224,8 @@ func (w *zipWriter) add(name string, utf8 bool, method uint16, content []byte) {
 // again.
 func (w *zipWriter) finish() []byte {
 	at := len(w.out)
-	out := append(w.out, w.directory...)
+	out := w.out
+	out = append(out, w.directory...)
 	out = append(append(out, zipEnd...), 0, 0, 0, 0)
 	out = binary.LittleEndian.AppendUint16(out, uint16(w.n))
 	out = binary.LittleEndian.AppendUint16(out, uint16(w.n))
