@@ -70,10 +70,20 @@ func (b *pdfBuilder) body(t testing.TB) {
 
 // plants of body.
 var pdfPlants = []plant{
-	{metadata.Author, author}, {metadata.Title, remark}, {metadata.Software, "Scribe 2"}, {metadata.Time, "D:20240506070809Z"}, {metadata.Hidden, serial},
-	{metadata.Author, author + " of XMP"}, {metadata.Author, author + " of notes"}, {metadata.Identifier, serial + "-note"},
-	{metadata.Attachment, remark + ".txt"}, {metadata.Position, "52.52743"}, {metadata.Serial, serial}, {metadata.Path, author},
-	{metadata.Identifier, "71756c6c"}, {metadata.Hidden, "private data"},
+	{metadata.Author, author},
+	{metadata.Title, remark},
+	{metadata.Software, "Scribe 2"},
+	{metadata.Time, "D:20240506070809Z"},
+	{metadata.Hidden, serial},
+	{metadata.Author, author + " of XMP"},
+	{metadata.Author, author + " of notes"},
+	{metadata.Identifier, serial + "-note"},
+	{metadata.Attachment, remark + ".txt"},
+	{metadata.Position, "52.52743"},
+	{metadata.Serial, serial},
+	{metadata.Path, author},
+	{metadata.Identifier, "71756c6c"},
+	{metadata.Hidden, "private data"},
 }
 
 func plantedPDF(t testing.TB) []byte {
