@@ -135,13 +135,17 @@ func openPart(part string, task channel.FileTask) (*os.File, error) {
 // by its content.
 func finish(ctx context.Context, part string, task channel.FileTask) (string, error) {
 	if task.Size == 0 {
+		if holds(ctx, task.Path, task) {
+			return task.Path, nil
+		}
 		f, err := openPart(part, task)
 		if err != nil {
 			return "", err
 		}
 		_ = f.Close()
 	}
-	if _, err := os.Lstat(part); errors.Is(err, fs.ErrNotExist) {
+	whole, err := os.Lstat(part)
+	if errors.Is(err, fs.ErrNotExist) {
 		for _, path := range names(task.Path) {
 			if holds(ctx, path, task) {
 				return path, nil
@@ -153,6 +157,9 @@ func finish(ctx context.Context, part string, task channel.FileTask) (string, er
 		return "", channel.ErrPartLost
 	}
 	for _, path := range names(task.Path) {
+		if info, err := os.Lstat(path); err == nil && os.SameFile(info, whole) { // a crash came between the two names
+			return path, os.Remove(part)
+		}
 		switch err := giveName(part, path); {
 		case err == nil:
 			syncDir(filepath.Dir(path))

@@ -2,6 +2,8 @@ package node_test
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -62,7 +64,15 @@ func TestRemoveContact(t *testing.T) {
 	w.round("before")
 	path, _ := newFile(t, 300_000)
 	b.sendFile(path)
+	a.save()
 	a.fileAt(channel.In, channel.FileWhole)
+	large, _ := newFile(t, 96<<20)
+	b.sendFile(large)
+	_, saved := a.save()
+	until(t, "some of a large file is there", func() bool {
+		list, err := a.Files(t.Context(), peer)
+		return err == nil && list[1].Done > 0
+	})
 	_, events, err := a.Follow(t.Context(), peer, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -93,6 +103,10 @@ func TestRemoveContact(t *testing.T) {
 	if purges.times.Load() != 1 {
 		t.Errorf("the store was purged %d times, want 1", purges.times.Load())
 	}
+	until(t, "what had come of the large file is gone", func() bool {
+		entries, err := os.ReadDir(filepath.Dir(saved))
+		return err == nil && len(entries) == 0
+	})
 	a.end()
 	if left := kinds(t, a.dir); len(left) != 0 {
 		t.Errorf("records are left: %v", left)

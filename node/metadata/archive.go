@@ -2,6 +2,7 @@ package metadata
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"path"
 	"regexp"
@@ -29,8 +30,9 @@ func (t *task) archive(data []byte, where string, depth int) outcome {
 		return t.document(format, a, where, depth)
 	case EPUB:
 		return cannot(EPUB, EPUB.why())
+	default:
+		return t.plainArchive(a, where, depth)
 	}
-	return t.plainArchive(a, where, depth)
 }
 
 // format tells documents from other archives.
@@ -192,7 +194,7 @@ func (t *task) plainArchive(a *zipArchive, where string, depth int) outcome {
 
 // damagedOr says why a part could not be read.
 func damagedOr(t *task, err error) string {
-	if t.spent() || err == errSpent {
+	if t.spent() || errors.Is(err, errSpent) {
 		return whySpent
 	}
 	return whyDamaged
@@ -217,16 +219,21 @@ var localPath = regexp.MustCompile(`^(?i)(?:file:|[a-z]:[/\\]|\\\\|/(?:users|hom
 // withoutPath returns the last part of a path of a machine, and any other text as
 // it is.
 func (t *task) withoutPath(s, where string) string {
-	if !localPath.MatchString(s) {
+	if !isLocalPath(s) {
 		return s
 	}
 	t.found(Path, s, where)
 	s = strings.TrimRight(s, "/\\")
 	s = s[strings.LastIndexAny(s, "/\\")+1:]
-	if localPath.MatchString(s + "/") {
+	if isLocalPath(s + "/") {
 		return ""
 	}
 	return s
+}
+
+func isLocalPath(s string) bool {
+	// Most values are told apart by a letter or two, without the expression.
+	return len(s) > 2 && (s[0] == '/' || s[0] == '\\' || s[0]|0x20 == 'f' || s[1] == ':') && localPath.MatchString(s)
 }
 
 // A nameWriter gives entries names without the folders of a user.

@@ -1,6 +1,7 @@
 package metadata
 
 import (
+	"bytes"
 	"encoding/binary"
 	"slices"
 )
@@ -99,7 +100,7 @@ func iccWrite(head []byte, order []string, tags map[string][]byte) []byte {
 	for _, name := range order {
 		all[name] = tags[name]
 	}
-	out := make([]byte, iccHead+4+12*len(names))
+	out := bytes.Repeat([]byte{0}, iccHead+4+12*len(names))
 	copy(out[8:], head[8:24])   // version, class, spaces
 	copy(out[36:40], "acsp")    //
 	copy(out[44:], head[44:48]) // flags

@@ -20,7 +20,9 @@ const (
 	maxInflated = 512 << 20 // bytes that come out of compressed data
 	maxPart     = MaxSize   // bytes of one part that was compressed
 	maxScanned  = 4 << 30   // bytes looked through in search of an end
-	maxValues   = 10 << 20  // values of PDF, tags of EXIF and of XML
+	maxValues   = 8 << 20   // values of PDF, tags of EXIF and of XML
+	maxAttrs    = 1000      // attributes of one element
+	maxOpen     = 1000      // elements around one element
 )
 
 // The reasons that more than one format gives.

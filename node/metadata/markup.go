@@ -117,7 +117,8 @@ func (r *markupReader) next() (k markupToken, ok bool, err error) {
 		return k, false, errMarkup
 	}
 	k.raw = r.cut(end)
-	return k, true, k.tag(r.t)
+	err = k.tag(r.t)
+	return k, err == nil, err
 }
 
 // cut takes n bytes, or all that is left.
@@ -172,7 +173,7 @@ func (k *markupToken) tag(t *task) error {
 	for body = strings.TrimLeft(body[end:], markupSpace); body != ""; body = strings.TrimLeft(body, markupSpace) {
 		full, rest, ok := strings.Cut(body, "=")
 		rest = strings.TrimLeft(rest, markupSpace)
-		if !ok || rest == "" || rest[0] != '"' && rest[0] != '\'' || !t.value() {
+		if !ok || rest == "" || rest[0] != '"' && rest[0] != '\'' || !t.value() || len(k.attrs) >= maxAttrs {
 			return errMarkup
 		}
 		end := strings.IndexByte(rest[1:], rest[0])
@@ -237,6 +238,9 @@ func (t *task) rewrite(data []byte, where string, rules markupRules) ([]byte, er
 		k, ok, err := r.next()
 		if err != nil || !ok {
 			return c.out, err
+		}
+		if len(c.open) > maxOpen {
+			return nil, errMarkup
 		}
 		c.token(&k)
 	}

@@ -77,7 +77,7 @@ func Inspect(r io.ReaderAt, size int64) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	report, _ := process(data)
+	report, _ := verified(data)
 	return report, nil
 }
 
@@ -93,14 +93,9 @@ func Clean(r io.ReaderAt, size int64, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	report, cleaned := process(data)
+	report, cleaned := verified(data)
 	if !report.Cleanable {
 		return fmt.Errorf("%w: %s", ErrCannotClean, report.Why)
-	}
-	// What process promises is looked at again, by reading what it wrote.
-	again, twice := process(cleaned)
-	if again.Dirty() || again.Format != report.Format || !bytes.Equal(cleaned, twice) {
-		return fmt.Errorf("%w: %s", ErrCannotClean, whyRemains)
 	}
 	if _, err := w.Write(cleaned); err != nil {
 		return fmt.Errorf("writing the cleaned copy: %w", err)
@@ -117,6 +112,21 @@ func readAll(r io.ReaderAt, size int64) ([]byte, error) {
 		return nil, fmt.Errorf("reading the file: %w", err)
 	}
 	return data, nil
+}
+
+// verified inspects and cleans, and looks at what it promises by reading what it
+// wrote.
+func verified(data []byte) (Report, []byte) {
+	report, cleaned := process(data)
+	if !report.Cleanable {
+		return report, nil
+	}
+	again, twice := process(cleaned)
+	if again.Dirty() || again.Format != report.Format || !bytes.Equal(cleaned, twice) {
+		report.Cleanable, report.Why = false, whyRemains
+		return report, nil
+	}
+	return report, cleaned
 }
 
 // process inspects and cleans at once.

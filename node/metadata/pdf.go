@@ -79,7 +79,7 @@ func (c *pdfCopy) write(root pdfRef, version string) []byte {
 	most := 2*len(c.f.data) + 32<<20 // parts may lie over one another
 	var offsets []int
 	c.number(root)
-	for i := 0; i < len(c.order); i++ {
+	for i := 0; len(offsets) < len(c.order); i++ { // it grows
 		v := c.f.object(int(c.order[i]))
 		if v == nil {
 			c.fail(whyDamaged)
@@ -282,11 +282,12 @@ func backNumber(data string, at int) int {
 	if at < 0 {
 		return -1
 	}
-	space, end := at, 0
+	space := at
 	for at > 0 && space-at < 8 && isPDFSpace(data[at-1]) {
 		at--
 	}
-	for end = at; at > 0 && end-at < 12 && data[at-1] >= '0' && data[at-1] <= '9'; {
+	end := at
+	for at > 0 && end-at < 12 && data[at-1] >= '0' && data[at-1] <= '9' {
 		at--
 	}
 	if at == end {

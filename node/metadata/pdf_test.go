@@ -70,10 +70,20 @@ func (b *pdfBuilder) body(t testing.TB) {
 
 // plants of body.
 var pdfPlants = []plant{
-	{metadata.Author, author}, {metadata.Title, remark}, {metadata.Software, "Scribe 2"}, {metadata.Time, "D:20240506070809Z"}, {metadata.Hidden, serial},
-	{metadata.Author, author + " of XMP"}, {metadata.Author, author + " of notes"}, {metadata.Identifier, serial + "-note"},
-	{metadata.Attachment, remark + ".txt"}, {metadata.Position, "52.52743"}, {metadata.Serial, serial}, {metadata.Path, author},
-	{metadata.Identifier, "71756c6c"}, {metadata.Hidden, "private data"},
+	{metadata.Author, author},
+	{metadata.Title, remark},
+	{metadata.Software, "Scribe 2"},
+	{metadata.Time, "D:20240506070809Z"},
+	{metadata.Hidden, serial},
+	{metadata.Author, author + " of XMP"},
+	{metadata.Author, author + " of notes"},
+	{metadata.Identifier, serial + "-note"},
+	{metadata.Attachment, remark + ".txt"},
+	{metadata.Position, "52.52743"},
+	{metadata.Serial, serial},
+	{metadata.Path, author},
+	{metadata.Identifier, "71756c6c"},
+	{metadata.Hidden, "private data"},
 }
 
 func plantedPDF(t testing.TB) []byte {
@@ -171,6 +181,29 @@ func TestPDFHybrid(t *testing.T) {
 	opensPDF(t, b.Bytes(), out)
 }
 
+// TestPDFJPEG2000 has a picture with boxes and a comment in its code.
+func TestPDFJPEG2000(t *testing.T) {
+	box := func(name, body string) string {
+		return string(binary.BigEndian.AppendUint32(nil, uint32(len(body)+8))) + name + body
+	}
+	code := "\xFF\x4F\xFF\x51\x00\x04ab\xFF\x64\x00\x10\x00\x01" + author + "\xFF\x90\x00\x04cd\xFF\xD9"
+	picture := box("jP  ", "\r\n\x87\n") + box("jp2h", box("ihdr", "x")+box("colr", "\x02\x00\x00"+string(plantedICC()))+box("xml ", plantedXMP)) +
+		box("uuid", serial) + box("xml ", plantedXMP) + box("jp2c", code)
+	b := newPDF()
+	b.object(1, `<</Type/Catalog /Pages 2 0 R>>`)
+	b.object(2, `<</Type/Pages /Kids [3 0 R] /Count 1 /Resources <</XObject <</A 4 0 R /B 5 0 R>>>> >>`)
+	b.object(3, `<</Type/Page /Parent 2 0 R /MediaBox [0 0 9 9]>>`)
+	b.object(4, stream("/Type/XObject /Subtype/Image /Filter/JPXDecode", picture))
+	b.object(5, stream("/Type/XObject /Subtype/Image /Filter[/FlateDecode/JPXDecode]", packed(code)))
+	b.table("/Root 1 0 R", 1, 2, 3, 4, 5)
+	out := cleaned(t, b.Bytes(), metadata.PDF, plant{metadata.Comment, author}, plant{metadata.Author, author + " of XMP"}, plant{metadata.Serial, serial}, plant{metadata.Profile, "Screen"})
+	for _, stays := range []string{"ihdr", "\xFF\x90\x00\x04cd\xFF\xD9", "colr"} {
+		if !bytes.Contains(out, []byte(stays)) {
+			t.Errorf("the copy lost %q", stays)
+		}
+	}
+}
+
 func TestPDFCannot(t *testing.T) {
 	simple := func(catalog, trailer string) []byte {
 		b := newPDF()
@@ -184,9 +217,9 @@ func TestPDFCannot(t *testing.T) {
 	}
 	clean(t, simple("", ""))
 	cannotClean(t, simple("", "/Encrypt 5 0 R"), "encrypted")
-	cannotClean(t, simple("/X 4 0 R", ""), "JPEG 2000")
+	cannotClean(t, simple("/X 4 0 R", ""), "inside")
 	cannotClean(t, simple("/AcroForm <</XFA [(a) 4 0 R]>>", ""), "XFA")
-	damaged := append(simple("", "")[:60], "7 0 obj\n<</Author ("+author+")>>\nendobj\n"...)
+	damaged := []byte(string(simple("", "")[:60]) + "7 0 obj\n<</Author (" + author + ")>>\nendobj\n")
 	cannotClean(t, damaged, "damaged")
 	if r := inspect(t, damaged); !has(r, plant{metadata.Author, author}) {
 		t.Errorf("what can be seen of a damaged file is not reported: %+v", r)
@@ -202,11 +235,15 @@ func opensPDF(t *testing.T, before, after []byte) {
 		t.Fatal("the copy has no end")
 	}
 	var at int
-	fmt.Sscan(string(m[1]), &at)
+	if _, err := fmt.Sscan(string(m[1]), &at); err != nil {
+		t.Fatal(err)
+	}
 	rows := regexp.MustCompile(`(\d{10}) 00000 n `).FindAllSubmatch(after[at:], -1)
 	for i, row := range rows {
 		var at int
-		fmt.Sscan(strings.TrimLeft(string(row[1]), "0"), &at)
+		if _, err := fmt.Sscan(strings.TrimLeft(string(row[1]), "0"), &at); err != nil {
+			t.Fatal(err)
+		}
 		if !bytes.HasPrefix(after[at:], fmt.Appendf(nil, "%d 0 obj\n", i+1)) {
 			t.Errorf("object %d is not where the table says", i+1)
 		}

@@ -3,6 +3,7 @@ package metadata
 import (
 	"bytes"
 	"encoding/ascii85"
+	"errors"
 	"io"
 	"strings"
 )
@@ -50,7 +51,7 @@ func (f *pdfFile) unfilterTo(s pdfStream, names []pdfName, params []pdfDict) (st
 		case "FlateDecode", "Fl":
 			var plain []byte
 			plain, err = f.t.unzlib([]byte(b))
-			if err != nil && err != errSpent && len(plain) > 0 {
+			if err != nil && !errors.Is(err, errSpent) && len(plain) > 0 {
 				err = nil // a bad checksum at the end is what many writers leave
 			}
 			if err == nil {

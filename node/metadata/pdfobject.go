@@ -43,9 +43,21 @@ const (
 	pdfDelimiter = "()<>[]{}/%"
 )
 
-func isPDFSpace(c byte) bool { return strings.IndexByte(pdfSpace, c) >= 0 }
+// pdfClass says of each character whether it is a space (1), a delimiter (2) or a
+// regular one (0).
+var pdfClass = func() (class [256]byte) {
+	for _, c := range []byte(pdfSpace) {
+		class[c] = 1
+	}
+	for _, c := range []byte(pdfDelimiter) {
+		class[c] = 2
+	}
+	return class
+}()
 
-func isPDFRegular(c byte) bool { return !isPDFSpace(c) && strings.IndexByte(pdfDelimiter, c) < 0 }
+func isPDFSpace(c byte) bool { return pdfClass[c] == 1 }
+
+func isPDFRegular(c byte) bool { return pdfClass[c] == 0 }
 
 // skip passes over spaces and comments.
 func (l *pdfLexer) skip() {

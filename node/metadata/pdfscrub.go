@@ -193,7 +193,7 @@ func (c *pdfCopy) filePath(key pdfName, v, resolved any, where string) any {
 	if !ok || key != "F" && key != "UF" && key != "URI" && key != "DOS" && key != "Unix" {
 		return v
 	}
-	if text := s.text(); localPath.MatchString(text) {
+	if text := s.text(); isLocalPath(text) {
 		return pdfString(c.t.withoutPath(text, where))
 	}
 	return v
@@ -214,39 +214,40 @@ func (c *pdfCopy) stream(s pdfStream, where string) any {
 	names, params := c.f.filters(s.dict)
 	last := len(names) - 1
 	switch {
-	case last >= 0 && slices.Contains([]pdfName{"DCTDecode", "DCT"}, names[last]):
+	case last >= 0 && slices.Contains([]pdfName{"DCTDecode", "DCT", "JPXDecode"}, names[last]):
 		c.picture(&out, s, names, params, where)
-	case slices.Contains(names, "JPXDecode"):
-		c.fail(whyJPX)
 	case s.dict["Type"] == nil && s.dict["Subtype"] == nil && s.dict["N"] != nil:
 		c.profile(&out, s, where)
 	}
 	return out
 }
 
-const whyJPX = "a picture inside is JPEG 2000, which this program cannot clean; print it to a new PDF"
-
-// picture cleans a stream that is a JPEG.
+// picture cleans a stream that is a JPEG or a JPEG 2000.
 func (c *pdfCopy) picture(out *pdfStream, s pdfStream, names []pdfName, params []pdfDict, where string) {
 	data, left, err := c.f.unfilterTo(s, names, params)
-	if err != nil || len(left) != 1 || detectHead([]byte(data[:min(len(data), 4)])) != JPEG {
+	if err != nil || len(left) != 1 {
 		c.fail(whyInside)
 		return
 	}
 	data = strings.TrimRight(data, "\r\n") // of the stream, not of the picture
-	cleaned := c.t.jpeg([]byte(data), within(where, "picture"))
-	if cleaned.cleaned == nil {
+	where = within(where, "picture")
+	var cleaned []byte
+	if left[0] == "JPXDecode" {
+		cleaned = c.t.jpeg2000([]byte(data), where)
+	} else if strings.HasPrefix(data, "\xFF\xD8") {
+		cleaned = c.t.jpeg([]byte(data), where).cleaned
+	}
+	switch string(cleaned) {
+	case "":
 		c.fail(whyInside)
-		return
-	}
-	if last := string(cleaned.cleaned); last == data {
-		return
-	}
-	out.raw = string(cleaned.cleaned)
-	out.dict["Filter"] = pdfName("DCTDecode")
-	delete(out.dict, "DecodeParms")
-	if p := params[len(params)-1]; p != nil {
-		out.dict["DecodeParms"] = c.scrub(p, where)
+	case data: // as it is
+	default:
+		out.raw = string(cleaned)
+		out.dict["Filter"] = left[0]
+		delete(out.dict, "DecodeParms")
+		if p := params[len(params)-1]; p != nil {
+			out.dict["DecodeParms"] = c.scrub(p, where)
+		}
 	}
 }
 

@@ -25,6 +25,8 @@ const (
 // each order of bytes.
 var seconds = [][]byte{{0, 0x0F, 0x12, 0x06, 0, 0, 0x27, 0x10}, {0x06, 0x12, 0x0F, 0, 0x10, 0x27, 0, 0}}
 
+var le = binary.LittleEndian
+
 func inspect(t testing.TB, file []byte) metadata.Report {
 	t.Helper()
 	r, err := metadata.Inspect(bytes.NewReader(file), int64(len(file)))

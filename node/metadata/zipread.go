@@ -24,7 +24,7 @@ const (
 	zipFlagDesc  = 8
 	zipFlagUTF8  = 0x800
 
-	zipNoTime = 1 << 21 // 1 January 1980, midnight: what archives write that tell no time
+	zipNoTime = 0x21 << 16 // 1 January 1980, midnight: what archives write that tell no time
 )
 
 var errZip = errors.New("not a ZIP archive that is understood")
@@ -224,7 +224,8 @@ func (w *zipWriter) add(name string, utf8 bool, method uint16, content []byte) {
 // again.
 func (w *zipWriter) finish() []byte {
 	at := len(w.out)
-	out := append(w.out, w.directory...)
+	out := w.out
+	out = append(out, w.directory...)
 	out = append(append(out, zipEnd...), 0, 0, 0, 0)
 	out = binary.LittleEndian.AppendUint16(out, uint16(w.n))
 	out = binary.LittleEndian.AppendUint16(out, uint16(w.n))
