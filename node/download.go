@@ -136,6 +136,7 @@ func openPart(part string, task channel.FileTask) (*os.File, error) {
 func finish(ctx context.Context, part string, task channel.FileTask) (string, error) {
 	if task.Size == 0 {
 		if holds(ctx, task.Path, task) {
+			_ = os.Remove(part)
 			return task.Path, nil
 		}
 		f, err := openPart(part, task)
