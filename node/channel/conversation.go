@@ -41,8 +41,10 @@ type Config struct {
 	SessionLife   time.Duration // then a new handshake; zero: 30 days
 
 	// TakeFile is up to which size a file comes without being asked for, and a
-	// quarter of what may lie here unsaved because of that; zero: 16 MiB.
+	// quarter of what may lie here unsaved because of that; zero: 16 MiB. With
+	// TakeNone each file waits to be taken.
 	TakeFile uint64
+	TakeNone bool
 }
 
 func (c Config) withDefaults() Config {

@@ -56,7 +56,7 @@ func (v *Conversation) takesItself(size uint64) bool {
 			unsaved += t.size
 		}
 	}
-	return size <= v.cfg.TakeFile && unsaved <= 4*v.cfg.TakeFile
+	return !v.cfg.TakeNone && size <= v.cfg.TakeFile && unsaved <= 4*v.cfg.TakeFile
 }
 
 // open counts the files of a direction that are not settled.

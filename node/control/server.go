@@ -182,6 +182,7 @@ func (s *Server) routes() http.Handler {
 	handle(mux, "file/remove", func(ctx context.Context, r FileRequest) (Done, error) { return done, n.RemoveFile(ctx, r.Name, r.Seq) })
 	mux.HandleFunc("POST /v1/file/content", s.fileContent)
 	mux.HandleFunc("POST /v1/follow", s.follow)
+	s.logRoutes(mux)
 	return mux
 }
 
