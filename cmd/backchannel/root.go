@@ -79,7 +79,7 @@ First steps:  backchannel setup
 		a.setupCommand(), a.nodeCommand(), a.unlockCommand(), a.lockCommand(), a.statusCommand(),
 		a.inviteCommand(), a.contactCommand(), a.sendCommand(), a.recallCommand(), a.readCommand(), a.fileCommand(),
 		a.chatCommand(), a.forgeCommand(), a.versionCommand(), a.demoCommand(),
-		a.logCommand(),
+		a.logCommand(), a.configCommand(),
 	)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage(flagError(err), cmd.CommandPath()+" --help")
