@@ -152,7 +152,7 @@ reads them at the next unlock. Comments and other lines of the file stay.`,
 			Example: "  backchannel config set rest 10\n  backchannel config set take_file 0", Args: cobra.ExactArgs(2), ValidArgsFunction: settingKeys,
 			RunE: func(cmd *cobra.Command, args []string) error {
 				if args[1] == "" {
-					return usage("the value is empty", "backchannel config unset "+clean(args[0]))
+					return usage("the value is empty", "backchannel config unset --help")
 				}
 				return a.configSet(cmd, args[0], args[1])
 			},
