@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/backchannel/backchannel/node/channel"
+	"github.com/backchannel/backchannel/node/journal"
 	"github.com/backchannel/backchannel/node/p2p"
 	"github.com/backchannel/backchannel/node/route"
 	"github.com/backchannel/backchannel/node/store"
@@ -19,6 +20,7 @@ import (
 // methods run on its own goroutine, but for do, stop and over.
 type desk struct {
 	cfg      Config
+	journal  *journal.Journal
 	store    Store
 	network  Network
 	settings Settings
@@ -42,6 +44,7 @@ type desk struct {
 type person struct {
 	conversation *channel.Conversation
 	direct       *route.Direct
+	told         channel.Standing // to the journal
 	links        map[channel.LinkID]*link
 	pairs        map[p2p.Handle]bool
 	wake         time.Time
@@ -53,9 +56,9 @@ type person struct {
 }
 
 // newDesk loads what the store holds.
-func newDesk(cfg Config, s Store) (*desk, error) {
+func newDesk(cfg Config, j *journal.Journal, s Store) (*desk, error) {
 	d := &desk{
-		cfg: cfg, store: s, people: map[channel.ContactID]*person{}, followers: map[*follower]bool{},
+		cfg: cfg, journal: j, store: s, people: map[channel.ContactID]*person{}, followers: map[*follower]bool{},
 		work: make(chan func(*desk), 64), quit: make(chan struct{}), ended: make(chan struct{}),
 	}
 	if err := d.open(); err != nil {
@@ -67,7 +70,7 @@ func newDesk(cfg Config, s Store) (*desk, error) {
 
 func (d *desk) open() (err error) {
 	if d.settings, err = d.cfg.Settings(); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errSettings, err)
 	}
 	d.purgeAt = d.cfg.Now().Add(firstPurge)
 	for r, err := range d.store.ScanKind(channel.KindContact) {
@@ -84,6 +87,7 @@ func (d *desk) open() (err error) {
 		}
 	}
 	if d.store.RolledBack() {
+		d.journal.Add(journal.RolledBack)
 		if err := d.rolledBack(); err != nil {
 			return err
 		}
@@ -95,6 +99,7 @@ func (d *desk) open() (err error) {
 		d.closeNetwork()
 		return err
 	}
+	d.networkTold()
 	return nil
 }
 
@@ -150,6 +155,7 @@ func (d *desk) channelConfig(of channel.ContactID) channel.Config {
 
 func (d *desk) newPerson(c *channel.Conversation) *person {
 	return &person{
+		told:         c.Standing(),
 		conversation: c, direct: route.NewDirect(d.cfg.Route),
 		links: map[channel.LinkID]*link{}, pairs: map[p2p.Handle]bool{},
 		reader: newWorker(), writer: newWorker(),
@@ -276,6 +282,7 @@ func (d *desk) end(cancel context.CancelFunc) error {
 // tick does what is due and returns how long until the next thing is.
 func (d *desk) tick() time.Duration {
 	now := d.cfg.Now()
+	d.journal.Expire()
 	next := now.Add(time.Minute)
 	if !now.Before(d.purgeAt) {
 		d.finishLeaving()
@@ -319,8 +326,9 @@ func (d *desk) apply(p *person, out *channel.Output) error {
 			}
 			return nil // what was asked for is stored; the rest comes with the next connection
 		}
-		if len(out.Writes) > 0 {
+		if len(out.Writes) > 0 && d.full {
 			d.full = false
+			d.journal.Add(journal.FullNoMore)
 		}
 		d.discard(out.Discard)
 		if l := p.links[out.Link]; l != nil {
@@ -332,6 +340,7 @@ func (d *desk) apply(p *person, out *channel.Output) error {
 				l.close()
 			}
 		}
+		d.tell(p, out)
 		d.publish(p, out.Changed)
 		if out.Linked {
 			d.sync(p)
@@ -354,10 +363,14 @@ func (d *desk) commitFailed(p *person, err error) error {
 	}
 	switch {
 	case errors.Is(err, store.ErrFull):
+		if !d.full {
+			d.journal.Add(journal.Full)
+		}
 		d.full = true
 	case errors.Is(err, store.ErrTooLarge): // nothing that one contact sends ends the rest
 	default:
-		d.fatal = fmt.Errorf("storing: %w", err)
+		d.fatal = fmt.Errorf("%w: %w", errStoring, err)
+		d.journal.Add(journal.NotStored, reasonFor(err))
 		return d.fatal
 	}
 	id := p.conversation.ID()

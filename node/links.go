@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/backchannel/backchannel/node/channel"
+	"github.com/backchannel/backchannel/node/journal"
 	"github.com/backchannel/backchannel/node/p2p"
 	"github.com/backchannel/backchannel/protocol/wire"
 )
@@ -27,6 +28,8 @@ const (
 // queue; close may be called by anybody, any number of times.
 type link struct {
 	id     channel.LinkID
+	number journal.Link
+	up     time.Time
 	conn   p2p.Conn
 	queue  chan *wire.Box
 	bulk   chan *wire.Box // leaves when the queue is empty
@@ -147,12 +150,14 @@ func (d *desk) dialIfDue(p *person, now time.Time) {
 		return
 	}
 	h := handle(p.conversation.ID(), links[0].Invitation)
+	d.journal.Add(journal.DialBegan)
 	d.group.Go(func() {
 		ctx, cancel := context.WithTimeout(d.ctx, dialTimeout)
 		conn, err := d.network.Dial(ctx, h, address)
 		cancel()
 		if err != nil {
 			d.post(func(d *desk) {
+				d.journal.Add(journal.DialFailed, reasonFor(err), journal.TookOf(d.cfg.Now().Sub(now)))
 				if p, _, ok := d.whose(h); ok {
 					p.direct.Failed(d.cfg.Now())
 				}
@@ -175,6 +180,7 @@ func (d *desk) serve(h p2p.Handle, conn p2p.Conn, dialled bool) {
 		}
 		d.links++
 		l = newLink(d.links, conn)
+		l.number, l.up = d.linkTold(dialled), d.cfg.Now()
 		p.links[l.id] = l
 		d.group.Go(l.write)
 		p.direct.Up(d.cfg.Now())
@@ -235,6 +241,7 @@ func (d *desk) down(h p2p.Handle, l *link, dialled bool) {
 	if !ok {
 		return
 	}
+	d.unlinkTold(l)
 	if l == nil {
 		if dialled {
 			p.direct.Failed(d.cfg.Now())

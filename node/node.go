@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/backchannel/backchannel/node/channel"
+	"github.com/backchannel/backchannel/node/journal"
 	"github.com/backchannel/backchannel/node/p2p"
 	"github.com/backchannel/backchannel/node/route"
 	"github.com/backchannel/backchannel/node/store"
@@ -45,7 +46,7 @@ type Config struct {
 
 	Now    func() time.Time // nil: time.Now
 	Random io.Reader        // nil: crypto/rand
-	Rest   time.Duration    // without a command until faces lock; zero: 15 min
+	Rest   time.Duration    // without a command until faces lock, unless Settings say; zero: 15 min
 
 	Channel channel.Config // its Records, Known and Random are set by the node
 	Route   route.Config
@@ -56,6 +57,8 @@ type Settings struct {
 	Listen  string `toml:"listen,omitempty"`  // "host:port" to listen on; empty: off
 	Address string `toml:"address,omitempty"` // "host:port" under which others reach it
 	Proxy   string `toml:"proxy,omitempty"`   // "socks5://host:port"; empty: none
+
+	Rest int `toml:"rest,omitempty"` // minutes without a command until faces lock, 1 to 120; zero: Config.Rest
 }
 
 // Errors that a person meets; package control gives each an exit code and a hint.
@@ -81,14 +84,18 @@ func (e *NoContactError) Error() string { return "there is no contact of this na
 
 // Node is one machine. Its methods may be called from several goroutines.
 type Node struct {
-	cfg Config
+	cfg     Config
+	journal *journal.Journal
 
 	opening sync.Mutex // held while a passphrase is tried: one Argon2 at a time
+	wrong   int        // passphrases since the last right one; guarded by opening
 
 	mu      sync.Mutex // guards all below
 	desk    *desk      // nil: locked
 	touched time.Time
-	failed  error // why the last desk ended by itself
+	rest    time.Duration // of the desk
+	rested  bool          // written down since touched
+	failed  error         // why the last desk ended by itself
 
 	start chan *desk // to Run
 	done  chan struct{}
@@ -108,7 +115,9 @@ func Open(cfg Config) *Node {
 	if cfg.Settings == nil {
 		cfg.Settings = func() (Settings, error) { return Settings{}, nil }
 	}
-	return &Node{cfg: cfg, start: make(chan *desk), done: make(chan struct{})}
+	n := &Node{cfg: cfg, journal: journal.New(cfg.Now), rest: cfg.Rest, start: make(chan *desk), done: make(chan struct{})}
+	n.journal.Add(journal.Started)
+	return n
 }
 
 // Run serves until ctx is done, and returns when all goroutines have ended. It
@@ -124,6 +133,7 @@ func (n *Node) Run(ctx context.Context) error {
 			n.mu.Lock()
 			n.desk, n.failed = nil, err
 			n.mu.Unlock()
+			n.endTold(err)
 			close(d.ended)
 			debug.FreeOSMemory()
 		}
@@ -136,13 +146,26 @@ func (n *Node) Unlock(ctx context.Context, passphrase []byte) error {
 	n.opening.Lock()
 	defer n.opening.Unlock()
 	defer debug.FreeOSMemory() // Argon2's memory is large and not needed again
+	began := n.cfg.Now()
 	if d := n.current(); d != nil {
 		if !d.store.Verify(passphrase) {
+			n.unlockTold(began, store.ErrPassphrase)
 			return store.ErrPassphrase
+		}
+		n.wrong = 0
+		if rest, _ := n.resting(); rest {
+			n.journal.Add(journal.Woken)
 		}
 		n.touch()
 		return nil
 	}
+	err := n.open(ctx, passphrase)
+	n.unlockTold(began, err)
+	return err
+}
+
+// open makes a desk and hands it to Run.
+func (n *Node) open(ctx context.Context, passphrase []byte) error {
 	if err := n.lastEnded(ctx); err != nil {
 		return err
 	}
@@ -150,7 +173,7 @@ func (n *Node) Unlock(ctx context.Context, passphrase []byte) error {
 	if err != nil {
 		return err
 	}
-	d, err := newDesk(n.cfg, s)
+	d, err := newDesk(n.cfg, n.journal, s)
 	if err != nil {
 		_ = s.Close()
 		return err
@@ -165,7 +188,7 @@ func (n *Node) Unlock(ctx context.Context, passphrase []byte) error {
 		return ErrStopped
 	}
 	n.mu.Lock()
-	n.desk, n.failed, n.touched = d, nil, n.cfg.Now()
+	n.desk, n.failed, n.touched, n.rested, n.rest = d, nil, n.cfg.Now(), false, d.rest()
 	n.mu.Unlock()
 	return nil
 }
@@ -212,7 +235,7 @@ func (n *Node) current() *desk {
 // touch tells that a person is there.
 func (n *Node) touch() {
 	n.mu.Lock()
-	n.touched = n.cfg.Now()
+	n.touched, n.rested = n.cfg.Now(), false
 	n.mu.Unlock()
 }
 
@@ -221,8 +244,13 @@ func (n *Node) touch() {
 func (n *Node) resting() (bool, time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	until := n.touched.Add(n.cfg.Rest)
-	return n.desk != nil && !n.cfg.Now().Before(until), until
+	until := n.touched.Add(n.rest)
+	rest := n.desk != nil && !n.cfg.Now().Before(until)
+	if rest && !n.rested {
+		n.rested = true
+		n.journal.AddAt(until, journal.Rested)
+	}
+	return rest, until
 }
 
 // do runs f on the desk for a person's command, and waits for it.

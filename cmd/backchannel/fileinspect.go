@@ -16,17 +16,17 @@ import (
 
 // inspected says what a file tells about its author.
 type inspected struct {
-	V         int       `json:"v"`
-	Format    string    `json:"format"`
-	Size      int64     `json:"size"`
-	Findings  []finding `json:"findings"`
-	More      int       `json:"more_findings,omitempty"`
-	Cleanable bool      `json:"cleanable"`
-	Why       string    `json:"why,omitempty"`
-	Copy      string    `json:"copy,omitempty"` // path of the cleaned copy, if one was made
+	V         int             `json:"v"`
+	Format    string          `json:"format"`
+	Size      int64           `json:"size"`
+	Findings  []inspectedPart `json:"findings"`
+	More      int             `json:"more_findings,omitempty"`
+	Cleanable bool            `json:"cleanable"`
+	Why       string          `json:"why,omitempty"`
+	Copy      string          `json:"copy,omitempty"` // path of the cleaned copy, if one was made
 }
 
-type finding struct {
+type inspectedPart struct {
 	What  string `json:"what"`
 	Value string `json:"value,omitempty"`
 	Where string `json:"where,omitempty"`
@@ -85,9 +85,9 @@ func inspect(path string) (ans inspected, dirty bool, err error) {
 	if err != nil {
 		return inspected{}, false, unreadable()
 	}
-	ans = inspected{V: control.Version, Format: r.Format.String(), Size: size, Findings: []finding{}, More: r.More, Cleanable: r.Cleanable, Why: r.Why}
+	ans = inspected{V: control.Version, Format: r.Format.String(), Size: size, Findings: []inspectedPart{}, More: r.More, Cleanable: r.Cleanable, Why: r.Why}
 	for _, f := range r.Findings {
-		ans.Findings = append(ans.Findings, finding{What: f.Kind.String(), Value: f.Value, Where: f.Where, Kept: f.Kept})
+		ans.Findings = append(ans.Findings, inspectedPart{What: f.Kind.String(), Value: f.Value, Where: f.Where, Kept: f.Kept})
 	}
 	return ans, r.Dirty(), nil
 }

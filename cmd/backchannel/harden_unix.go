@@ -13,5 +13,6 @@ import (
 func hardenProcess() {
 	syscall.Umask(0o077)
 	_ = syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{})
+	hardenSystem()
 	debug.SetTraceback("none")
 }

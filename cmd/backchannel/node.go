@@ -230,10 +230,7 @@ func listenOn(s node.Settings, address, bind string, port uint16) (node.Settings
 // showListen says how it stands, and whether a running node knows it yet.
 func (a *app) showListen(cmd *cobra.Command, s node.Settings, changed bool) error {
 	ans := listenAnswer{V: control.Version, Listen: s.Listen, Address: s.Address, Proxy: s.Proxy}
-	var st control.StatusAnswer
-	if changed && a.call(cmd, "status", control.Empty{}, &st) == nil && st.State != "locked" {
-		ans.Restart = true
-	}
+	ans.Restart = changed && a.nodeIsOpen(cmd)
 	return a.answer(ans, func() {
 		if s.Listen == "" {
 			a.say("This machine does not listen. It can reach others who do, and accept their invitations.")
@@ -244,8 +241,6 @@ func (a *app) showListen(cmd *cobra.Command, s node.Settings, changed bool) erro
 		if s.Proxy != "" {
 			a.say("Every connection out goes through the proxy; names are not looked up here.")
 		}
-		if ans.Restart {
-			a.say("It takes effect after: %s", a.here("backchannel lock; backchannel unlock"))
-		}
+		a.sayWhen(ans.Restart)
 	})
 }

@@ -206,7 +206,7 @@ func (r *replay) still(text string) string {
 		{`\b(\d{1,2} [A-Z][a-z]{2} )?\d\d:\d\d\b`, `HH:MM`}, // with its day, if that is not today
 		{`process \d+`, `process N`},
 		{`being offered`, `offered, not taken yet`}, // as fast as the other machine is
-		{`(?m)^coming, \d+ % of .*\n`, ``}, // on a slow machine
+		{`(?m)^coming, \d+ % of .*\n`, ``},          // on a slow machine
 		{regexp.QuoteMeta(r.dir) + `/(alder|larch)-desk`, `/home/$1`},
 		{`BC1:[A-Z2-7]+…?`, `BC1:X`},
 		{`(?m)^( {3}[1-6] ) \w+$`, `$1 word`},

@@ -64,8 +64,8 @@ First steps:  backchannel setup
               backchannel node run          (in a terminal of its own)
               backchannel invite new        or: backchannel invite accept`,
 		SilenceErrors: true, SilenceUsage: true,
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
-		Args:              cobra.ArbitraryArgs, // see strict
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true}, // ours is shown
+		Args:              cobra.ArbitraryArgs,                              // see strict
 		RunE:              chooseCommand,
 	}
 	flags := root.PersistentFlags()
@@ -74,11 +74,13 @@ First steps:  backchannel setup
 	flags.BoolVar(&a.quiet, "quiet", false, "print only the answer")
 	flags.BoolVar(&a.yes, "yes", false, "answer yes to questions")
 	flags.DurationVar(&a.timeout, "timeout", 30*time.Second, "longest time to wait for the node")
+	flags.Bool("no-color", false, "use no colour; none is ever used")
 	flags.IntVar(&a.fd, "passphrase-fd", passphraseFD(), "file descriptor to read the passphrase from")
 	root.AddCommand(
 		a.setupCommand(), a.nodeCommand(), a.unlockCommand(), a.lockCommand(), a.statusCommand(),
 		a.inviteCommand(), a.contactCommand(), a.sendCommand(), a.recallCommand(), a.readCommand(), a.fileCommand(),
 		a.chatCommand(), a.messageCommand(), a.burnCommand(), a.forgeCommand(), a.versionCommand(), a.demoCommand(),
+		a.logCommand(), a.configCommand(), a.doctorCommand(), a.completionCommand(), a.manCommand(),
 	)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage(flagError(err), cmd.CommandPath()+" --help")
@@ -95,6 +97,7 @@ First steps:  backchannel setup
 // strict makes a command say in our words what is wrong with its arguments. They
 // are not repeated: a name may be among them.
 func strict(c *cobra.Command) {
+	completeNothing(c)
 	if c.HasSubCommands() && c.RunE == nil {
 		c.Args, c.RunE = cobra.ArbitraryArgs, chooseCommand
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/backchannel/backchannel/protocol/identity"
+	"github.com/backchannel/backchannel/protocol/label"
 )
 
 // TestMain makes the real program a command of the scripts and of exec.Command.
@@ -45,6 +46,7 @@ const patience = 40 * time.Second
 //	watching CODE N HOME args… then … the same with exit code CODE; 130: it is interrupted
 //	cut FROM TO FILE                  copies a folder and cuts a file of it to half
 //	copy FROM TO                      copies a folder
+//	newer FROM TO                     copies a home whose vault is then of a later version
 //	same A B, empty DIR               compares two folders; wants an empty one
 //	tmpfs DIR SIZE, fill FILE         mounts a small disk; writes until a disk is full
 //	document FILE                     writes a PDF that names its author, A. Quill
@@ -58,7 +60,7 @@ func TestScripts(t *testing.T) {
 			"as": scriptAs, "fails": scriptFails, "node": scriptNode, "crash": scriptCrash, "freeze": scriptFreeze, "ended": scriptEnded,
 			"waitfor": scriptWaitFor, "capture": scriptCapture, "swap": scriptSwap, "expired": scriptExpired,
 			"private": scriptPrivate, "watch": scriptWatch, "sweep": scriptSweep, "tmpfs": scriptTmpfs, "fill": scriptFill, "cut": scriptCut,
-			"follow": scriptFollow, "watching": scriptWatching, "same": scriptSame, "empty": scriptEmpty, "copy": scriptCopy, "document": scriptDocument,
+			"follow": scriptFollow, "watching": scriptWatching, "same": scriptSame, "empty": scriptEmpty, "copy": scriptCopy, "document": scriptDocument, "newer": scriptNewer,
 		},
 		Condition: func(cond string) (bool, error) {
 			switch cond {
@@ -153,7 +155,7 @@ func program(ts *testscript.TestScript, args []string) *exec.Cmd {
 // environment is what the program sees: little, and nothing of the machine.
 func environment(ts *testscript.TestScript) []string {
 	var env []string
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "TZ", "BACKCHANNEL_HOME", "BACKCHANNEL_SOCKET", "SYSTEMROOT"} {
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "TZ", "BACKCHANNEL_HOME", "BACKCHANNEL_SOCKET", "SYSTEMROOT", "LC_ALL", "BACKCHANNEL_PASSPHRASE_FD", "BACKCHANNEL_PASSPHRASE"} {
 		if v := ts.Getenv(name); v != "" {
 			env = append(env, name+"="+v)
 		}
@@ -474,4 +476,17 @@ func scriptSweep(ts *testscript.TestScript, _ bool, args []string) {
 	if files == 0 {
 		ts.Fatalf("no file was seen")
 	}
+}
+
+// scriptNewer copies a home and makes its vault one of a later version.
+func scriptNewer(ts *testscript.TestScript, _ bool, args []string) {
+	to := ts.MkAbs(args[1])
+	ts.Check(os.CopyFS(to, os.DirFS(ts.MkAbs(args[0]))))
+	path := filepath.Join(to, "vault", "header")
+	raw, err := os.ReadFile(path)
+	ts.Check(err)
+	raw = raw[:len(raw)-32]
+	raw[0]++
+	sum := label.Hash(label.StoreCheck, raw)
+	ts.Check(os.WriteFile(path, append(raw, sum[:]...), 0o600))
 }

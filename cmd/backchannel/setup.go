@@ -136,10 +136,12 @@ func (a *app) versionCommand() *cobra.Command {
 		Example: "  backchannel version",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return a.answer(struct {
-				V       int    `json:"v"`
-				Version string `json:"version"`
-			}{control.Version, version}, func() { a.say("backchannel %s", version) })
+			return a.answer(versionOf(), func() {
+				v := versionOf()
+				a.say("backchannel %s", v.Version)
+				a.say("built with %s for %s, from libraries with the hash", v.Go, v.System)
+				a.say("%s", v.Modules)
+			})
 		},
 	}
 }

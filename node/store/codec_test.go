@@ -18,8 +18,8 @@ var update = flag.Bool("update", false, "write testdata/*.hex afresh")
 // testKeys are the keys of the vectors: those of a cheap store with a salt of
 // 32 bytes 0x01 and the passphrase "passphrase".
 func testKeys() (keys, header) {
-	h := header{salt: [saltSize]byte(bytes.Repeat([]byte{1}, saltSize))}
-	root := stretch([]byte("passphrase"), h.salt[:], Cheap)
+	h := header{version: formatVersion, salt: [saltSize]byte(bytes.Repeat([]byte{1}, saltSize))}
+	root := stretch([]byte("passphrase"), h, Cheap)
 	k, check := deriveKeys(root)
 	h.check = check
 	return k, h
@@ -87,7 +87,7 @@ func TestVectors(t *testing.T) {
 		}
 	}
 	k, h := testKeys()
-	if got, err := parseHeader(found["header"]); err != nil || got != h {
+	if got, err := parseHeader(found["header"], formatVersion); err != nil || got != h {
 		t.Errorf("header: %v", err)
 	}
 	if got, err := parseCounter(found["counter-plain"]); err != nil || got != testCounter() {
@@ -210,7 +210,7 @@ func FuzzParseCounter(f *testing.F) {
 		if r, err := parseControl(b); err == nil && !bytes.Equal(appendControl(nil, r), b) {
 			t.Error("a control record does not append to the same bytes")
 		}
-		if h, err := parseHeader(c); err == nil && !bytes.Equal(appendHeader(nil, h), c) {
+		if h, err := parseHeader(c, formatVersion); err == nil && !bytes.Equal(appendHeader(nil, h), c) {
 			t.Error("a header does not append to the same bytes")
 		}
 	})

@@ -17,7 +17,8 @@ type Config struct {
 	Cost   Cost      // the zero value is Standard
 	Random io.Reader // nil: crypto/rand
 
-	faults *faults // tests of this package; nil: none
+	faults  *faults  // tests of this package; nil: none
+	formats *formats // tests of this package; nil: known
 }
 
 func (c Config) random() io.Reader {
@@ -118,13 +119,13 @@ func build(cfg Config, stage string, normalized []byte) error {
 	if err := full(stage, openSpace+reserveSize+commitSpace); err != nil {
 		return err
 	}
-	var h header
+	h := header{version: cfg.known().current}
 	salt, err := secret.Read(cfg.random())
 	if err != nil {
 		return err
 	}
 	copy(h.salt[:], salt.Bytes())
-	root := stretch(normalized, h.salt[:], cfg.Cost)
+	root := stretch(normalized, h, cfg.Cost)
 	defer root.Wipe()
 	k, check := deriveKeys(root)
 	defer k.wipe()

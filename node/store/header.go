@@ -23,14 +23,15 @@ const (
 )
 
 type header struct {
-	salt  [saltSize]byte
-	check [checkSize]byte // a MAC of nothing under the root: tells a wrong passphrase
+	version byte // of an older one nothing else is read here
+	salt    [saltSize]byte
+	check   [checkSize]byte // a MAC of nothing under the root: tells a wrong passphrase
 }
 
 // appendHeader appends h in its only encoding.
 func appendHeader(b []byte, h header) []byte {
 	start := len(b)
-	b = append(b, formatVersion)
+	b = append(b, h.version)
 	b = append(b, h.salt[:]...)
 	b = append(b, h.check[:]...)
 	sum := label.Hash(label.StoreCheck, b[start:])
@@ -38,8 +39,8 @@ func appendHeader(b []byte, h header) []byte {
 }
 
 // parseHeader is the inverse of appendHeader: ErrDamaged for what no version
-// wrote, ErrNewer for what a later one did.
-func parseHeader(b []byte) (header, error) {
+// wrote, ErrNewer for what a later one than current did.
+func parseHeader(b []byte, current byte) (header, error) {
 	if len(b) < 1+sha256.Size || len(b) > maxHeaderSize {
 		return header{}, ErrDamaged
 	}
@@ -48,13 +49,16 @@ func parseHeader(b []byte) (header, error) {
 	if subtle.ConstantTimeCompare(sum[:], b[len(body):]) != 1 || b[0] == 0 {
 		return header{}, ErrDamaged
 	}
-	if b[0] > formatVersion {
+	if b[0] > current {
 		return header{}, ErrNewer
+	}
+	if b[0] < current {
+		return header{version: b[0]}, nil
 	}
 	if len(b) != headerSize {
 		return header{}, ErrDamaged
 	}
-	var h header
+	h := header{version: b[0]}
 	copy(h.salt[:], b[1:])
 	copy(h.check[:], b[1+saltSize:])
 	return h, nil

@@ -18,19 +18,36 @@ const flushWait = 5 * time.Second
 // an *InUseError; ErrDamaged says that a file cannot be read as it is, whatever
 // the passphrase. Look at [Store.RolledBack] before anything else.
 func Open(cfg Config, passphrase []byte) (*Store, error) {
-	h, err := readHeader(cfg.Dir)
-	if err != nil {
+	if _, err := readHeader(cfg); err != nil {
 		return nil, err
 	}
 	l, err := takeLock(cfg.Dir)
 	if err != nil {
 		return nil, err
 	}
-	s, err := openLocked(cfg, h, l, passphrase)
+	s, err := openAny(cfg, l, passphrase)
 	if err != nil {
 		return nil, errors.Join(err, l.release())
 	}
 	return s, nil
+}
+
+// openAny opens a store whose lock is held, after an upgrade if its format is an
+// older one.
+func openAny(cfg Config, l *lock, passphrase []byte) (*Store, error) {
+	if err := settleUpgrade(cfg); err != nil {
+		return nil, err
+	}
+	h, err := readHeader(cfg)
+	if err == nil && h.version < cfg.known().current {
+		if err = upgrade(cfg, h.version, l, passphrase); err == nil {
+			h, err = readHeader(cfg)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return openLocked(cfg, h, l, passphrase)
 }
 
 func openLocked(cfg Config, h header, l *lock, passphrase []byte) (*Store, error) {
@@ -94,10 +111,10 @@ func (s *Store) start(records string) error {
 }
 
 // readHeader reads the header; a folder of ours without one is damaged.
-func readHeader(dir string) (header, error) {
-	f, err := os.Open(headerPath(dir))
+func readHeader(cfg Config) (header, error) {
+	f, err := os.Open(headerPath(cfg.Dir))
 	if errors.Is(err, os.ErrNotExist) {
-		if _, err := os.Lstat(recordsDir(dir)); err == nil {
+		if _, err := os.Lstat(recordsDir(cfg.Dir)); err == nil {
 			return header{}, ErrDamaged
 		}
 		return header{}, ErrMissing
@@ -110,7 +127,7 @@ func readHeader(dir string) (header, error) {
 	if err != nil {
 		return header{}, ErrDamaged
 	}
-	return parseHeader(b)
+	return parseHeader(b, cfg.known().current)
 }
 
 // judge reads every record, and holds the digest over them against the control

@@ -176,7 +176,7 @@ func TestHeaderIsTold(t *testing.T) {
 	for bit := range len(whole) * 8 {
 		b := bytes.Clone(whole)
 		b[bit/8] ^= 1 << (bit % 8)
-		if _, err := parseHeader(b); !errors.Is(err, ErrDamaged) {
+		if _, err := parseHeader(b, formatVersion); !errors.Is(err, ErrDamaged) {
 			t.Fatalf("bit %d flipped: got error %v, want ErrDamaged", bit, err)
 		}
 	}

@@ -45,17 +45,17 @@ func normalize(p []byte) ([]byte, error) {
 }
 
 // stretch is Argon2id, then one derivation that binds the format version.
-func stretch(normalized, salt []byte, cost Cost) secret.Key {
+func stretch(normalized []byte, h header, cost Cost) secret.Key {
 	passes, kib, lanes := uint32(4), uint32(256<<10), uint8(4)
 	if cost == Cheap {
 		passes, kib, lanes = 1, 64, 1
 	}
-	stretched := argon2.IDKey(normalized, salt, passes, kib, lanes, secret.Size)
+	stretched := argon2.IDKey(normalized, h.salt[:], passes, kib, lanes, secret.Size)
 	defer clear(stretched)
 	if cost != Cheap {
 		debug.FreeOSMemory() // gives back the 256 MiB now, not at the next collection
 	}
-	root := label.Derive(label.StoreRoot, stretched, salt, secret.Size, []byte{formatVersion})
+	root := label.Derive(label.StoreRoot, stretched, h.salt[:], secret.Size, []byte{h.version})
 	defer clear(root)
 	return secret.FromBytes(root)
 }
@@ -95,7 +95,7 @@ func unlock(h header, passphrase []byte, cost Cost) (keys, error) {
 		return keys{}, ErrPassphrase
 	}
 	defer clear(p)
-	root := stretch(p, h.salt[:], cost)
+	root := stretch(p, h, cost)
 	defer root.Wipe()
 	k, check := deriveKeys(root)
 	if subtle.ConstantTimeCompare(check[:], h.check[:]) != 1 {

@@ -13,7 +13,13 @@ const (
 	stepCounterDone              // durable in both, not yet told to the caller
 	stepTidy                     // before compaction and the next memtable's file
 	stepEnd                      // before Commit returns
-	stepCount
+	stepCount                    // of a commit
+
+	stepUpgradeWhole    // the new store is written, and not yet in its folder
+	stepUpgradeReady    // in its folder, not in use
+	stepUpgradeSwitched // in use, its files not in their places
+	stepUpgradeMove     // before each file
+	stepUpgradeMoved    // the old file is gone, the new one not in its place
 )
 
 // The steps of a purge.

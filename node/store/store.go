@@ -163,7 +163,7 @@ func (s *Store) Verify(passphrase []byte) bool {
 		return false
 	}
 	defer clear(p)
-	root := stretch(p, s.header.salt[:], s.cfg.Cost)
+	root := stretch(p, s.header, s.cfg.Cost)
 	defer root.Wipe()
 	k, check := deriveKeys(root)
 	k.wipe()

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// checkMemory looks at the ways by which what is in memory comes onto a disk.
+func (d *doctor) checkMemory() {
+	proc := "/proc/self"
+	if d.status != nil {
+		proc = filepath.Join("/proc", strconv.Itoa(d.status.PID))
+	}
+	m := memory{root: "/", proc: proc}
+	d.checkCores(m)
+	d.checkSwap(m)
+}
+
+// memory reads what Linux says of memory, below a root.
+type memory struct{ root, proc string }
+
+func (m memory) read(path string) (string, bool) {
+	raw, err := os.ReadFile(filepath.Join(m.root, path))
+	return string(raw), err == nil
+}
+
+func (d *doctor) checkCores(m memory) {
+	limits, ok := m.read(filepath.Join(m.proc, "limits"))
+	line := regexp.MustCompile(`(?m)^Max core file size\s+(\S+)\s+(\S+)`).FindStringSubmatch(limits)
+	switch {
+	case !ok || line == nil:
+		d.note("cores", "", "whether the node may leave a core dump could not be seen")
+	case line[1] == "0" && line[2] == "0":
+		d.ok("cores", "no core dumps")
+	default:
+		d.warn("cores", "backchannel node stop; then: backchannel node run", "the node may leave a core dump, with keys in it")
+	}
+	if pattern, ok := m.read("/proc/sys/kernel/core_pattern"); ok && strings.HasPrefix(pattern, "|") {
+		d.note("cores", "", "this system hands crashes to a program; the node asks the kernel to be left out of it")
+	}
+}
+
+func (d *doctor) checkSwap(m memory) {
+	list, ok := m.read("/proc/swaps")
+	if !ok {
+		d.note("swap", "", "whether there is swap could not be seen")
+		return
+	}
+	var onDisk, open bool
+	for _, line := range strings.Split(strings.TrimSpace(list), "\n")[1:] {
+		fields := strings.Fields(line)
+		if len(fields) == 0 || strings.HasPrefix(filepath.Base(fields[0]), "zram") {
+			continue // in memory
+		}
+		onDisk = true
+		open = open || fields[1] != "partition" || !m.encrypted(m.device(fields[0]), 4)
+	}
+	switch {
+	case !onDisk:
+		d.ok("swap", "no swap on a disk")
+	case !open:
+		d.ok("swap", "swap is encrypted")
+	case m.neverSwapped():
+		d.ok("swap", "there is swap that is not encrypted; the node is kept out of it (MemorySwapMax=0)")
+	default:
+		d.warn("swap", "swapoff -a, or encrypt it; or run the node as docs/deploy/README.md says", "keys may be written to swap that is not seen to be encrypted")
+	}
+	if state, ok := m.read("/sys/power/state"); ok && onDisk && strings.Contains(state, "disk") {
+		d.note("hibernation", "backchannel lock", "hibernation writes all memory to the swap: lock before it")
+	}
+}
+
+// device is the kernel's name of a block device: dm-0 for /dev/mapper/swap.
+func (m memory) device(path string) string {
+	if to, err := filepath.EvalSymlinks(filepath.Join(m.root, path)); err == nil {
+		path = to
+	}
+	return filepath.Base(path)
+}
+
+// encrypted reports whether a device, or every one that it lies on, is dm-crypt's.
+func (m memory) encrypted(device string, depth int) bool {
+	at := filepath.Join("/sys/class/block", device)
+	if id, ok := m.read(filepath.Join(at, "dm/uuid")); ok && strings.HasPrefix(id, "CRYPT-") {
+		return true
+	}
+	below, err := os.ReadDir(filepath.Join(m.root, at, "slaves"))
+	if err != nil || len(below) == 0 || depth == 0 {
+		return false
+	}
+	for _, b := range below {
+		if !m.encrypted(b.Name(), depth-1) {
+			return false
+		}
+	}
+	return true
+}
+
+// neverSwapped reports whether the control group of the node has no swap.
+func (m memory) neverSwapped() bool {
+	groups, _ := m.read(filepath.Join(m.proc, "cgroup"))
+	_, path, ok := strings.Cut(groups, "0::")
+	if !ok {
+		return false
+	}
+	path, _, _ = strings.Cut(path, "\n")
+	limit, ok := m.read(filepath.Join("/sys/fs/cgroup", path, "memory.swap.max"))
+	return ok && strings.TrimSpace(limit) == "0"
+}

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package main
+
+func (d *doctor) checkMemory() {
+	d.note("memory", "", "core dumps, swap and hibernation could not be looked at on this system: see that the disk is encrypted")
+}

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/backchannel/backchannel/node/control"
+)
+
+// TestJSONMachine is TestJSON for the commands about the machine itself.
+func TestJSONMachine(t *testing.T) {
+	t.Parallel()
+	g := goldenHome{t, filepath.Join(t.TempDir(), "larch")}
+	g.run("pass larch\n", "setup")
+	g.keep("config-list", "", "config", "list")
+	g.keep("config-get", "", "config", "get", "rest")
+	g.keep("config-set", "", "config", "set", "rest", "10")
+	g.keep("config-unset", "", "config", "unset", "rest")
+	g.keep("error-config", "", "config", "set", "rest", "1000")
+	g.keep("error-log-not-running", "", "log", "show")
+	g.serve()
+	g.run("wrong\n", "unlock")
+	g.keep("log-show", "", "log", "show")
+	g.keep("log-level", "", "log", "level", "debug")
+}
+
+// TestJSONDoctor keeps the form of the doctor's answer; what it finds differs from
+// machine to machine.
+func TestJSONDoctor(t *testing.T) {
+	var out, errOut bytes.Buffer
+	a := &app{in: newInput(context.Background(), strings.NewReader(""), &errOut), out: &out, err: &errOut, json: true}
+	err := a.showFindings([]finding{
+		{fine, "cores", "no core dumps", ""},
+		{warn, "address", "the address that is handed out is private: only the same local network reaches it", "backchannel node listen on --address 203.0.113.7:4127"},
+	}, false)
+	var e *control.Error
+	if !errors.As(err, &e) || e.Exit != control.ExitCheckFailed {
+		t.Errorf("a warning gives %v", err)
+	}
+	golden(t, filepath.Join("json", "doctor.json"), strings.Replace(out.String(), systemName(), "linux/amd64", 1))
+}
