@@ -34,12 +34,23 @@ func reasonFor(err error) journal.Reason {
 		err    error
 		reason journal.Reason
 	}{
-		{store.ErrMissing, journal.NoVault}, {store.ErrDamaged, journal.VaultDamaged}, {channel.ErrRecord, journal.VaultDamaged},
-		{store.ErrNewer, journal.VaultNewer}, {store.ErrFull, journal.DiskFull}, {store.ErrMemory, journal.NoMemory},
-		{errSettings, journal.BadSettings}, {p2p.ErrAddressInUse, journal.PortInUse}, {p2p.ErrProxy, journal.BadProxy},
-		{p2p.ErrNeedsProxy, journal.NeedsProxy}, {p2p.ErrTooMany, journal.TooMany},
-		{context.DeadlineExceeded, journal.TimedOut}, {p2p.ErrUnreachable, journal.Unreachable}, {p2p.ErrRefused, journal.NotThem},
-		{context.Canceled, journal.Stopping}, {ErrStopped, journal.Stopping}, {p2p.ErrClosed, journal.Stopping},
+		{store.ErrMissing, journal.NoVault},
+		{store.ErrDamaged, journal.VaultDamaged},
+		{channel.ErrRecord, journal.VaultDamaged},
+		{store.ErrNewer, journal.VaultNewer},
+		{store.ErrFull, journal.DiskFull},
+		{store.ErrMemory, journal.NoMemory},
+		{errSettings, journal.BadSettings},
+		{p2p.ErrAddressInUse, journal.PortInUse},
+		{p2p.ErrProxy, journal.BadProxy},
+		{p2p.ErrNeedsProxy, journal.NeedsProxy},
+		{p2p.ErrTooMany, journal.TooMany},
+		{context.DeadlineExceeded, journal.TimedOut},
+		{p2p.ErrUnreachable, journal.Unreachable},
+		{p2p.ErrRefused, journal.NotThem},
+		{context.Canceled, journal.Stopping},
+		{ErrStopped, journal.Stopping},
+		{p2p.ErrClosed, journal.Stopping},
 		{errStoring, journal.CommitFailed},
 	} {
 		if errors.Is(err, k.err) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -12,7 +13,7 @@ import (
 func (d *doctor) checkMemory() {
 	proc := "/proc/self"
 	if d.status != nil {
-		proc = filepath.Join("/proc", strconv.Itoa(d.status.PID))
+		proc = path.Join("/proc", strconv.Itoa(d.status.PID))
 	}
 	m := memory{root: "/", proc: proc}
 	d.checkCores(m)
@@ -22,13 +23,13 @@ func (d *doctor) checkMemory() {
 // memory reads what Linux says of memory, below a root.
 type memory struct{ root, proc string }
 
-func (m memory) read(path string) (string, bool) {
-	raw, err := os.ReadFile(filepath.Join(m.root, path))
+func (m memory) read(file string) (string, bool) {
+	raw, err := os.ReadFile(path.Join(m.root, file))
 	return string(raw), err == nil
 }
 
 func (d *doctor) checkCores(m memory) {
-	limits, ok := m.read(filepath.Join(m.proc, "limits"))
+	limits, ok := m.read(path.Join(m.proc, "limits"))
 	line := regexp.MustCompile(`(?m)^Max core file size\s+(\S+)\s+(\S+)`).FindStringSubmatch(limits)
 	switch {
 	case !ok || line == nil:
@@ -52,7 +53,7 @@ func (d *doctor) checkSwap(m memory) {
 	var onDisk, open bool
 	for _, line := range strings.Split(strings.TrimSpace(list), "\n")[1:] {
 		fields := strings.Fields(line)
-		if len(fields) == 0 || strings.HasPrefix(filepath.Base(fields[0]), "zram") {
+		if len(fields) == 0 || strings.HasPrefix(path.Base(fields[0]), "zram") {
 			continue // in memory
 		}
 		onDisk = true
@@ -74,20 +75,20 @@ func (d *doctor) checkSwap(m memory) {
 }
 
 // device is the kernel's name of a block device: dm-0 for /dev/mapper/swap.
-func (m memory) device(path string) string {
-	if to, err := filepath.EvalSymlinks(filepath.Join(m.root, path)); err == nil {
-		path = to
+func (m memory) device(file string) string {
+	if to, err := filepath.EvalSymlinks(path.Join(m.root, file)); err == nil {
+		file = to
 	}
-	return filepath.Base(path)
+	return path.Base(file)
 }
 
 // encrypted reports whether a device, or every one that it lies on, is dm-crypt's.
 func (m memory) encrypted(device string, depth int) bool {
-	at := filepath.Join("/sys/class/block", device)
-	if id, ok := m.read(filepath.Join(at, "dm/uuid")); ok && strings.HasPrefix(id, "CRYPT-") {
+	at := path.Join("/sys/class/block", device)
+	if id, ok := m.read(path.Join(at, "dm/uuid")); ok && strings.HasPrefix(id, "CRYPT-") {
 		return true
 	}
-	below, err := os.ReadDir(filepath.Join(m.root, at, "slaves"))
+	below, err := os.ReadDir(path.Join(m.root, at, "slaves"))
 	if err != nil || len(below) == 0 || depth == 0 {
 		return false
 	}
@@ -101,12 +102,12 @@ func (m memory) encrypted(device string, depth int) bool {
 
 // neverSwapped reports whether the control group of the node has no swap.
 func (m memory) neverSwapped() bool {
-	groups, _ := m.read(filepath.Join(m.proc, "cgroup"))
-	_, path, ok := strings.Cut(groups, "0::")
+	groups, _ := m.read(path.Join(m.proc, "cgroup"))
+	_, group, ok := strings.Cut(groups, "0::")
 	if !ok {
 		return false
 	}
-	path, _, _ = strings.Cut(path, "\n")
-	limit, ok := m.read(filepath.Join("/sys/fs/cgroup", path, "memory.swap.max"))
+	group, _, _ = strings.Cut(group, "\n")
+	limit, ok := m.read(path.Join("/sys/fs/cgroup", group, "memory.swap.max"))
 	return ok && strings.TrimSpace(limit) == "0"
 }

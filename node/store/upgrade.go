@@ -101,7 +101,7 @@ func copyStore(to Config, old string, src source, passphrase []byte) (sum []byte
 	for _, info := range found {
 		size += info.Size()
 	}
-	if err = errors.Join(err, full(old, size+openSpace+reserveSize+2*commitSpace)); err != nil {
+	if err := errors.Join(err, full(old, size+openSpace+reserveSize+2*commitSpace)); err != nil {
 		return nil, err
 	}
 	if err := os.Mkdir(to.Dir, 0o700); err != nil {

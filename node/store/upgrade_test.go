@@ -179,7 +179,11 @@ func TestUpgradeThatCannotBe(t *testing.T) {
 		"a record twice": {func(cfg Config, l *lock, p []byte) (source, error) {
 			src, err := readVersion1(cfg, l, p)
 			src.records = func(yield func(Record, error) bool) {
-				_ = yield(Record{Key: key(0)}, nil) && yield(Record{Key: key(0)}, nil)
+				for range 2 {
+					if !yield(Record{Key: key(0)}, nil) {
+						return
+					}
+				}
 			}
 			return src, err
 		}, ErrDamaged},
