@@ -49,17 +49,18 @@ func (d *desk) demand(id channel.ContactID, open uint64) (want channel.Demand, s
 }
 
 // fed hands over what was read, or why it was not.
-func (d *desk) fed(id channel.ContactID, want channel.Demand, content []byte, err error) error {
+func (d *desk) fed(id channel.ContactID, want channel.Demand, content []byte, read error) error {
 	return d.of(id, func(d *desk, p *person) error {
 		now := d.cfg.Now()
 		switch {
-		case errors.Is(err, errOther):
+		case read == nil:
+			return d.apply(p, p.conversation.Pieces(now, want, content))
+		case errors.Is(read, errOther):
 			return d.apply(p, p.conversation.FileIsOther(now, want.Seq))
-		case err != nil:
+		default:
 			p.conversation.FileUnreadable(now, want.Seq, ErrUnreadable.Error())
 			return nil
 		}
-		return d.apply(p, p.conversation.Pieces(now, want, content))
 	})
 }
 

@@ -54,6 +54,7 @@ func (d *disk) perform(task channel.FileTask) (string, error) {
 	case channel.DiscardFile:
 		d.remove(part)
 		return "", nil
+	case channel.FinishFile:
 	}
 	if !there && task.Size > 0 {
 		if b, ok := d.now[task.Path]; ok && sha256.Sum256(b) == task.Sum {
@@ -400,8 +401,12 @@ func TestHostileReports(t *testing.T) {
 	w.settle()
 	sent, _ := w.a.c.File(seq)
 	for _, e := range []file.Entry{
-		{State: file.Coming, Received: 101}, {State: file.Coming, Received: file.Cells(file.MaxSize)}, {ID: file.ID{1}, State: file.Whole},
-		{State: file.Asking}, {State: file.Gone}, {ID: file.ID{1}, State: file.Coming, Received: 5},
+		{State: file.Coming, Received: 101},
+		{State: file.Coming, Received: file.Cells(file.MaxSize)},
+		{ID: file.ID{1}, State: file.Whole},
+		{State: file.Asking},
+		{State: file.Gone},
+		{ID: file.ID{1}, State: file.Coming, Received: 5},
 	} {
 		if e.ID == (file.ID{}) {
 			e.ID = sent.ID

@@ -314,6 +314,8 @@ func (v *Conversation) answered(seq uint64, t *transfer, e file.Entry) {
 		v.settle(seq, FileDeclined)
 	case file.Damaged:
 		v.settle(seq, FileDamaged)
+	case file.Asking, file.Gone: // a sender's words
+		return
 	case file.Unknown:
 		if t.told == v.s.epoch { // it was put back: the offer goes out again
 			t.told, t.state, t.flow = 0, FileOffered, flow{}

@@ -79,8 +79,11 @@ func TestOffer(t *testing.T) {
 		}
 	}
 	for _, o := range []file.Offer{
-		{Size: file.MaxSize + 1, Key: want.Key, Name: "x"}, {Key: want.Key}, {Name: "x"},
-		{Key: want.Key, Name: strings.Repeat("x", file.MaxName+1)}, {Key: want.Key, Name: "\xff"},
+		{Size: file.MaxSize + 1, Key: want.Key, Name: "x"},
+		{Key: want.Key},
+		{Name: "x"},
+		{Key: want.Key, Name: strings.Repeat("x", file.MaxName+1)},
+		{Key: want.Key, Name: "\xff"},
 	} {
 		if o.Valid() {
 			t.Errorf("valid: %+v", o)
