@@ -114,7 +114,7 @@ func (b *builder) header(dst []byte, way byte, path []Hop, last block) ([]hopKey
 	for i, hop := range path {
 		coins := label.Derive(label.OnionHop, b.root.Bytes(), nil, 64, []byte{way, byte(i)})
 		cts[i] = make([]byte, b.g.Ciphertext)
-		if err := b.keys.encapsulate(&keys[i], cts[i], hop.Key, (*[64]byte)(coins)); err != nil {
+		if err := b.keys.encapsulate(&keys[i], cts[i], hop, (*[64]byte)(coins)); err != nil {
 			return nil, err
 		}
 		clear(coins)

@@ -109,9 +109,10 @@ const hopKeysSize = 32 + 32 + wideKeySize + SeedSize + TagSize
 
 // A deriver makes hop keys:
 //
-//	Derive(onion/keys, shared X25519 ‖ shared ML-KEM ‖ ciphertext ‖ public key, no salt, 224, suite)
+//	Derive(onion/keys, shared X25519 ‖ shared ML-KEM ‖ ciphertext ‖ public key ‖ relay, no salt, 224, suite)
 //
-// which is [label.Derive] in two steps and without its allocations.
+// which is [label.Derive] in two steps and without its allocations. The relay's
+// name is in it, so that one that shows another's key as its own gets nothing.
 type deriver struct {
 	hash   *hasher
 	ikm    []byte
@@ -124,7 +125,7 @@ func newDeriver(suite Suite) *deriver {
 	info := label.AppendFramed(nil, []byte(label.OnionKeys), []byte{byte(suite)})
 	return &deriver{
 		hash: newHasher(),
-		ikm:  make([]byte, sharedSize(suite)+suite.Geometry().Ciphertext+suite.Geometry().PublicKey),
+		ikm:  make([]byte, sharedSize(suite)+suite.Geometry().Ciphertext+suite.Geometry().PublicKey+IDSize),
 		info: append(info, 0), // the counter
 	}
 }
@@ -138,11 +139,12 @@ func sharedSize(suite Suite) int {
 }
 
 // extract mixes the shared secrets, which already stand at the beginning of ikm,
-// with the ciphertext and the key that they belong to.
-func (d *deriver) extract(suite Suite, ciphertext, public []byte) {
-	n := sharedSize(suite)
+// with the ciphertext, the key and the relay that they belong to.
+func (d *deriver) extract(ciphertext []byte, to Hop) {
+	n := sharedSize(to.Key.suite)
 	n += copy(d.ikm[n:], ciphertext)
-	copy(d.ikm[n:], public)
+	n += copy(d.ikm[n:], to.Key.b)
+	copy(d.ikm[n:], to.ID[:])
 	d.hash.mac(&d.secret, nil, d.ikm)
 	clear(d.ikm)
 }
@@ -160,19 +162,19 @@ func (d *deriver) expand(k *hopKeys) {
 
 // encapsulate makes a ciphertext for a relay from 64 secret bytes, and the keys
 // of that hop.
-func (d *deriver) encapsulate(k *hopKeys, ciphertext []byte, to PublicKey, coins *[64]byte) error {
+func (d *deriver) encapsulate(k *hopKeys, ciphertext []byte, to Hop, coins *[64]byte) error {
 	var shared, private, public, own curve.Key
 	defer clear(private[:])
 	copy(private[:], coins[:32])
-	copy(public[:], to.b)
+	copy(public[:], to.Key.b)
 	curve.KeyGen(&own, &private)
 	if !curve.Shared(&shared, &private, &public) {
 		return ErrPoint
 	}
 	copy(d.ikm, shared[:])
 	copy(ciphertext, own[:])
-	if to.suite == Hybrid {
-		ct, ss, err := kem.Encapsulate((*[kem.PublicSize]byte)(to.b[exchange:]), (*[kem.CoinsSize]byte)(coins[32:]))
+	if to.Key.suite == Hybrid {
+		ct, ss, err := kem.Encapsulate((*[kem.PublicSize]byte)(to.Key.b[exchange:]), (*[kem.CoinsSize]byte)(coins[32:]))
 		if err != nil {
 			return ErrFormat
 		}
@@ -180,13 +182,13 @@ func (d *deriver) encapsulate(k *hopKeys, ciphertext []byte, to PublicKey, coins
 		copy(d.ikm[exchange:], ss.Bytes())
 		copy(ciphertext[exchange:], ct[:])
 	}
-	d.extract(to.suite, ciphertext, to.b)
+	d.extract(ciphertext, to)
 	d.expand(k)
 	return nil
 }
 
-// decapsulate recovers the keys of a hop from a ciphertext.
-func (d *deriver) decapsulate(k *hopKeys, ciphertext []byte, key *PrivateKey) error {
+// decapsulate recovers the keys of a hop, named id, from a ciphertext.
+func (d *deriver) decapsulate(k *hopKeys, ciphertext []byte, id ID, key *PrivateKey) error {
 	if !canonical(ciphertext) {
 		return ErrFormat
 	}
@@ -196,7 +198,7 @@ func (d *deriver) decapsulate(k *hopKeys, ciphertext []byte, key *PrivateKey) er
 	if key.kem != nil {
 		key.kem.Decapsulate((*[secret.Size]byte)(d.ikm[exchange:]), (*[kem.CiphertextSize]byte)(ciphertext[exchange:]))
 	}
-	d.extract(key.public.suite, ciphertext, key.public.b)
+	d.extract(ciphertext, Hop{id, key.public})
 	d.expand(k)
 	return nil
 }

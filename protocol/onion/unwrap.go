@@ -47,7 +47,7 @@ func (r *Relay) Unwrap(packet []byte, from ID) (Unwrapped, error) {
 	}
 	defer r.forget()
 	ct := packet[adSize : adSize+r.g.Ciphertext]
-	if err := r.keys.decapsulate(&r.hop, ct, r.key); err != nil {
+	if err := r.keys.decapsulate(&r.hop, ct, r.id, r.key); err != nil {
 		return Unwrapped{}, err
 	}
 	signed, mac := packet[:r.g.Header-macSize], packet[r.g.Header-macSize:r.g.Header]
