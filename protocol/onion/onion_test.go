@@ -152,6 +152,36 @@ func TestRepeatedCoins(t *testing.T) {
 	})
 }
 
+// TestHopsShareNothing goes out and back over the same relays: no value that one of
+// them can name comes twice.
+func TestHopsShareNothing(t *testing.T) {
+	forEach(t, func(t *testing.T, s Suite) {
+		n := newNetwork(t, s, 4)
+		r := n.request(3, 1)
+		r.Out, r.Back = n.hops, n.hops[:3]
+		packet, _ := n.create(t, r)
+		seen := map[string]bool{}
+		for _, i := range []int{0, 1, 2, 3, 0, 1, 2} {
+			var tag Tag
+			n.relays[i].fresh = func(t Tag) bool { tag = t; return true }
+			came := bytes.Clone(packet)
+			u, err := n.relays[i].Unwrap(packet, ID{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, v := range [][]byte{came[adSize : adSize+32], came[s.Geometry().Header-macSize : s.Geometry().Header], tag[:], u.Delay[:]} {
+				if seen[string(v)] {
+					t.Errorf("relay %d finds a value that came before", i)
+				}
+				seen[string(v)] = true
+			}
+			if u.Action == Exit {
+				packet = u.Body.SURB.Use(Answer{Box: r.Box})
+			}
+		}
+	})
+}
+
 // TestAllocations bounds what a packet costs the garbage collector.
 func TestAllocations(t *testing.T) {
 	forEach(t, func(t *testing.T, s Suite) {
