@@ -83,6 +83,8 @@ const (
 	OnionKeys  Label = prefix + "onion/keys"      // what a hop and the sender share
 	OnionReply Label = prefix + "onion/reply"     // wide block of an answer
 
+	CadenceDraw Label = prefix + "cadence/draw" // one number for a moment, a tie or an address
+
 	TranscriptKeys Label = prefix + "transcript/keys"
 )
 
@@ -99,6 +101,7 @@ func All() []Label {
 		StoreRoot, StoreName, StoreValue, StoreCheck, StoreCounter, StoreDigest,
 		FileCell, FileNonce,
 		OnionRelay, OnionCoins, OnionHop, OnionPad, OnionSURB, OnionKeys, OnionReply,
+		CadenceDraw,
 		TranscriptKeys,
 	}
 }

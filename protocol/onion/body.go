@@ -18,6 +18,7 @@ const (
 	Loop Command = 3 // return anything
 )
 
+// String is the command as it is counted and shown.
 func (c Command) String() string {
 	switch c {
 	case Put:

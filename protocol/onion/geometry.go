@@ -20,6 +20,7 @@ const (
 	Hybrid Suite = 2
 )
 
+// String names the key exchanges.
 func (s Suite) String() string {
 	switch s {
 	case X25519:

@@ -17,6 +17,7 @@ const (
 	Exit    Action = 3 // the packet is at its end; Body says what for
 )
 
+// String is the action as it is counted and shown.
 func (a Action) String() string {
 	switch a {
 	case Forward:
