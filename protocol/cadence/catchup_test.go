@@ -88,10 +88,18 @@ func TestOrder(t *testing.T) {
 		got = append(got, ask(t, drop{1004: {true, true}}, r, slot, asked))
 	}
 	want := []cadence.Question{
-		{Period: 1005}, {Period: 1005, Replica: 1}, {Period: 1004}, {Period: 1003}, {Period: 1003, Replica: 1},
-		{Period: 1280}, {Period: 1024}, // stride 256
-		{Period: 1216}, {Period: 1152}, {Period: 1088}, // 64
-		{Period: 1296}, {Period: 1264}, // 16
+		{Period: 1005},
+		{Period: 1005, Replica: 1},
+		{Period: 1004},
+		{Period: 1003},
+		{Period: 1003, Replica: 1},
+		{Period: 1280}, // stride 256
+		{Period: 1024},
+		{Period: 1216}, // 64
+		{Period: 1152},
+		{Period: 1088},
+		{Period: 1296}, // 16
+		{Period: 1264},
 	}
 	for i := range want {
 		if got[i] != want[i] {
