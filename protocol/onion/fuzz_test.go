@@ -20,30 +20,29 @@ func suiteOf(b bool) Suite {
 }
 
 // FuzzUnwrap: nothing but the packet that was made is ever accepted, and that one
-// is.
+// is. The fuzzer writes over a part of it, so that it comes further than junk would.
 func FuzzUnwrap(f *testing.F) {
 	nets := map[Suite]*network{X25519: newNetwork(f, X25519, 2), Hybrid: newNetwork(f, Hybrid, 2)}
 	valid := map[Suite][]byte{}
 	for s, n := range nets {
 		valid[s], _ = n.create(f, n.request(1, 1))
-		f.Add(s == Hybrid, valid[s], uint16(0), byte(0))
+		f.Add(s == Hybrid, []byte(nil), uint16(0))
+		f.Add(s == Hybrid, []byte{1}, uint16(0))
+		f.Add(s == Hybrid, make([]byte, 32), uint16(adSize))
 	}
-	f.Fuzz(func(t *testing.T, hybrid bool, b []byte, at uint16, x byte) {
+	f.Fuzz(func(t *testing.T, hybrid bool, b []byte, at uint16) {
 		s := suiteOf(hybrid)
-		header := s.Geometry().Header
-		if _, err := nets[s].relays[0].Unwrap(bytes.Clone(b), ID{}); err == nil && !bytes.Equal(b, valid[s]) {
+		packet := bytes.Clone(valid[s])
+		copy(packet[int(at)%len(packet):], b)
+		same := bytes.Equal(packet, valid[s])
+		if _, err := nets[s].relays[0].Unwrap(packet, ID{}); (err == nil) != same {
+			t.Errorf("altered: %v; Unwrap: %v", !same, err)
+		}
+		if _, err := nets[s].relays[0].Unwrap(b, ID{}); err == nil && !bytes.Equal(b, valid[s]) {
 			t.Error("another packet was accepted")
 		}
-		altered := bytes.Clone(valid[s]) // what only differs a little comes further
-		copy(altered[int(at)%len(altered):], b)
-		altered[int(at)%len(altered)] ^= x
-		same := bytes.Equal(altered, valid[s])
-		_, err := nets[s].relays[0].Unwrap(altered, ID{})
-		if (err == nil) != same {
-			t.Errorf("altered: %v, accepted: %v", !same, err == nil)
-		}
-		if tag, err := ReplyTag(s, b); err == nil && !bytes.Equal(tag[:], b[header-macSize:header]) {
-			t.Error("a tag from elsewhere")
+		if _, err := ReplyTag(s, b); err == nil && len(b) != len(packet) {
+			t.Error("a reply of another size has a tag")
 		}
 	})
 }
