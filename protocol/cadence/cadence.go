@@ -12,6 +12,7 @@
 package cadence
 
 import (
+	"cmp"
 	"encoding/binary"
 	"math/bits"
 	"slices"
@@ -79,7 +80,7 @@ func Emissions(seed secret.Key, slot Slot, length time.Duration) []Emission {
 		at, _ := bits.Mul64(draw(seed, "moment", uint64(slot), uint64(i)), uint64(length))
 		out[i].At = time.Duration(at)
 	}
-	slices.SortStableFunc(out, func(a, b Emission) int { return int(a.At - b.At) })
+	slices.SortStableFunc(out, func(a, b Emission) int { return cmp.Compare(a.At, b.At) })
 	return out
 }
 
