@@ -8,6 +8,8 @@
 //	identity   contact card, invitation, safety words
 //	handshake  Noise KKpsk0+psk3 with ML-KEM-768, knock tags, rolling secrets
 //	ratchet    Double Ratchet with encrypted headers and ML-KEM in every step
+//	onion      packets of the relay network: Sphinx with a KEM for each hop
+//	cadence    slots, lanes and periods, delays, the order of catching up
 //	forge      transcripts made by the same code from one side's secrets
 //
 // Every package below is pure: it starts no goroutine, reads no clock, opens no

@@ -8,6 +8,8 @@ package kem
 
 import (
 	"errors"
+	"fmt"
+	"io"
 
 	"github.com/cloudflare/circl/kem/mlkem/mlkem768"
 
@@ -74,3 +76,26 @@ func Decapsulate(seed *[SeedSize]byte, ct *[CiphertextSize]byte) secret.Key {
 	sk.DecapsulateTo(ss[:], ct[:])
 	return secret.New(&ss)
 }
+
+// A Private is a decapsulation key kept in its expanded form, for a relay that
+// opens many ciphertexts with one key. It does not change after it was made.
+type Private struct{ sk *mlkem768.PrivateKey }
+
+// NewPrivate expands a seed.
+func NewPrivate(seed *[SeedSize]byte) *Private {
+	_, sk := mlkem768.NewKeyFromSeed(seed[:])
+	return &Private{sk}
+}
+
+// Decapsulate is [Decapsulate] into shared.
+func (p *Private) Decapsulate(shared *[secret.Size]byte, ct *[CiphertextSize]byte) {
+	p.sk.DecapsulateTo(shared[:], ct[:])
+}
+
+// Wipe puts the key of a zero seed in place of the key, so that it opens nothing
+// any more. circl gives no way to clear the expanded form: it is left to the
+// garbage collector.
+func (p *Private) Wipe() { p.sk = NewPrivate(new([SeedSize]byte)).sk }
+
+// Format implements [fmt.Formatter] for every verb.
+func (*Private) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "[secret]") }

@@ -75,6 +75,16 @@ const (
 	FileCell  Label = prefix + "file/cell-key" // key of a file's cells
 	FileNonce Label = prefix + "file/nonce"    // nonce of a file's cell
 
+	OnionRelay Label = prefix + "onion/relay-key" // a relay's keys of one epoch from its seed
+	OnionCoins Label = prefix + "onion/coins"     // all that is drawn for one packet
+	OnionHop   Label = prefix + "onion/hop"       // ephemeral key and coins for one hop
+	OnionPad   Label = prefix + "onion/pad"       // random blocks in place of hops that there are not
+	OnionSURB  Label = prefix + "onion/surb"      // key and tag of a reply
+	OnionKeys  Label = prefix + "onion/keys"      // what a hop and the sender share
+	OnionReply Label = prefix + "onion/reply"     // wide block of an answer
+
+	CadenceDraw Label = prefix + "cadence/draw" // one number for a moment, a tie or an address
+
 	TranscriptKeys Label = prefix + "transcript/keys"
 )
 
@@ -90,6 +100,8 @@ func All() []Label {
 		RatchetStep, RatchetChain, RatchetNonce, RatchetBody, RatchetCoins,
 		StoreRoot, StoreName, StoreValue, StoreCheck, StoreCounter, StoreDigest,
 		FileCell, FileNonce,
+		OnionRelay, OnionCoins, OnionHop, OnionPad, OnionSURB, OnionKeys, OnionReply,
+		CadenceDraw,
 		TranscriptKeys,
 	}
 }
