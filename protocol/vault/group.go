@@ -143,7 +143,8 @@ func (l *Level) newHead(tick uint64) *block {
 	if l.head != nil {
 		l.retire(l.head)
 	}
-	h := head{tick: tick, version: l.version, pages: l.count, rolledBack: l.rolledBack, digest: l.sum()}
+	l.heads, l.tick = l.heads+1, tick
+	h := head{number: l.heads, tick: tick, version: l.version, pages: l.count, rolledBack: l.rolledBack, digest: l.sum()}
 	l.head = &block{level: l.n, plain: h.plain(), keys: l.keys}
 	return l.head
 }

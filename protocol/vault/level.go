@@ -30,6 +30,8 @@ type Level struct {
 	extra   []*block // header copies that were lost, to be written again
 
 	head       *block
+	heads      uint64 // number of the last head
+	tick       uint64 // that it names
 	version    uint64 // of the last commit whose head was written
 	count      uint32 // pages that belong to it
 	rolledBack bool

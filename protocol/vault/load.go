@@ -13,7 +13,7 @@ func (l *Level) load(found []opened) {
 	l.reading = true
 	defer func() { l.reading = false }()
 	h := l.loadHead(found)
-	l.version, l.count, l.rolledBack = h.version, h.pages, h.rolledBack
+	l.heads, l.tick, l.version, l.count, l.rolledBack = h.number, h.tick, h.version, h.pages, h.rolledBack
 	late := l.choosePages(found)
 	if l.sum() != h.digest {
 		l.rolledBack = true
@@ -39,7 +39,7 @@ func (l *Level) loadHead(found []opened) head {
 		}
 		crypt(l.keys.body, o.nonce, o.plain.body())
 		h, err := parseHead(o.plain)
-		if err != nil || l.head != nil && h.tick < best.tick {
+		if err != nil || l.head != nil && h.number < best.number {
 			continue
 		}
 		best = h

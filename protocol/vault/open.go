@@ -171,9 +171,9 @@ func (v *Vault) newHeader(n int) *block {
 }
 
 // keepHeaders takes over the copies that are there, and has those that are not
-// written again.
+// written again. What is over is from somebody who put old slots back.
 func (v *Vault) keepHeaders(n int, found []opened) {
-	for i := range max(HeaderCopies, len(found)) {
+	for i := range HeaderCopies {
 		b := v.newHeader(n)
 		if i >= len(found) {
 			v.levels[n].extra = append(v.levels[n].extra, b)
@@ -184,20 +184,17 @@ func (v *Vault) keepHeaders(n int, found []opened) {
 	}
 }
 
-// adopt makes the blocks of the levels owners of their slots, and compares the
-// levels: one whose last tick is not that of level 0 was not open since.
+// adopt makes the blocks of the levels owners of their slots. The tick is that of
+// level 0, whatever a deeper one remembers: a level that names another was not
+// open since, or level 0 is old.
 func (v *Vault) adopt() {
+	v.tick = v.levels[0].tick
 	for _, l := range v.levels {
-		if l.head != nil {
-			v.tick = max(v.tick, l.head.plain.front().version)
-		}
-	}
-	for _, l := range v.levels {
-		if l.head == nil || l.head.plain.front().version != v.tick {
-			l.rolledBack = true
-		}
 		if l.head != nil {
 			v.owner[l.head.slot] = l.head
+		}
+		if l.tick != v.tick {
+			l.rolledBack = true
 		}
 		for _, p := range l.pages {
 			if p.block != nil {

@@ -147,12 +147,13 @@ const tableValue = 16 + 32
 
 // head is the body of a head block, which a level writes in every tick:
 //
-//	version 8 ‖ pages 4 ‖ rolled back 1 ‖ digest 32 ‖ zeros
+//	tick 8 ‖ version 8 ‖ pages 4 ‖ rolled back 1 ‖ digest 32 ‖ zeros
 //
 // Pages up to this version count, those of a higher one are of a commit that did
 // not come to its end. The digest is over the versions of all pages.
 type head struct {
-	tick       uint64 // in the front
+	number     uint64 // in the front: the level's heads are counted, the highest is the newest
+	tick       uint64 // of the store
 	version    uint64
 	pages      uint32
 	rolledBack bool
@@ -161,8 +162,9 @@ type head struct {
 
 func (h head) plain() *plain {
 	var p plain
-	p.setFront(front{kind: kindHead, version: h.tick})
-	b := binary.BigEndian.AppendUint64(p.body()[:0], h.version)
+	p.setFront(front{kind: kindHead, version: h.number})
+	b := binary.BigEndian.AppendUint64(p.body()[:0], h.tick)
+	b = binary.BigEndian.AppendUint64(b, h.version)
 	b = binary.BigEndian.AppendUint32(b, h.pages)
 	flag := byte(0)
 	if h.rolledBack {
@@ -176,10 +178,10 @@ func (h head) plain() *plain {
 func parseHead(p *plain) (head, error) {
 	b := p.body()
 	h := head{
-		tick: p.front().version, version: binary.BigEndian.Uint64(b), pages: binary.BigEndian.Uint32(b[8:]),
-		rolledBack: b[12] == 1, digest: [32]byte(b[13:45]),
+		number: p.front().version, tick: binary.BigEndian.Uint64(b), version: binary.BigEndian.Uint64(b[8:]),
+		pages: binary.BigEndian.Uint32(b[16:]), rolledBack: b[20] == 1, digest: [32]byte(b[21:53]),
 	}
-	if p.front() != (front{kind: kindHead, version: h.tick}) || b[12] > 1 || h.pages > MaxSlots/share || !allZero(b[45:]) {
+	if p.front() != (front{kind: kindHead, version: h.number}) || b[20] > 1 || h.pages > MaxSlots/share || !allZero(b[53:]) {
 		return head{}, ErrFormat
 	}
 	return h, nil

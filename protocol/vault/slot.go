@@ -124,7 +124,7 @@ func aead(key secret.Key) cipher.AEAD {
 type front struct {
 	kind    blockKind
 	id      uint32 // of a page
-	version uint64 // of a page: the commit that wrote it; of a head: its tick
+	version uint64 // of a page: the commit that wrote it; of a head: its number
 	number  uint64 // of the object that a page belongs to
 }
 
