@@ -46,6 +46,24 @@ func (x *index) put(k Key, e *entry) {
 	objects[k.Object] = slices.Insert(seqs, at, k.Seq)
 }
 
+// list makes the order of everything that was put into entries by hand.
+func (x *index) list() {
+	for k, e := range x.entries {
+		if k.Kind == 0 || e.gone() {
+			continue
+		}
+		if x.objects[k.Kind] == nil {
+			x.objects[k.Kind] = make(map[[16]byte][]uint64)
+		}
+		x.objects[k.Kind][k.Object] = append(x.objects[k.Kind][k.Object], k.Seq)
+	}
+	for _, objects := range x.objects {
+		for _, seqs := range objects {
+			slices.Sort(seqs)
+		}
+	}
+}
+
 // remove forgets a record without a trace.
 func (x *index) remove(k Key) {
 	if old := x.entries[k]; old != nil && !old.gone() {

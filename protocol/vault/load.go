@@ -153,9 +153,9 @@ func (l *Level) resolve() {
 		}
 	}
 	for key, fragments := range all {
-		slices.SortStableFunc(fragments, func(a, b *fragment) int {
-			return cmp.Or(cmp.Compare(b.version, a.version), cmp.Compare(a.offset, b.offset), cmp.Compare(b.page.version, a.page.version))
-		})
+		if len(fragments) > 1 {
+			sortVersions(fragments)
+		}
 		e := &entry{version: fragments[0].version, total: fragments[0].total}
 		at := uint32(0)
 		for i, f := range fragments {
@@ -178,9 +178,17 @@ func (l *Level) resolve() {
 		case e.gone() && l.garbage[key] == 0:
 			l.kill(e.fragments[0])
 		default:
-			l.index.put(key, e)
+			l.index.entries[key] = e
 		}
 	}
+	l.index.list()
+}
+
+// sortVersions puts the newest version first, and its pieces in order.
+func sortVersions(fragments []*fragment) {
+	slices.SortStableFunc(fragments, func(a, b *fragment) int {
+		return cmp.Or(cmp.Compare(b.version, a.version), cmp.Compare(a.offset, b.offset), cmp.Compare(b.page.version, a.page.version))
+	})
 }
 
 // breakOff takes a record out of every page that has a piece of it.
