@@ -8,6 +8,7 @@
 //	identity   contact card, invitation, safety words
 //	handshake  Noise KKpsk0+psk3 with ML-KEM-768, knock tags, rolling secrets
 //	ratchet    Double Ratchet with encrypted headers and ML-KEM in every step
+//	vault      slots in which levels of records lie that nobody can count
 //	forge      transcripts made by the same code from one side's secrets
 //
 // Every package below is pure: it starts no goroutine, reads no clock, opens no
