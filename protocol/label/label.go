@@ -75,17 +75,17 @@ const (
 	FileCell  Label = prefix + "file/cell-key" // key of a file's cells
 	FileNonce Label = prefix + "file/nonce"    // nonce of a file's cell
 
-	VaultKEK    Label = prefix + "vault/kek"         // key of a level's header
-	VaultHeader Label = prefix + "vault/header"      // keys under a KEK
-	VaultRoot   Label = prefix + "vault/root"        // root of a level
-	VaultLevel  Label = prefix + "vault/level"       // keys under a root
-	VaultObject Label = prefix + "vault/object-key"  // key of one object's pages
-	VaultNonce  Label = prefix + "vault/nonce"       // draw of a slot
-	VaultDigest Label = prefix + "vault/digest"      // of the pages of a level
-	VaultCoins  Label = prefix + "vault/coins"       // streams of a tick
-	VaultChain  Label = prefix + "vault/chain"       // what was sealed so far
-	VaultNone   Label = prefix + "vault/none"        // keys of slots that hold nothing
-	VaultCount  Label = prefix + "vault/count" // key of the counter outside the slots
+	VaultKEK    Label = prefix + "vault/kek"        // key of a level's header
+	VaultHeader Label = prefix + "vault/header"     // keys under a KEK
+	VaultRoot   Label = prefix + "vault/root"       // root of a level
+	VaultLevel  Label = prefix + "vault/level"      // keys under a root
+	VaultObject Label = prefix + "vault/object-key" // key of one object's pages
+	VaultNonce  Label = prefix + "vault/nonce"      // draw of a slot
+	VaultDigest Label = prefix + "vault/digest"     // of the pages of a level
+	VaultCoins  Label = prefix + "vault/coins"      // streams of a tick
+	VaultChain  Label = prefix + "vault/chain"      // what was sealed so far
+	VaultNone   Label = prefix + "vault/none"       // keys of slots that hold nothing
+	VaultCount  Label = prefix + "vault/count"      // key of the counter outside the slots
 
 	TranscriptKeys Label = prefix + "transcript/keys"
 )

@@ -19,20 +19,20 @@ func filled(b *testing.B, slots uint32, levels, pages int) *disk {
 	d.vault = v
 	for n := range levels {
 		l := v.Level(n)
-		l.copying = true
 		for seq := range uint64(pages * pageSize / 160) {
-			if seq%1000 != 0 {
+			if seq%250 != 0 {
 				continue
 			}
 			var writes []Write
-			for i := range uint64(1000) {
+			for i := range uint64(250) {
 				writes = append(writes, put(key(1, byte(i%7), seq+i), 130, 1))
 			}
-			if _, err := l.stage(writes); err != nil {
+			if _, err := l.Stage(writes); err != nil {
 				b.Fatal(err)
 			}
+			l.freeze(d.draw().stream("keys", n))
+			l.commit(l.group)
 		}
-		l.copying = false
 	}
 	all, err := v.Refresh(testKEKs(levels), d.draw())
 	if err != nil {

@@ -30,6 +30,10 @@ func TestSlotsThatDoNotOpen(t *testing.T) {
 	if !accept(slot[:]) {
 		t.Fatal("the valid slot is refused: the rest would prove nothing")
 	}
+	p[100]++
+	if again := keys.sealSlot(keys.body, at, new([32]byte), &p); bytes.Equal(again[:drawSize], slot[:drawSize]) {
+		t.Error("the same coins give two contents one nonce")
+	}
 	other := testStore
 	other[31]++
 	for name, at := range map[string][]byte{"another index": place(&testStore, 8), "another store": place(&other, 7)} {

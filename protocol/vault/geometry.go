@@ -6,8 +6,10 @@ const (
 	SlotSize = 4096
 	// MaxLevels is how many levels a store can have.
 	MaxLevels = 3
-	// MinSlots and MaxSlots bound the number of slots of a store.
-	MinSlots, MaxSlots = 8192, 262144
+	// MinSlots is the smallest number of slots of a store.
+	MinSlots = 8192
+	// MaxSlots is the largest.
+	MaxSlots = 262144
 	// Touch is how many slots a tick rewrites.
 	Touch = 128
 	// Fresh is how many new blocks a level places in a tick, its head included.

@@ -225,9 +225,6 @@ func (l *Level) move(from, to *page) {
 		moved := l.add(to, f.piece, f.key)
 		e := l.index.entries[f.key]
 		e.fragments[slices.Index(e.fragments, f)] = moved
-		if o := l.numbers[f.seq]; f.key.Kind == 0 && o != nil && o.row == f {
-			o.row = moved
-		}
 		l.kill(f)
 	}
 }

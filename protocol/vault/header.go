@@ -44,7 +44,8 @@ func newRoot(kek secret.Key, coins [32]byte) secret.Key {
 func (h header) plain() *plain {
 	var p plain
 	p.setFront(front{kind: kindHeader})
-	b := append(p.body()[:0], formatVersion, byte(h.level()))
+	b := p.body()[:0]
+	b = append(b, formatVersion, byte(h.level()))
 	for _, k := range h.roots {
 		b = append(b, k.Bytes()...)
 	}

@@ -46,6 +46,16 @@ func (x *index) put(k Key, e *entry) {
 	objects[k.Object] = slices.Insert(seqs, at, k.Seq)
 }
 
+// extend puts one more fragment of a current version into entries.
+func (x *index) extend(f *fragment) {
+	e := x.entries[f.key]
+	if e == nil {
+		e = &entry{version: f.version, total: f.total}
+		x.entries[f.key] = e
+	}
+	e.fragments = append(e.fragments, f)
+}
+
 // list makes the order of everything that was put into entries by hand.
 func (x *index) list() {
 	for k, e := range x.entries {

@@ -15,7 +15,6 @@ type Level struct {
 	keys     *slotKeys
 	digest   secret.Key
 	reading  bool // pages come from the disk: nothing is written down as dirty
-	copying  bool // all is written at once: no room is kept for second copies
 
 	index   index
 	pages   []*page // by ID
@@ -43,7 +42,6 @@ type object struct {
 	id     [16]byte
 	number uint64
 	key    secret.Key // empty until the commit that brings it is written
-	row    *fragment  // its record in the table
 }
 
 // page is a block of records as it will be written next, which is as it was

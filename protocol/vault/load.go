@@ -131,7 +131,7 @@ func (l *Level) readTable() {
 		if f.total != tableValue || len(f.data) != tableValue {
 			continue
 		}
-		o := &object{id: [16]byte(f.data), number: number, key: secret.FromBytes(f.data[16:]), row: f}
+		o := &object{id: [16]byte(f.data), number: number, key: secret.FromBytes(f.data[16:])}
 		l.objects[o.id], l.numbers[number] = o, o
 	}
 }

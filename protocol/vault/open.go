@@ -118,9 +118,13 @@ func (s *scan) second(h header, ok bool, kek secret.Key) (*finds, error) {
 		if ok && n < len(h.roots) {
 			levels[n] = levelKeys(h.roots[n])
 		}
-		defer headers[n].wipe()
-		defer levels[n].wipe()
 	}
+	defer func() {
+		for n := range MaxLevels {
+			headers[n].wipe()
+			levels[n].wipe()
+		}
+	}()
 	for i := range s.geometry.Slots {
 		nonce := s.nonceOf(i)
 		for n := range MaxLevels {

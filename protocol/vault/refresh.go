@@ -31,8 +31,7 @@ func Create(g Geometry, store *[32]byte, keks []secret.Key, coins *Coins) (*Vaul
 // level, one less destroys the deepest. Levels that are not open are destroyed.
 //
 // The bytes have to be yielded whole, once, and to take the place of the old ones
-// in one step. After ErrFull, which can only meet a level that is full to its
-// last page, nothing has changed.
+// in one step. It fails only for keys that cannot be, and then changes nothing.
 func (v *Vault) Refresh(keks []secret.Key, coins *Coins) (All, error) {
 	if len(keks) < 1 || len(keks) > MaxLevels {
 		return nil, ErrGeometry
@@ -49,9 +48,7 @@ func (v *Vault) Refresh(keks []secret.Key, coins *Coins) (All, error) {
 		root := newRoot(kek, coins.stream("root", n).next())
 		l := newLevel(v.geometry, n, root)
 		if n < len(v.levels) {
-			if err := l.copyFrom(v.levels[n]); err != nil {
-				return nil, err
-			}
+			l.copyFrom(v.levels[n])
 		}
 		next.keks, next.roots, next.levels = append(next.keks, kek.Clone()), append(next.roots, root), append(next.levels, l)
 	}
@@ -62,33 +59,30 @@ func (v *Vault) Refresh(keks []secret.Key, coins *Coins) (All, error) {
 	return v.yieldAll(coins), nil
 }
 
-// copyFrom takes over the records of another image, packed anew. Tickets go on
-// where they were.
-func (l *Level) copyFrom(old *Level) error {
-	l.next, l.version = old.next+1, old.next
-	l.rolledBack = old.rolledBack
-	l.copying = true
-	defer func() { l.copying = false }()
-	for keys := range slices.Chunk(old.liveKeys(), 1024) {
-		writes := make([]Write, len(keys))
-		for i, key := range keys {
-			writes[i].Key = key
-			writes[i].Value, _ = old.Get(key)
-		}
-		if _, err := l.stage(writes); err != nil {
-			return err
+// copyFrom takes over the records of another image, page by page, so that it
+// always fits. Objects get new keys. Tickets go on where they were.
+func (l *Level) copyFrom(old *Level) {
+	l.next, l.version, l.last, l.rolledBack = old.next+1, old.next, old.last, old.rolledBack
+	for id, o := range old.objects {
+		c := &object{id: id, number: o.number}
+		l.objects[id], l.numbers[o.number] = c, c
+	}
+	for _, p := range old.pages {
+		var q *page
+		for _, f := range p.fragments {
+			if f.dead || f.total == gone { // nothing is left that could come back
+				continue
+			}
+			if q == nil {
+				q = &page{id: uint32(len(l.pages)), object: l.numbers[p.object.number]}
+				l.pages = append(l.pages, q)
+			}
+			pc := f.piece
+			pc.data = slices.Clone(f.data)
+			l.index.extend(l.add(q, pc, f.key))
 		}
 	}
-	return nil
-}
-
-// liveKeys lists all records, those of an object together.
-func (l *Level) liveKeys() []Key {
-	var keys []Key
-	for kind := 1; kind < 256; kind++ {
-		keys = append(keys, l.KindKeys(Kind(kind))...)
-	}
-	return keys
+	l.index.list()
 }
 
 // placeAll gives every block a slot out of all.

@@ -13,10 +13,6 @@ func (l *Level) Stage(writes []Write) (ticket uint64, err error) {
 	if err := CheckWrites(writes); err != nil {
 		return 0, err
 	}
-	return l.stage(writes)
-}
-
-func (l *Level) stage(writes []Write) (uint64, error) {
 	p := l.newPacking()
 	last := make(map[Key]int, len(writes))
 	for i, w := range writes {
@@ -24,7 +20,7 @@ func (l *Level) stage(writes []Write) (uint64, error) {
 		p.onlyDeletes = p.onlyDeletes && w.Delete
 	}
 	for i, w := range writes {
-		if last[w.Key] == i && !(w.Delete && l.absent(w.Key)) {
+		if last[w.Key] == i && (!w.Delete || !l.absent(w.Key)) {
 			p.supersede(w.Key)
 		}
 	}
@@ -251,10 +247,7 @@ func (p *packing) another() *page {
 	}
 	g := p.l.geometry
 	limit := g.Pages()
-	switch {
-	case p.l.copying:
-		limit += g.spare()
-	case p.onlyDeletes:
+	if p.onlyDeletes {
 		limit += g.spare() / 2 // who is full must be able to delete
 	}
 	if p.pages >= limit {
@@ -268,9 +261,6 @@ func (p *packing) another() *page {
 // fits reports ErrFull if the commit takes several ticks, in which both copies of
 // its pages are live, and there is no room for them.
 func (p *packing) fits() error {
-	if p.l.copying {
-		return nil
-	}
 	n := len(p.touched)
 	for _, pg := range p.l.pages {
 		if pg.dirty && !p.touched[pg] {
@@ -310,9 +300,6 @@ func (p *packing) apply() (ticket uint64) {
 			entries[a.key] = &entry{version: a.piece.version, total: a.piece.total}
 		}
 		entries[a.key].fragments = append(entries[a.key].fragments, f)
-		if o := l.numbers[a.key.Seq]; a.key.Kind == 0 && a.piece.total == tableValue {
-			o.row = f
-		}
 	}
 	for k, e := range entries {
 		l.index.put(k, e)
