@@ -81,4 +81,3 @@ func (l *Level) absent(k Key) bool {
 	e := l.index.entries[k]
 	return e == nil || e.gone()
 }
-
