@@ -93,6 +93,8 @@ func safeName(name string) string {
 		switch {
 		case steers(r), joiner(r), unicode.Is(unicode.Co, r):
 			return -1
+		case r == ' ':
+			return r
 		case unicode.IsSpace(r), strings.ContainsRune(`/\:*?"<>|`, r):
 			return '_'
 		default:

@@ -85,6 +85,18 @@ const (
 
 	CadenceDraw Label = prefix + "cadence/draw" // one number for a moment, a tie or an address
 
+	VaultKEK    Label = prefix + "vault/kek"        // key of a level's header
+	VaultHeader Label = prefix + "vault/header"     // keys under a KEK
+	VaultRoot   Label = prefix + "vault/root"       // root of a level
+	VaultLevel  Label = prefix + "vault/level"      // keys under a root
+	VaultObject Label = prefix + "vault/object-key" // key of one object's pages
+	VaultNonce  Label = prefix + "vault/nonce"      // draw of a slot
+	VaultDigest Label = prefix + "vault/digest"     // of the pages of a level
+	VaultCoins  Label = prefix + "vault/coins"      // streams of a tick
+	VaultChain  Label = prefix + "vault/chain"      // what was sealed so far
+	VaultNone   Label = prefix + "vault/none"       // keys of slots that hold nothing
+	VaultCount  Label = prefix + "vault/count"      // key of the counter outside the slots
+
 	TranscriptKeys Label = prefix + "transcript/keys"
 )
 
@@ -102,6 +114,8 @@ func All() []Label {
 		FileCell, FileNonce,
 		OnionRelay, OnionCoins, OnionHop, OnionPad, OnionSURB, OnionKeys, OnionReply,
 		CadenceDraw,
+		VaultKEK, VaultHeader, VaultRoot, VaultLevel, VaultObject, VaultNonce,
+		VaultDigest, VaultCoins, VaultChain, VaultNone, VaultCount,
 		TranscriptKeys,
 	}
 }

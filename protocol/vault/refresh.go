@@ -1,0 +1,142 @@
+package vault
+
+import (
+	"iter"
+	"slices"
+
+	"github.com/backchannel/backchannel/protocol/secret"
+)
+
+// All yields new bytes for every slot of a store, in ascending order.
+type All = iter.Seq2[uint32, *Slot]
+
+// Create makes a store with a level for each key, one to three, and returns what
+// every slot holds. The work and the number of bytes are the same for all.
+func Create(g Geometry, store *[32]byte, keks []secret.Key, coins *Coins) (*Vault, All, error) {
+	v := &Vault{geometry: g, store: *store}
+	if !g.Valid() {
+		return nil, nil, ErrGeometry
+	}
+	all, err := v.Refresh(keks, coins)
+	if err != nil {
+		return nil, nil, err
+	}
+	return v, all, nil
+}
+
+// Refresh makes new roots and returns new bytes for every slot: nothing that is
+// in the slots now opens under the new keys, and nothing new under the old ones.
+// What was staged is in it and durable with it. The keys are those of the levels
+// from now on, as many as there shall be: one more than are open makes a new
+// level, one less destroys the deepest. Levels that are not open are destroyed.
+//
+// The bytes have to be yielded whole, once, and to take the place of the old ones
+// in one step. It fails only for keys that cannot be, and then changes nothing.
+func (v *Vault) Refresh(keks []secret.Key, coins *Coins) (All, error) {
+	if len(keks) < 1 || len(keks) > MaxLevels {
+		return nil, ErrGeometry
+	}
+	for i, k := range keks {
+		for _, other := range keks[:i] {
+			if k.Equal(other) {
+				return nil, ErrGeometry // one passphrase cannot open two levels
+			}
+		}
+	}
+	next := &Vault{geometry: v.geometry, store: v.store, owner: map[uint32]*block{}, tick: v.tick + 1, chain: v.chain}
+	for n, kek := range keks {
+		root := newRoot(kek, coins.stream("root", n).next())
+		l := newLevel(v.geometry, n, root)
+		if n < len(v.levels) {
+			l.copyFrom(v.levels[n])
+		}
+		next.keks, next.roots, next.levels = append(next.keks, kek.Clone()), append(next.roots, root), append(next.levels, l)
+	}
+	next.placeAll(coins)
+	old := *v
+	*v = *next
+	old.Wipe()
+	return v.yieldAll(coins), nil
+}
+
+// copyFrom takes over the records of another image, page by page, so that it
+// always fits. Objects get new keys. Tickets go on where they were.
+func (l *Level) copyFrom(old *Level) {
+	l.next, l.version, l.last, l.rolledBack = old.next+1, old.next, old.last, old.rolledBack
+	for id, o := range old.objects {
+		c := &object{id: id, number: o.number}
+		l.objects[id], l.numbers[o.number] = c, c
+	}
+	for _, p := range old.pages {
+		var q *page
+		for _, f := range p.fragments {
+			if f.dead || f.total == gone { // nothing is left that could come back
+				continue
+			}
+			if q == nil {
+				q = &page{id: uint32(len(l.pages)), object: l.numbers[p.object.number]}
+				l.pages = append(l.pages, q)
+			}
+			pc := f.piece
+			pc.data = slices.Clone(f.data)
+			l.index.extend(l.add(q, pc, f.key))
+		}
+	}
+	l.index.list()
+}
+
+// placeAll gives every block a slot out of all.
+func (v *Vault) placeAll(coins *Coins) {
+	every := make([]uint32, v.geometry.Slots)
+	for i := range every {
+		every[i] = uint32(i)
+	}
+	demands := make([]demand, len(v.levels))
+	blocks := make([][]*block, len(v.levels))
+	for n, l := range v.levels {
+		blocks[n] = l.settleAll(coins.stream("keys", n), v.tick)
+		for range HeaderCopies {
+			blocks[n] = append(blocks[n], v.newHeader(n))
+		}
+		demands[n] = demand{
+			holds: func(uint32) bool { return false },
+			fresh: func(int) int { return len(blocks[n]) },
+		}
+	}
+	shares, ok := assign(every, demands, func(level int) stream { return coins.stream("place", level) })
+	if !ok {
+		panic("vault: levels of an eighth each do not fit")
+	}
+	for n, share := range shares {
+		for i, b := range blocks[n] {
+			b.slot = share.fresh[i]
+			v.owner[b.slot] = b
+			v.chain.add(b.plain)
+		}
+	}
+}
+
+// settleAll writes all pages and the head down at once.
+func (l *Level) settleAll(coins stream, tick uint64) []*block {
+	var blocks []*block
+	if l.freeze(coins); l.group != nil {
+		blocks = l.group.blocks
+		l.commit(l.group)
+	}
+	blocks = append(blocks, l.newHead(tick))
+	l.retired = nil
+	return blocks
+}
+
+// yieldAll seals one slot after the other.
+func (v *Vault) yieldAll(coins *Coins) All {
+	return func(yield func(uint32, *Slot) bool) {
+		draw, none := v.chain.seals(coins)
+		defer none.wipe()
+		for i := range v.geometry.Slots {
+			if !yield(i, v.sealOne(i, draw, none)) {
+				return
+			}
+		}
+	}
+}
