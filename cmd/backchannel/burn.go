@@ -97,17 +97,11 @@ func (a *app) tellLoss(cmd *cobra.Command, c control.Contact) error {
 	if err := a.call(cmd, "file/list", control.NameRequest{Name: itoa(int(c.Number))}, &files); err != nil {
 		return err
 	}
-	here, moving := 0, 0
+	moving := 0
 	for _, f := range files.Files {
-		switch f.State {
-		case "here":
-			here++
-		case "coming", "on its way", "waits for you to take it", "offered, not taken yet":
+		if underWay(f) {
 			moving++
 		}
-	}
-	if here > 0 {
-		a.note("! %s in the vault will be lost unless you have saved it: %s", plural(here, "file"), a.here("backchannel file list "+itoa(int(c.Number))))
 	}
 	if moving > 0 {
 		a.note("! %s on the way will end.", plural(moving, "file"))

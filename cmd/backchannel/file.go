@@ -64,16 +64,16 @@ func (a *app) waitFile(cmd *cobra.Command, contact string, ans *control.FileAnsw
 			return err
 		}
 		f := ans.File
-		switch f.State {
-		case "delivered", "here":
+		switch {
+		case f.State == "delivered", f.State == "here":
 			return nil
-		case "waiting here", "being offered", "offered, not taken yet", waitsForYou, "on its way", "coming":
+		case !underWay(f):
+			return &control.Error{Code: "not_delivered", Exit: control.ExitFailed, Message: "the file did not arrive: " + f.State, Hint: list}
+		default:
 			if now := fileState(f) + trouble(f); now != shown && time.Since(began) > time.Second && a.in.terminal() && !a.quiet {
 				shown = now
 				a.note("%s", now)
 			}
-		default:
-			return &control.Error{Code: "not_delivered", Exit: control.ExitFailed, Message: "the file did not arrive: " + f.State, Hint: list}
 		}
 		select {
 		case <-tick.C:
@@ -85,6 +85,16 @@ func (a *app) waitFile(cmd *cobra.Command, contact string, ans *control.FileAnsw
 				Hint: "it goes on by itself; look later with: " + list,
 			}
 		}
+	}
+}
+
+// underWay reports whether a file has not come to its end yet.
+func underWay(f control.File) bool {
+	switch f.State {
+	case "waiting here", "being offered", "offered, not taken yet", waitsForYou, "on its way", "coming":
+		return true
+	default:
+		return false
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -74,10 +75,13 @@ func (a *app) whatToSend(path string, how sending) (string, error) {
 		return "", err
 	}
 	switch {
-	case how.asItIs || !dirty && !how.cleaned:
+	case how.asItIs:
 		return path, nil
-	case how.cleaned && !dirty:
-		return path, nil // a copy would be the same
+	case !dirty: // a copy would say the same
+		if len(ans.Findings) > 0 {
+			a.printInspected(ans, a.note)
+		}
+		return path, nil
 	case !how.cleaned && !a.in.terminal():
 		return "", &control.Error{
 			Code: "tells", Exit: control.ExitRefused, Message: "the file says things about its author, or cannot be looked into; nothing was sent",
@@ -137,6 +141,9 @@ func (a *app) chooseCopy(ans inspected, place string) (choice, error) {
 // sendFile offers the file and says how long it will take, as far as that can be
 // known before.
 func (a *app) sendFile(cmd *cobra.Command, to control.Contact, request control.FileSendRequest, wait bool) error {
+	if info, err := os.Stat(request.Path); err == nil {
+		a.note("%s. %s", size(uint64(info.Size())), expected(to, uint64(info.Size())))
+	}
 	var ans control.FileAnswer
 	if err := a.call(cmd, "file/send", request, &ans); err != nil {
 		return err
@@ -148,12 +155,11 @@ func (a *app) sendFile(cmd *cobra.Command, to control.Contact, request control.F
 	}
 	return a.answer(ans, func() {
 		f := ans.File
-		a.say("File %d, %s: %s.", f.Seq, size(f.Size), f.State)
+		a.say("File %d: %s.", f.Seq, f.State)
 		a.say("They see the name: %s", cleanLine(f.Name))
 		if f.State == "delivered" {
 			return
 		}
-		a.say("%s", expected(to, f.Size))
 		a.say("Leave it where it is until it has arrived. How far it is: %s", a.here("backchannel file list "+itoa(int(to.Number))))
 	})
 }
