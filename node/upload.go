@@ -129,16 +129,26 @@ func (s *source) load(want channel.Demand, n uint64) error {
 
 // openRegular opens a file to read it. It does not wait for a pipe.
 func openRegular(path string) (*os.File, error) {
-	info, err := os.Stat(path)
+	info, err := os.Stat(path) // first: some devices do something when they are opened
 	if err != nil {
 		return nil, ErrUnreadable
 	}
 	if !info.Mode().IsRegular() {
 		return nil, ErrNotRegular
 	}
-	f, err := os.Open(path)
+	return openAtOnce(path)
+}
+
+// openAtOnce opens a file that may be a pipe by now. A reader that waited for one
+// would keep the desk from ending.
+func openAtOnce(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, readAtOnce, 0)
 	if err != nil {
 		return nil, ErrUnreadable
+	}
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		_ = f.Close()
+		return nil, ErrNotRegular
 	}
 	return f, nil
 }
