@@ -2,8 +2,11 @@ package node_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -97,4 +100,52 @@ func TestLockWhileSomethingHangs(t *testing.T) {
 	}
 	close(release)
 	<-locked
+}
+
+// slowConn writes 2 MB a second.
+type slowConn struct{ p2p.Conn }
+
+func (c slowConn) Write(b []byte) (int, error) {
+	pass(time.Duration(len(b)) * time.Second / 2_000_000)
+	return c.Conn.Write(b)
+}
+
+// TestManyFilesOnASlowLine sends as many files as may be under way at once: more
+// than the queue of a connection holds. The connection stands.
+func TestManyFilesOnASlowLine(t *testing.T) {
+	t.Parallel()
+	var conns atomic.Int32
+	a := newMachine(t, freeSettings(t), hooks{conn: func(c p2p.Conn) p2p.Conn { conns.Add(1); return slowConn{c} }})
+	b := newMachine(t, freeSettings(t), hooks{})
+	newTalk(t, a, b).meet()
+	const files = 12
+	path, sum := newFile(t, 300_000)
+	for range files {
+		a.sendFile(path)
+	}
+	waiting := func() (list []channel.FileView) {
+		all, err := b.Files(t.Context(), peer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	until(t, "all are offered", func() bool { return len(waiting()) == files })
+	before, dir := conns.Load(), t.TempDir()
+	for i, f := range waiting() {
+		if err := b.TakeFile(t.Context(), peer, f.Seq, filepath.Join(dir, fmt.Sprint(i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	until(t, "all are here", func() bool {
+		return !slices.ContainsFunc(waiting(), func(f channel.FileView) bool { return f.State != channel.FileWhole })
+	})
+	for _, f := range waiting() {
+		if fileSum(t, f.Path) != sum {
+			t.Error("the content is another")
+		}
+	}
+	if now := conns.Load(); now != before {
+		t.Errorf("%d new connections", now-before)
+	}
 }

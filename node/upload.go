@@ -35,6 +35,9 @@ func (d *desk) feed(id channel.ContactID, src *source) (worked bool, err error) 
 func (d *desk) demand(id channel.ContactID, open uint64) (want channel.Demand, sums []byte, err error) {
 	err = d.of(id, func(d *desk, p *person) error {
 		var ok bool
+		if !p.roomy() {
+			return nil
+		}
 		if want, ok = p.conversation.Demand(d.cfg.Now()); !ok || want.Seq == open {
 			return nil
 		}
@@ -46,6 +49,18 @@ func (d *desk) demand(id channel.ContactID, open uint64) (want channel.Demand, s
 		return nil
 	})
 	return want, sums, err
+}
+
+// roomy reports whether more pieces of files can be queued. The windows of several
+// files together are longer than a queue, and a queue that runs full ends its
+// connection. The reports on what leaves it wake the reader again.
+func (p *person) roomy() bool {
+	for _, l := range p.links {
+		if len(l.bulk) > cap(l.bulk)/2 {
+			return false
+		}
+	}
+	return true
 }
 
 // fed hands over what was read, or why it was not.
