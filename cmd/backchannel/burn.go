@@ -88,7 +88,7 @@ func (a *app) confirmName(c control.Contact, otherwise string) error {
 	return nil
 }
 
-// tellLoss says what will be gone that is nowhere else yet.
+// tellLoss says what will be gone that is nowhere else yet, and what will not.
 func (a *app) tellLoss(cmd *cobra.Command, c control.Contact) error {
 	if c.Waiting > 0 {
 		a.note("! %s, never confirmed, will be lost.", plural(c.Waiting, "message"))
@@ -102,15 +102,15 @@ func (a *app) tellLoss(cmd *cobra.Command, c control.Contact) error {
 		switch f.State {
 		case "here":
 			here++
-		case "coming", "on its way", "waits for you to take it", "offered, not taken yet":
+		case "coming", "on its way", waitsForYou, "offered, not taken yet", "being offered", "waiting here":
 			moving++
 		}
 	}
 	if here > 0 {
-		a.note("! %s in the vault will be lost unless you have saved it: %s", plural(here, "file"), a.here("backchannel file list "+itoa(int(c.Number))))
+		a.note("! Saved outside the vault, and not deleted: %s. Afterwards nothing tells where; look first: %s", plural(here, "file"), a.here("backchannel file list "+itoa(int(c.Number))))
 	}
 	if moving > 0 {
-		a.note("! %s on the way will end.", plural(moving, "file"))
+		a.note("! %s offered or on the way will end.", plural(moving, "file"))
 	}
 	return nil
 }
