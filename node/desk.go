@@ -27,10 +27,11 @@ type desk struct {
 
 	people    map[channel.ContactID]*person
 	followers map[*follower]bool
-	links     channel.LinkID // the last one given out
-	full      bool           // the last commit found the disk full
-	purgeAt   time.Time      // when the store is purged next without being asked
-	fatal     error          // a commit failed otherwise: nothing more is done
+	links     channel.LinkID     // the last one given out
+	full      bool               // the last commit found the disk full
+	purgeAt   time.Time          // when the store is purged next without being asked
+	fatal     error              // a commit failed otherwise: nothing more is done
+	orphans   []channel.FileTask // part files that the last run left to be deleted
 
 	work  chan func(*desk)
 	quit  chan struct{} // closed by stop
@@ -107,7 +108,7 @@ func (d *desk) open() (err error) {
 func (d *desk) introduce() error {
 	place, _ := identity.PlaceOf(d.settings.Address) // none, if it does not listen
 	for _, p := range d.people {
-		if err := d.store.Commit(p.conversation.Moved(d.cfg.Now(), place).Writes...); err != nil {
+		if err := d.commitEarly(p.conversation.Moved(d.cfg.Now(), place)); err != nil {
 			return err
 		}
 		if err := d.connectable(p); err != nil {
@@ -128,11 +129,18 @@ func (d *desk) closeNetwork() {
 // state that is left is not known. Recovery runs with each contact.
 func (d *desk) rolledBack() error {
 	for _, p := range d.people {
-		if err := d.store.Commit(p.conversation.RolledBack(d.cfg.Now()).Writes...); err != nil {
+		if err := d.commitEarly(p.conversation.RolledBack(d.cfg.Now())); err != nil {
 			return err
 		}
 	}
 	return d.store.AcceptRollback()
+}
+
+// commitEarly carries out an output before the desk runs. What it wants deleted on
+// the disk, because the last run was cut off before it did that, waits for run.
+func (d *desk) commitEarly(out *channel.Output) error {
+	d.orphans = append(d.orphans, out.Discard...)
+	return d.store.Commit(out.Writes...)
 }
 
 func (d *desk) channelConfig(of channel.ContactID) channel.Config {
@@ -244,6 +252,7 @@ func (d *desk) run(ctx context.Context) error {
 		}
 	})
 	d.group.Go(d.accept)
+	d.discard(d.orphans)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for d.fatal == nil {
@@ -274,9 +283,12 @@ func (d *desk) end(cancel context.CancelFunc) error {
 		close(f.events)
 	}
 	d.followers = nil
-	d.group.Wait()
+	// No goroutine touches keys or store but through the desk, and one may hang for
+	// long, on a disk or a network that does not answer: the keys go before.
 	d.wipe()
-	return errors.Join(d.fatal, d.store.Close())
+	err := d.store.Close()
+	d.group.Wait()
+	return errors.Join(d.fatal, err)
 }
 
 // tick does what is due and returns how long until the next thing is.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/backchannel/backchannel/node/channel"
 	"github.com/backchannel/backchannel/protocol/file"
@@ -63,6 +64,7 @@ func (s *sink) close() {
 // perform does a task. Its errors are those that [channel.Conversation.FileTaskDone]
 // knows.
 func (s *sink) perform(ctx context.Context, task channel.FileTask) (path string, err error) {
+	own := s.f != nil && s.seq == task.Seq // all of it was written and synced just now
 	if s.seq != task.Seq || task.Kind != channel.WriteContent {
 		s.close()
 	}
@@ -71,7 +73,7 @@ func (s *sink) perform(ctx context.Context, task channel.FileTask) (path string,
 	case channel.WriteContent:
 		return "", s.write(part, task)
 	case channel.FinishFile:
-		return finish(ctx, part, task)
+		return finish(ctx, part, task, own)
 	case channel.DiscardFile:
 		if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return "", channel.ErrPlace
@@ -128,12 +130,17 @@ func openPart(part string, task channel.FileTask) (*os.File, error) {
 	if err != nil {
 		return nil, channel.ErrPlace
 	}
+	if opened, err := f.Stat(); info != nil && (err != nil || !os.SameFile(info, opened)) { // put there meanwhile
+		_ = f.Close()
+		return nil, channel.ErrPartLost
+	}
 	return f, nil
 }
 
 // finish gives a part file its name. If it was given it before a crash, it is known
-// by its content.
-func finish(ctx context.Context, part string, task channel.FileTask) (string, error) {
+// by its content; and so is the part file, unless it was written by this run: what
+// lies there may be something else by now.
+func finish(ctx context.Context, part string, task channel.FileTask, own bool) (string, error) {
 	if task.Size == 0 {
 		if holds(ctx, task.Path, task) {
 			_ = os.Remove(part)
@@ -157,9 +164,18 @@ func finish(ctx context.Context, part string, task channel.FileTask) (string, er
 		}
 		return "", channel.ErrPartLost
 	}
+	switch {
+	case err != nil:
+		return "", channel.ErrPlace
+	case !whole.Mode().IsRegular(), uint64(whole.Size()) != task.Size, !own && !holds(ctx, part, task):
+		return "", channel.ErrPartLost
+	}
 	for _, path := range names(task.Path) {
 		if info, err := os.Lstat(path); err == nil && os.SameFile(info, whole) { // a crash came between the two names
-			return path, os.Remove(part)
+			if os.Remove(part) != nil {
+				return "", channel.ErrPlace
+			}
+			return path, nil
 		}
 		switch err := giveName(part, path); {
 		case err == nil:
@@ -193,7 +209,17 @@ func giveName(part, path string) error {
 	if errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	if _, err := os.Lstat(path); err == nil { // a file system without links
+	return renameAnew(part, path)
+}
+
+// renaming is held by who renames: two contacts may save to one place.
+var renaming sync.Mutex
+
+// renameAnew is giveName on a file system without links, as sticks have it.
+func renameAnew(part, path string) error {
+	renaming.Lock()
+	defer renaming.Unlock()
+	if _, err := os.Lstat(path); err == nil {
 		return fs.ErrExist
 	}
 	return os.Rename(part, path)

@@ -2,8 +2,11 @@ package node
 
 import (
 	"crypto/sha256"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/backchannel/backchannel/node/channel"
@@ -40,6 +43,65 @@ func TestFinishAfterACrash(t *testing.T) {
 			if err != nil || len(entries) != 1 || entries[0].Name() != "report.pdf" {
 				t.Errorf("%d bytes, %s: %v, %v", len(content), when, entries, err)
 			}
+		}
+	}
+}
+
+// TestFinishSomethingElse finds something else in the place of the part file: it
+// does not get the name, and is not called whole.
+func TestFinishSomethingElse(t *testing.T) {
+	const content = "what was sent"
+	write := func(b string) func(part, other string) error {
+		return func(part, _ string) error { return os.WriteFile(part, []byte(b), 0o600) }
+	}
+	for what, put := range map[string]func(part, other string) error{
+		"cut":     write(content[:5]),
+		"longer":  write(content + "more"),
+		"altered": write("what was SENT"),
+		"link":    func(part, other string) error { return os.Symlink(other, part) },
+		"folder":  func(part, _ string) error { return os.Mkdir(part, 0o700) },
+	} {
+		dir := t.TempDir()
+		task := channel.FileTask{
+			Kind: channel.FinishFile, Path: filepath.Join(dir, "report.pdf"), Part: ".0123.part",
+			Size: uint64(len(content)), Sum: sha256.Sum256([]byte(content)), Offset: uint64(len(content)),
+		}
+		other := filepath.Join(t.TempDir(), "other")
+		if err := errors.Join(os.WriteFile(other, []byte(content), 0o600), put(filepath.Join(dir, task.Part), other)); err != nil {
+			t.Fatal(err)
+		}
+		if path, err := new(sink).perform(t.Context(), task); !errors.Is(err, channel.ErrPartLost) {
+			t.Errorf("%s: %q, %v", what, filepath.Base(path), err)
+		}
+		if _, err := os.Lstat(task.Path); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: it got the name", what)
+		}
+	}
+}
+
+// TestRenameAnew gives two files one name at once, on a file system without links:
+// one of them gets it, and the other is not lost.
+func TestRenameAnew(t *testing.T) {
+	dir := t.TempDir()
+	parts := []string{filepath.Join(dir, "a"), filepath.Join(dir, "b")}
+	for range 1000 {
+		path := filepath.Join(dir, "report.pdf")
+		errs := make([]error, len(parts))
+		var both sync.WaitGroup
+		start := make(chan struct{})
+		for i, part := range parts {
+			if err := os.WriteFile(part, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			both.Go(func() { <-start; errs[i] = renameAnew(part, path) })
+		}
+		close(start)
+		both.Wait()
+		if (errs[0] == nil) == (errs[1] == nil) {
+			t.Fatalf("%v and %v: one was overwritten", errs[0], errs[1])
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -65,9 +66,6 @@ func (n *Node) File(ctx context.Context, name string, seq uint64) (f channel.Fil
 // absolute path. Nothing is overwritten: if there is something of that name when
 // it is whole, it gets another one; see [channel.FileView].
 func (n *Node) TakeFile(ctx context.Context, name string, seq uint64, path string) error {
-	if _, err := os.Lstat(path); err == nil {
-		return ErrPlaceTaken
-	}
 	f, err := n.File(ctx, name, seq)
 	if err != nil {
 		return err
@@ -80,19 +78,24 @@ func (n *Node) TakeFile(ctx context.Context, name string, seq uint64, path strin
 	})
 }
 
-// roomFor makes sure that a file can be made in a folder, and that there is room
-// for it there.
+// roomFor makes sure that a file can be made under a name that is free, and that
+// there is room for it there.
 func roomFor(path string, size uint64) error {
 	info, err := os.Stat(filepath.Dir(path))
 	if err != nil || !info.IsDir() || !filepath.IsAbs(path) {
 		return ErrNoFolder
 	}
-	probe, err := os.CreateTemp(filepath.Dir(path), ".*.part")
-	if err != nil {
+	// Under the name itself: a file system may not take it, for its length or a
+	// character, and that should not be found when all has come.
+	probe, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return ErrPlaceTaken
+	case err != nil:
 		return ErrNoFolder
 	}
 	_ = probe.Close()
-	if err := os.Remove(probe.Name()); err != nil {
+	if err := os.Remove(path); err != nil {
 		return ErrNoFolder
 	}
 	if free, ok := store.Room(filepath.Dir(path)); ok && free < size {

@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -190,7 +191,8 @@ func TestPlaces(t *testing.T) {
 		t.Fatal(err)
 	}
 	for place, want := range map[string]error{
-		taken: node.ErrPlaceTaken, filepath.Join(dir, "none", "x"): node.ErrNoFolder, filepath.Join(taken, "x"): node.ErrNoFolder, "relative": node.ErrNoFolder,
+		taken: node.ErrPlaceTaken, filepath.Join(dir, "none", "x"): node.ErrNoFolder, filepath.Join(taken, "x"): node.ErrNoFolder,
+		filepath.Join(dir, strings.Repeat("x", 300)): node.ErrNoFolder, "relative": node.ErrNoFolder,
 	} {
 		if err := b.TakeFile(t.Context(), peer, f.Seq, place); !errors.Is(err, want) {
 			t.Errorf("%v, not %v", err, want)

@@ -35,6 +35,9 @@ func (d *desk) feed(id channel.ContactID, src *source) (worked bool, err error) 
 func (d *desk) demand(id channel.ContactID, open uint64) (want channel.Demand, sums []byte, err error) {
 	err = d.of(id, func(d *desk, p *person) error {
 		var ok bool
+		if !p.roomy() {
+			return nil
+		}
 		if want, ok = p.conversation.Demand(d.cfg.Now()); !ok || want.Seq == open {
 			return nil
 		}
@@ -46,6 +49,18 @@ func (d *desk) demand(id channel.ContactID, open uint64) (want channel.Demand, s
 		return nil
 	})
 	return want, sums, err
+}
+
+// roomy reports whether more pieces of files can be queued. The windows of several
+// files together are longer than a queue, and a queue that runs full ends its
+// connection. The reports on what leaves it wake the reader again.
+func (p *person) roomy() bool {
+	for _, l := range p.links {
+		if len(l.bulk) > cap(l.bulk)/2 {
+			return false
+		}
+	}
+	return true
 }
 
 // fed hands over what was read, or why it was not.
@@ -129,16 +144,26 @@ func (s *source) load(want channel.Demand, n uint64) error {
 
 // openRegular opens a file to read it. It does not wait for a pipe.
 func openRegular(path string) (*os.File, error) {
-	info, err := os.Stat(path)
+	info, err := os.Stat(path) // first: some devices do something when they are opened
 	if err != nil {
 		return nil, ErrUnreadable
 	}
 	if !info.Mode().IsRegular() {
 		return nil, ErrNotRegular
 	}
-	f, err := os.Open(path)
+	return openAtOnce(path)
+}
+
+// openAtOnce opens a file that may be a pipe by now. A reader that waited for one
+// would keep the desk from ending.
+func openAtOnce(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, readAtOnce, 0)
 	if err != nil {
 		return nil, ErrUnreadable
+	}
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		_ = f.Close()
+		return nil, ErrNotRegular
 	}
 	return f, nil
 }

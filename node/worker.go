@@ -70,7 +70,7 @@ func (d *desk) labour(w *worker, step func() (bool, error)) error {
 // files employs the workers of a contact for what its conversation wants.
 func (d *desk) files(p *person) {
 	now, id := d.cfg.Now(), p.conversation.ID()
-	if _, wanted := p.conversation.Demand(now); wanted {
+	if _, wanted := p.conversation.Demand(now); wanted && p.roomy() {
 		d.employ(p, p.reader, func() (bool, error) { return d.feed(id, &p.source) }, p.source.close)
 	}
 	if _, wanted := p.conversation.FileTask(now); wanted {

@@ -88,7 +88,7 @@ func (a *app) confirmName(c control.Contact, otherwise string) error {
 	return nil
 }
 
-// tellLoss says what will be gone that is nowhere else yet.
+// tellLoss says what will be gone that is nowhere else yet, and what will not.
 func (a *app) tellLoss(cmd *cobra.Command, c control.Contact) error {
 	if c.Waiting > 0 {
 		a.note("! %s, never confirmed, will be lost.", plural(c.Waiting, "message"))
@@ -97,14 +97,20 @@ func (a *app) tellLoss(cmd *cobra.Command, c control.Contact) error {
 	if err := a.call(cmd, "file/list", control.NameRequest{Name: itoa(int(c.Number))}, &files); err != nil {
 		return err
 	}
-	moving := 0
+	here, moving := 0, 0
 	for _, f := range files.Files {
-		if underWay(f) {
+		switch {
+		case f.State == "here":
+			here++
+		case underWay(f):
 			moving++
 		}
 	}
+	if here > 0 {
+		a.note("! Saved outside the vault, and not deleted: %s. Afterwards nothing tells where; look first: %s", plural(here, "file"), a.here("backchannel file list "+itoa(int(c.Number))))
+	}
 	if moving > 0 {
-		a.note("! %s on the way will end.", plural(moving, "file"))
+		a.note("! %s offered or on the way will end.", plural(moving, "file"))
 	}
 	return nil
 }

@@ -127,10 +127,13 @@ func safeName(name string) string {
 
 // deviceNames cannot be names of files on Windows, whatever their ending.
 var deviceNames = func() map[string]bool {
-	names := map[string]bool{"CON": true, "PRN": true, "AUX": true, "NUL": true}
+	names := map[string]bool{"CON": true, "PRN": true, "AUX": true, "NUL": true, "CONIN$": true, "CONOUT$": true}
 	for _, d := range []string{"COM", "LPT"} {
 		for i := range 10 {
 			names[d+strconv.Itoa(i)] = true
+		}
+		for _, i := range []string{"¹", "²", "³"} {
+			names[d+i] = true
 		}
 	}
 	return names

@@ -53,10 +53,16 @@ func (v *Conversation) endFiles() {
 
 func (v *Conversation) endFile(seq uint64, t *transfer) {
 	i, ok := v.find(seq)
-	if !ok || t.final() {
+	if !ok {
 		return
 	}
 	m := v.messages[i]
+	if t.final() {
+		if m.Direction == In { // its sender may not have heard how it ended, and would offer it again
+			v.ended[m.ID] = v.standing(m.ID).State
+		}
+		return
+	}
 	v.tell[m.ID] = true
 	if v.ended[m.ID] = file.Gone; m.Direction == In {
 		v.ended[m.ID] = file.Declined

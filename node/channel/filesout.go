@@ -49,7 +49,12 @@ func (v *Conversation) SendFile(now time.Time, src FileSource) (Message, *Output
 		return Message{}, nil, errFileSource
 	}
 	v.begin(now)
-	m := Message{Direction: Out, Channel: Open, State: Waiting, Minute: minute(now), Text: src.Name, File: true, ID: v.messageID(v.nextSeq, src.Name)}
+	// The ID is of the content, too: the cells' key follows from it, and must be
+	// another one for another file, even if the source of randomness repeats.
+	m := Message{
+		Direction: Out, Channel: Open, State: Waiting, Minute: minute(now), Text: src.Name, File: true,
+		ID: v.messageID(v.nextSeq, src.Name+string(src.Sum[:])),
+	}
 	t := &transfer{key: v.draw(), size: src.Size, sum: src.Sum, state: FileOffered, path: src.Path, piece: src.Piece}
 	v.random(t.object[:])
 	v.keyed(t, m.ID)

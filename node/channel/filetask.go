@@ -131,8 +131,8 @@ func (v *Conversation) FileTaskDone(now time.Time, task FileTask, path string, e
 		v.discarded(now, task.Seq, t, err)
 	case task.Offset != t.in.written*file.ContentSize:
 	case errors.Is(err, ErrPartLost):
-		t.in, t.done, t.trouble = newArrival(), 0, ""
-		t.adding = t.in.sum.State()
+		t.in, t.done, t.trouble = newArrival(), 0, err.Error()
+		t.adding, t.in.after = t.in.sum.State(), now.Add(v.cfg.ResendAfter) // it may get lost again and again
 		v.saveTransfer(task.Seq)
 	case err != nil:
 		t.trouble, t.in.after = err.Error(), now.Add(v.cfg.ResendAfter)

@@ -12,12 +12,16 @@ import (
 // DestroyKey makes the store in dir unreadable for good, whoever has it open and
 // whether or not anybody knows the passphrase: the header, without whose salt no
 // passphrase leads to the keys, is overwritten in place and fsynced, and then the
-// counters. It takes milliseconds. What a process has in its memory stays there,
+// counters; after them those of an upgrade that is under way. It takes milliseconds. What a process has in its memory stays there,
 // and so does any copy that was made of the header before. A file that is missing
 // is passed over; the error says which one could not be overwritten.
 func DestroyKey(dir string) error {
 	var errs []error
-	for _, path := range []string{headerPath(dir), counterPath(dir, 0), counterPath(dir, 1)} {
+	paths := []string{headerPath(dir), counterPath(dir, 0), counterPath(dir, 1)}
+	for _, next := range []string{upgradeDir(dir), partDir(dir)} { // all of it once more, under another salt
+		paths = append(paths, headerPath(next), counterPath(next, 0), counterPath(next, 1))
+	}
+	for _, path := range paths {
 		if err := overwrite(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 			errs = append(errs, fmt.Errorf("overwriting %s: %w", filepath.Base(path), err))
 		}

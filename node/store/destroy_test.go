@@ -80,3 +80,26 @@ func childDestroy(args []string) error {
 	fmt.Println("closed")
 	return nil
 }
+
+// TestDestroyKeyOfUpgrade destroys the key of a store that is being upgraded: its
+// new one, which has a salt of its own, opens as little as the old one.
+func TestDestroyKeyOfUpgrade(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig(t)
+	mustCreate(t, cfg)
+	for _, dir := range []string{partDir(cfg.Dir), upgradeDir(cfg.Dir)} {
+		next := cfg
+		next.Dir = dir
+		mustCreate(t, next)
+	}
+	if err := DestroyKey(cfg.Dir); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{partDir(cfg.Dir), upgradeDir(cfg.Dir)} {
+		next := cfg
+		next.Dir = dir
+		if _, err := Open(next, testPass); !errors.Is(err, ErrDamaged) {
+			t.Errorf("opening %s gives %v, want ErrDamaged", dir, err)
+		}
+	}
+}
