@@ -12,7 +12,7 @@ import (
 )
 
 func (a *app) contactCommand() *cobra.Command {
-	c := &cobra.Command{Use: "contact", Short: "List contacts, compare words, rename and remove, go on after a recovery"}
+	c := &cobra.Command{Use: "contact", Short: "List contacts, compare words, rename, remove, go on after recovery"}
 	c.AddCommand(
 		&cobra.Command{
 			Use: "list", Short: "List the contacts", Example: "  backchannel contact list", Args: cobra.NoArgs,
@@ -29,7 +29,7 @@ func (a *app) contactCommand() *cobra.Command {
 			RunE: func(cmd *cobra.Command, args []string) error { return a.contactShow(cmd, args) },
 		},
 		&cobra.Command{
-			Use: "resume [CONTACT]", Short: "Say that you want to go on after a recovery, without comparing words",
+			Use: "resume [CONTACT]", Short: "Go on after a recovery without comparing words",
 			Example: "  backchannel contact resume 1", Args: cobra.MaximumNArgs(1),
 			RunE: func(cmd *cobra.Command, args []string) error { return a.contactResume(cmd, args) },
 		},

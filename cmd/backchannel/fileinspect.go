@@ -38,10 +38,10 @@ func (a *app) fileInspectCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "inspect",
 		Short: "Show what a file says about its author, and make a cleaned copy",
-		Long: `Show what a file says about its author besides what it shows: names, places, times,
-serial numbers, older versions. Its path is asked for. No node is needed, nothing
-leaves this machine, and the file itself is never changed. With --clean a copy
-without all that is written to a place that is asked for, too.`,
+		Long: `Show what a file says about its author besides what it shows: names, places,
+times, serial numbers, older versions. Its path is asked for. No node is needed,
+nothing leaves this machine, and the file itself is never changed. With --clean
+a copy without all that is written to a place that is asked for, too.`,
 		Example: "  backchannel file inspect\n  printf '%s\\n' \"$path\" \"$copy\" | backchannel file inspect --clean",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {

@@ -18,10 +18,11 @@ func (a *app) fileSendCommand() *cobra.Command {
 		Long: `Send a file. Its path is typed after a prompt or read from the first line of
 standard input: on the command line the shell and other people on this machine
 could see it. What the file says about its author is shown first, and a cleaned
-copy is offered; a script has to say --cleaned or --as-it-is if there is something.
+copy is offered; a script has to say --cleaned or --as-it-is if there is
+something.
 
-The file stays where it is and is read from there; it has to stay, as it is, until
-it has arrived.`,
+The file stays where it is and is read from there; it has to stay, as it is,
+until it has arrived.`,
 		Example: "  backchannel file send 1\n  printf '%s\\n' \"$path\" | backchannel file send 1 --cleaned --wait --timeout 10m",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

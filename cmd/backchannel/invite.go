@@ -24,9 +24,9 @@ func (a *app) inviteNew() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "new",
 		Short: "Make an invitation: one line of text, for one person, once",
-		Long: `Make an invitation: one line of text that works once. Whoever gets it first becomes
-the contact, so compare words before you say anything that matters. The name is
-asked for; only you see it.
+		Long: `Make an invitation: one line of text that works once. Whoever gets it first
+becomes the contact, so compare words before you say anything that matters. The
+name is asked for; only you see it.
 
 With --strict, even somebody who listens live with your contact's help learns
 nothing that convinces others; but whoever copies a machine's keys can then pose
