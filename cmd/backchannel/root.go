@@ -173,7 +173,8 @@ func (a *app) here(hint string) string {
 	if a.home == "" || a.home == os.Getenv("BACKCHANNEL_HOME") {
 		return hint
 	}
-	return strings.ReplaceAll(hint, "backchannel ", "backchannel --home "+quote(a.home)+" ")
+	hint = strings.ReplaceAll(hint, "backchannel ", "backchannel --home "+quote(a.home)+" ")
+	return strings.ReplaceAll(hint, " --home "+quote(a.home)+" --home ", " --home ") // one that names another home
 }
 
 // quote writes a path as a shell takes it.
