@@ -202,8 +202,11 @@ func (a *app) compare(cmd *cobra.Command, name string, digits bool) error {
 // heardWords asks for three words, one by one or all in one line. One that is not
 // in the list is a typing error: it is asked for again and costs nothing.
 func (a *app) heardWords() ([]string, error) {
-	if a.in.terminal() {
+	switch {
+	case a.in.completes():
 		a.note("  They read theirs. Type what you hear (Tab completes after two letters):")
+	case a.in.terminal():
+		a.note("  They read theirs. Type what you hear:")
 	}
 	words := make([]string, 0, identity.WordCount)
 	for misses := 0; len(words) < identity.WordCount; {

@@ -137,7 +137,7 @@ func (a *app) fileListCommand() *cobra.Command {
 					if f.Direction == "out" {
 						who = "from you"
 					}
-					a.say("%4d  %s  %s, %s: %s", f.Seq, localTime(f.Time), who, size(f.Size), cleanLine(f.Name))
+					a.sayFolded(hang, "%4d  %s  %s, %s: %s", f.Seq, localTime(f.Time), who, size(f.Size), cleanLine(f.Name))
 					a.say("      %s%s%s", fileState(f), trouble(f), a.nextStep(ans.Contact, f))
 				}
 			})

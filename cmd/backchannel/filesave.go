@@ -41,7 +41,7 @@ there, it lies beside that place under a name that begins with a dot.`,
 				return &control.Error{Code: "not_offered", Exit: control.ExitUsage, Message: "the file does not wait to be saved: " + f.State, Hint: "backchannel file list" + shortArg(args[0])}
 			}
 			if !a.json {
-				a.note("%s, as its sender calls it: %s", size(ans.File.Size), cleanLine(ans.File.Name))
+				a.noteFolded(hang, "%s, as its sender calls it: %s", size(ans.File.Size), cleanLine(ans.File.Name))
 			}
 			path, err := a.askPath("Folder, or folder and name: ")
 			if err != nil {

@@ -87,7 +87,7 @@ func (a *app) whatToSend(path string, how sending) (string, error) {
 	}
 	place := besides(path)
 	if !how.cleaned {
-		a.printInspected(ans, a.note)
+		a.printInspected(ans, a.noteFolded)
 		choice, err := a.chooseCopy(ans, place)
 		if err != nil {
 			return "", err
@@ -150,7 +150,7 @@ func (a *app) sendFile(cmd *cobra.Command, to control.Contact, request control.F
 	return a.answer(ans, func() {
 		f := ans.File
 		a.say("File %d, %s: %s.", f.Seq, size(f.Size), f.State)
-		a.say("They see the name: %s", cleanLine(f.Name))
+		a.sayFolded(hang, "They see the name: %s", cleanLine(f.Name))
 		if f.State == "delivered" {
 			return
 		}

@@ -169,7 +169,7 @@ func (a *app) changes(cmd *cobra.Command, name string, numbers []uint) ([]contro
 		if i < 0 {
 			return nil, control.Describe(errNoMessage)
 		}
-		a.note("%s", strings.ReplaceAll(clean(stored.Messages[i].Text), "\n", "\n    "))
+		a.noteFolded(4, "%s", strings.ReplaceAll(clean(stored.Messages[i].Text), "\n", "\n    "))
 		text, err := a.in.ask("New text of message " + itoa(int(n)) + ": ")
 		if err != nil {
 			return nil, err
@@ -231,7 +231,7 @@ func (a *app) printCheck(ans checkAnswer, show bool) {
 		return
 	}
 	for _, l := range ans.Lines {
-		a.say("  %s  %s: %s", localTime(l.Time), cleanLine(l.From), strings.ReplaceAll(clean(l.Text), "\n", "\n    "))
+		a.sayFolded(hang, "  %s  %s: %s", localTime(l.Time), cleanLine(l.From), standIn(l.Text))
 	}
 }
 

@@ -33,7 +33,7 @@ standard input. Its number stays, and the other side does not learn of it.`,
 			if err := a.call(cmd, "contact/rename", control.RenameRequest{Name: itoa(int(of.Contact.Number)), New: to}, &ans); err != nil {
 				return err
 			}
-			return a.answer(ans, func() { a.say("Contact %d is now called %q here.", ans.Contact.Number, cleanLine(ans.Contact.Name)) })
+			return a.answer(ans, func() { a.say("Contact %d is now called %s here.", ans.Contact.Number, quoted(ans.Contact.Name)) })
 		},
 	}
 }
