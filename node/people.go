@@ -28,7 +28,9 @@ func Slug(name string) string {
 
 func validName(name string) bool {
 	return utf8.ValidString(name) && len(name) <= 64 && strings.ContainsFunc(name, unicode.IsLetter) &&
-		!strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) })
+		!strings.ContainsFunc(name, func(r rune) bool {
+			return !unicode.IsPrint(r) && r != '\u200c' && r != '\u200d' // the joiners of Persian and Hindi
+		})
 }
 
 // find returns the contact with the number that was typed, or the one whose name

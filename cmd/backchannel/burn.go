@@ -18,19 +18,19 @@ func (a *app) burnCommand() *cobra.Command {
 	var all, now bool
 	c := &cobra.Command{
 		Use:   "burn [CONTACT]",
-		Short: "Burn the conversation with a contact, or with --all the whole vault",
+		Short: "Burn the conversation with a contact, or with --all the vault",
 		Long: `Burn the conversation with a contact here: messages, files, and what was not
-confirmed yet. The contact stays, with how it was verified. Your node asks theirs to
-do the same; their person decides, and you cannot check.
+confirmed yet. The contact stays, with how it was verified. Your node asks
+theirs to do the same; their person decides, and you cannot check.
 
-With --all, burn the vault of this machine: every key, contact and message, and the
-settings with its address. The key goes first, in milliseconds, the files after it.
-No passphrase is asked, and no node has to run. With --now nothing is asked at all:
-for a hotkey.
+With --all, burn the vault of this machine: every key, contact and message, and
+the settings with its address. The key goes first, in milliseconds, the files
+after it. No passphrase is asked, and no node has to run. With --now nothing is
+asked at all: for a hotkey.
 
-Your contact's name, or the word BURN, is asked for; --yes does not answer it. On an
-SSD, in snapshots and in backups, older blocks can outlive any of this. With the
-passphrase they can be read.`,
+Your contact's name, or the word BURN, is asked for; --yes does not answer it.
+On an SSD, in snapshots and in backups, older blocks can outlive any of this.
+With the passphrase they can be read.`,
 		Example: "  backchannel burn 1\n  backchannel burn --all\n  backchannel burn --all --now",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

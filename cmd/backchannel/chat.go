@@ -15,8 +15,8 @@ func (a *app) chatCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "chat --plain [CONTACT]",
 		Short: "Talk line by line",
-		Long: `Talk line by line: each line that you type is sent, what comes is printed. It works
-with screen readers and on any terminal.
+		Long: `Talk line by line: each line that you type is sent, what comes is printed. It
+works with screen readers and on any terminal.
 
   /recall NUMBER   take a message back that still waits here
   /state           say how the contact stands

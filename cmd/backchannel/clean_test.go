@@ -193,6 +193,9 @@ func TestHintsNameTheHome(t *testing.T) {
 			t.Errorf("%q: %s", home, got)
 		}
 	}
+	if got := (&app{home: "/tmp/x1"}).here("choose another: backchannel --home DIR setup"); got != "choose another: backchannel --home DIR setup" {
+		t.Errorf("two homes: %s", got)
+	}
 	t.Setenv("BACKCHANNEL_HOME", "/tmp/x1")
 	if got := (&app{home: "/tmp/x1"}).here("backchannel lock"); got != "backchannel lock" {
 		t.Errorf("a home of the environment is repeated: %s", got)

@@ -14,8 +14,8 @@ func (a *app) completionCommand() *cobra.Command {
 		Use:   "completion bash|zsh|fish|powershell",
 		Short: "Print what makes a shell complete commands",
 		Long: `Print a script that makes a shell complete commands and flags. It never asks the
-node, and completes no contact and no file: a name that the shell offers is a name on
-the screen, and in its history.`,
+node, and completes no contact and no file: a name that the shell offers is a
+name on the screen, and in its history.`,
 		Example: "  backchannel completion bash\n  backchannel completion fish",
 		Args:    cobra.ExactArgs(1), ValidArgs: shells,
 		RunE: func(cmd *cobra.Command, args []string) error {

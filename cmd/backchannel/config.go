@@ -129,8 +129,8 @@ func (a *app) configCommand() *cobra.Command {
 		},
 		&cobra.Command{
 			Use: "set KEY VALUE", Short: "Change one setting",
-			Long: `Change one setting in config.toml. Nothing secret is among them. A node that runs
-reads them at the next unlock. Comments and other lines of the file stay.`,
+			Long: `Change one setting in config.toml. Nothing secret is among them. A node that
+runs reads them at the next unlock. Comments and other lines of the file stay.`,
 			Example: "  backchannel config set rest 10\n  backchannel config set proxy socks5://127.0.0.1:9050", Args: cobra.ExactArgs(2), ValidArgsFunction: settingKeys,
 			RunE: func(cmd *cobra.Command, args []string) error {
 				if args[1] == "" {

@@ -12,7 +12,7 @@ import (
 )
 
 func (a *app) contactCommand() *cobra.Command {
-	c := &cobra.Command{Use: "contact", Short: "List contacts, compare words, rename and remove, go on after a recovery"}
+	c := &cobra.Command{Use: "contact", Short: "List contacts, compare words, rename, remove, go on after recovery"}
 	c.AddCommand(
 		&cobra.Command{
 			Use: "list", Short: "List the contacts", Example: "  backchannel contact list", Args: cobra.NoArgs,
@@ -29,7 +29,7 @@ func (a *app) contactCommand() *cobra.Command {
 			RunE: func(cmd *cobra.Command, args []string) error { return a.contactShow(cmd, args) },
 		},
 		&cobra.Command{
-			Use: "resume [CONTACT]", Short: "Say that you want to go on after a recovery, without comparing words",
+			Use: "resume [CONTACT]", Short: "Go on after a recovery without comparing words",
 			Example: "  backchannel contact resume 1", Args: cobra.MaximumNArgs(1),
 			RunE: func(cmd *cobra.Command, args []string) error { return a.contactResume(cmd, args) },
 		},
@@ -202,8 +202,11 @@ func (a *app) compare(cmd *cobra.Command, name string, digits bool) error {
 // heardWords asks for three words, one by one or all in one line. One that is not
 // in the list is a typing error: it is asked for again and costs nothing.
 func (a *app) heardWords() ([]string, error) {
-	if a.in.terminal() {
+	switch {
+	case a.in.completes():
 		a.note("  They read theirs. Type what you hear (Tab completes after two letters):")
+	case a.in.terminal():
+		a.note("  They read theirs. Type what you hear:")
 	}
 	words := make([]string, 0, identity.WordCount)
 	for misses := 0; len(words) < identity.WordCount; {

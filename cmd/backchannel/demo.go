@@ -23,9 +23,9 @@ func (a *app) demoCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "demo",
 		Short: "Play the whole thing on this machine, with two real nodes",
-		Long: `Play the whole thing on this machine: two nodes, each a process with its own vault
-in a temporary folder, talk over loopback. Every step is checked. Nothing is left
-behind.`,
+		Long: `Play the whole thing on this machine: two nodes, each a process with its own
+vault in a temporary folder, talk over loopback. Every step is checked. Nothing
+is left behind.`,
 		Example: "  backchannel demo",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.demo(cmd.Context()) },

@@ -55,12 +55,13 @@ func (a *app) doctorCommand() *cobra.Command {
 		Use:   "doctor",
 		Short: "Look for what is wrong or careless on this machine",
 		Long: `Look for what is wrong or careless on this machine: files, vault, node, memory,
-clock, how it is reached, terminal. Nothing is changed, and nothing is sent: a proxy on
-this machine is asked whether it is one, and that is all. What this system does not let
-one see is said. The exit code is 10 if there is a WARN, else 0.
+clock, how it is reached, terminal. Nothing is changed, and nothing is sent: a
+proxy on this machine is asked whether it is one, and that is all. What this
+system does not let one see is said. The exit code is 10 if there is a WARN,
+else 0.
 
-With --report the lines are meant to be read by you and then copied to somebody who
-helps: no name, address or path is in them. Nothing is uploaded.`,
+With --report the lines are meant to be read by you and then copied to somebody
+who helps: no name, address or path is in them. Nothing is uploaded.`,
 		Example: "  backchannel doctor\n  backchannel doctor --report",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.doctor(cmd, report) },

@@ -16,7 +16,7 @@ import (
 func (a *app) fileCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "file",
-		Short:   "Send and receive files, and look at what they say about their author",
+		Short:   "Send and receive files, and see what they say of their author",
 		Example: "  backchannel file send 1\n  backchannel file list 1",
 	}
 	c.AddCommand(
@@ -147,7 +147,7 @@ func (a *app) fileListCommand() *cobra.Command {
 					if f.Direction == "out" {
 						who = "from you"
 					}
-					a.say("%4d  %s  %s, %s: %s", f.Seq, localTime(f.Time), who, size(f.Size), cleanLine(f.Name))
+					a.sayFolded(hang, "%4d  %s  %s, %s: %s", f.Seq, localTime(f.Time), who, size(f.Size), cleanLine(f.Name))
 					a.say("      %s%s%s", fileState(f), trouble(f), a.nextStep(ans.Contact, f))
 				}
 			})
@@ -185,9 +185,9 @@ func (a *app) fileRemoveCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "remove CONTACT NUMBER",
 		Short: "Stop a file that waits or is on its way",
-		Long: `Stop a file that waits or is on its way, in either direction. What had come of it is
-deleted; its line stays in the conversation. A file that was saved is yours to
-delete, and what the other side has is theirs.`,
+		Long: `Stop a file that waits or is on its way, in either direction. What had come of
+it is deleted; its line stays in the conversation. A file that was saved is
+yours to delete, and what the other side has is theirs.`,
 		Example: "  backchannel file remove 1 12",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {

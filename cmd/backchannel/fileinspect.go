@@ -38,10 +38,10 @@ func (a *app) fileInspectCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "inspect",
 		Short: "Show what a file says about its author, and make a cleaned copy",
-		Long: `Show what a file says about its author besides what it shows: names, places, times,
-serial numbers, older versions. Its path is asked for. No node is needed, nothing
-leaves this machine, and the file itself is never changed. With --clean a copy
-without all that is written to a place that is asked for, too.`,
+		Long: `Show what a file says about its author besides what it shows: names, places,
+times, serial numbers, older versions. Its path is asked for. No node is needed,
+nothing leaves this machine, and the file itself is never changed. With --clean
+a copy without all that is written to a place that is asked for, too.`,
 		Example: "  backchannel file inspect\n  printf '%s\\n' \"$path\" \"$copy\" | backchannel file inspect --clean",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -55,7 +55,7 @@ without all that is written to a place that is asked for, too.`,
 			}
 			if makeCopy {
 				if !a.json {
-					a.printInspected(ans, a.note)
+					a.printInspected(ans, a.noteFolded)
 				}
 				place, err := a.askPath("Place of the copy: ")
 				if err != nil {
@@ -66,7 +66,7 @@ without all that is written to a place that is asked for, too.`,
 				}
 				return a.answer(ans, func() { a.say("The cleaned copy: %s", quote(ans.Copy)) })
 			}
-			return a.answer(ans, func() { a.printInspected(ans, a.say) })
+			return a.answer(ans, func() { a.printInspected(ans, a.sayFolded) })
 		},
 	}
 	c.Flags().BoolVar(&makeCopy, "clean", false, "write a cleaned copy")
@@ -112,7 +112,8 @@ func unreadable() error {
 }
 
 // printInspected shows what was found, most telling first as the file has it.
-func (a *app) printInspected(ans inspected, out func(string, ...any)) {
+func (a *app) printInspected(ans inspected, show func(int, string, ...any)) {
+	out := func(format string, args ...any) { show(4, format, args...) }
 	if len(ans.Findings) == 0 {
 		out("Format: %s. Nothing was found in it besides what it shows.", ans.Format)
 	} else {

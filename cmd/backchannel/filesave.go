@@ -19,10 +19,10 @@ func (a *app) fileSaveCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "save CONTACT NUMBER",
 		Short: "Let a file come, and write it to a place that you name",
-		Long: `Let a file come, and write it to a place that is asked for: a folder, or a new name
-in one. Nothing is overwritten, opened or run. In a folder the file gets the name
-that its sender gave it, without what could do harm. Until all of it is there, it
-lies beside that place under a name that begins with a dot.`,
+		Long: `Let a file come, and write it to a place that is asked for: a folder, or a new
+name in one. Nothing is overwritten, opened or run. In a folder the file gets
+the name that its sender gave it, without what could do harm. Until all of it is
+there, it lies beside that place under a name that begins with a dot.`,
 		Example: "  backchannel file save 1 12\n  printf '%s\\n' \"$folder\" | backchannel file save 1 12 --wait --timeout 10m",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -41,7 +41,7 @@ lies beside that place under a name that begins with a dot.`,
 				return &control.Error{Code: "not_offered", Exit: control.ExitUsage, Message: "the file does not wait to be saved: " + f.State, Hint: "backchannel file list" + shortArg(args[0])}
 			}
 			if !a.json {
-				a.note("%s, as its sender calls it: %s", size(ans.File.Size), cleanLine(ans.File.Name))
+				a.noteFolded(hang, "%s, as its sender calls it: %s", size(ans.File.Size), cleanLine(ans.File.Name))
 			}
 			path, err := a.askPath("Folder, or folder and name: ")
 			if err != nil {

@@ -19,10 +19,11 @@ func (a *app) fileSendCommand() *cobra.Command {
 		Long: `Send a file. Its path is typed after a prompt or read from the first line of
 standard input: on the command line the shell and other people on this machine
 could see it. What the file says about its author is shown first, and a cleaned
-copy is offered; a script has to say --cleaned or --as-it-is if there is something.
+copy is offered; a script has to say --cleaned or --as-it-is if there is
+something.
 
-The file stays where it is and is read from there; it has to stay, as it is, until
-it has arrived.`,
+The file stays where it is and is read from there; it has to stay, as it is,
+until it has arrived.`,
 		Example: "  backchannel file send 1\n  printf '%s\\n' \"$path\" | backchannel file send 1 --cleaned --wait --timeout 10m",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -79,7 +80,7 @@ func (a *app) whatToSend(path string, how sending) (string, error) {
 		return path, nil
 	case !dirty: // a copy would say the same
 		if len(ans.Findings) > 0 {
-			a.printInspected(ans, a.note)
+			a.printInspected(ans, a.noteFolded)
 		}
 		return path, nil
 	case !how.cleaned && !a.in.terminal():
@@ -90,7 +91,7 @@ func (a *app) whatToSend(path string, how sending) (string, error) {
 	}
 	place := besides(path)
 	if !how.cleaned {
-		a.printInspected(ans, a.note)
+		a.printInspected(ans, a.noteFolded)
 		choice, err := a.chooseCopy(ans, place)
 		if err != nil {
 			return "", err
@@ -156,7 +157,7 @@ func (a *app) sendFile(cmd *cobra.Command, to control.Contact, request control.F
 	return a.answer(ans, func() {
 		f := ans.File
 		a.say("File %d: %s.", f.Seq, f.State)
-		a.say("They see the name: %s", cleanLine(f.Name))
+		a.sayFolded(hang, "They see the name: %s", cleanLine(f.Name))
 		if f.State == "delivered" {
 			return
 		}

@@ -20,8 +20,8 @@ func (a *app) forgeCommand() *cobra.Command {
 		Use:   "forge",
 		Short: "Make a transcript of talks that never took place",
 		Long: `Make a transcript of talks that never took place, between two people whose names
-you make up, with any words. It passes every check that a real one passes. No node
-and no vault is needed.
+you make up, with any words. It passes every check that a real one passes. No
+node and no vault is needed.
 
 The questions are: the two names, then the lines as "name: text", ended with a
 single dot.`,
@@ -117,13 +117,13 @@ func (a *app) forgeFromCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "from [CONTACT]",
 		Short: "Make a transcript from a real contact, with what is stored",
-		Long: `Make a transcript from a real contact. Nothing that went over the wire was kept, so
-all but the words is made up anew, from this machine's keys: as it would be for
-any other words.
+		Long: `Make a transcript from a real contact. Nothing that went over the wire was kept,
+so all but the words is made up anew, from this machine's keys: as it would be
+for any other words.
 
-With --change the new text of a message is asked for, or read as a line of standard
-input, one for each number in the order in which they stand. What is stored stays as
-it is.`,
+With --change the new text of a message is asked for, or read as a line of
+standard input, one for each number in the order in which they stand. What is
+stored stays as it is.`,
 		Example: "  backchannel forge from 1 --out t.bct\n  backchannel forge from 1 --out t.bct --change 4 --change 7 --drop 5",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -148,8 +148,8 @@ it is.`,
 			return a.writeTranscript(out, ans.Transcript)
 		},
 	}
-	c.Flags().UintSliceVar(&change, "change", nil, "number of a message that gets another text (repeatable)")
-	c.Flags().UintSliceVar(&drop, "drop", nil, "number of a message to leave out (repeatable)")
+	c.Flags().UintSliceVar(&change, "change", nil, "message that gets another text (repeatable)")
+	c.Flags().UintSliceVar(&drop, "drop", nil, "message to leave out (repeatable)")
 	c.Flags().StringVar(&out, "out", "", "file to write (required)")
 	return c
 }
@@ -169,7 +169,7 @@ func (a *app) changes(cmd *cobra.Command, name string, numbers []uint) ([]contro
 		if i < 0 {
 			return nil, control.Describe(errNoMessage)
 		}
-		a.note("%s", strings.ReplaceAll(clean(stored.Messages[i].Text), "\n", "\n    "))
+		a.noteFolded(4, "%s", strings.ReplaceAll(clean(stored.Messages[i].Text), "\n", "\n    "))
 		text, err := a.in.ask("New text of message " + itoa(int(n)) + ": ")
 		if err != nil {
 			return nil, err
@@ -231,7 +231,7 @@ func (a *app) printCheck(ans checkAnswer, show bool) {
 		return
 	}
 	for _, l := range ans.Lines {
-		a.say("  %s  %s: %s", localTime(l.Time), cleanLine(l.From), strings.ReplaceAll(clean(l.Text), "\n", "\n    "))
+		a.sayFolded(hang, "  %s  %s: %s", localTime(l.Time), cleanLine(l.From), standIn(l.Text))
 	}
 }
 

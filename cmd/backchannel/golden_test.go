@@ -18,6 +18,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -66,6 +67,11 @@ func TestHelp(t *testing.T) {
 		golden(t, filepath.Join("help", strings.Join(append([]string{"backchannel"}, path...), "-")+".txt"), out.String())
 		if c.Runnable() && !c.HasSubCommands() && c.Example == "" {
 			t.Errorf("%v has no example", path)
+		}
+		for _, line := range strings.Split(out.String(), "\n") {
+			if utf8.RuneCountInString(line) > 80 && !strings.HasPrefix(line, "  backchannel ") { // what is pasted stays one line
+				t.Errorf("%v --help is wider than 80 columns: %s", path, line)
+			}
 		}
 	})
 }

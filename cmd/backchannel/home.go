@@ -26,6 +26,11 @@ func (a *app) paths() (paths, error) {
 		if err != nil {
 			return paths{}, noHome()
 		}
+		if info, err := os.Stat(home); err == nil && !info.IsDir() {
+			e := noHome()
+			e.Message = "the home is no folder"
+			return paths{}, e
+		}
 		p := paths{filepath.Join(home, "config.toml"), filepath.Join(home, "vault"), filepath.Join(home, "run", "node.sock")}
 		return p.withSocket(), nil
 	}
@@ -47,7 +52,7 @@ func (p paths) withSocket() paths {
 	return p
 }
 
-func noHome() error {
+func noHome() *control.Error {
 	return &control.Error{Code: "no_home", Exit: control.ExitFailed, Message: "no home folder is known", Hint: "name a folder: backchannel --home ./backchannel setup"}
 }
 

@@ -86,10 +86,14 @@ func (in *input) ask(prompt string) (string, error) {
 	return in.line()
 }
 
+// completes reports whether Tab completes words: not on a terminal that
+// understands no escape sequence.
+func (in *input) completes() bool { return in.terminal() && os.Getenv("TERM") != "dumb" }
+
 // askWord prompts for a word of the list; Tab completes it on a terminal.
 func (in *input) askWord(prompt string) (string, error) {
-	if !in.terminal() {
-		return in.line()
+	if !in.completes() {
+		return in.ask(prompt)
 	}
 	fd := int(in.file.Fd())
 	old, err := term.MakeRaw(fd)

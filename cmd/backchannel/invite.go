@@ -24,9 +24,9 @@ func (a *app) inviteNew() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "new",
 		Short: "Make an invitation: one line of text, for one person, once",
-		Long: `Make an invitation: one line of text that works once. Whoever gets it first becomes
-the contact, so compare words before you say anything that matters. The name is
-asked for; only you see it.
+		Long: `Make an invitation: one line of text that works once. Whoever gets it first
+becomes the contact, so compare words before you say anything that matters. The
+name is asked for; only you see it.
 
 With --strict, even somebody who listens live with your contact's help learns
 nothing that convinces others; but whoever copies a machine's keys can then pose
@@ -51,8 +51,8 @@ as the other side to it. It is fixed for the contact's life.`,
 			}
 			return a.answer(ans, func() {
 				a.say("%s", ans.Invitation)
-				a.note("\nHand over that one line. It works once, until %s.\nWhoever gets it first becomes %q.\nCompare words before you say anything that matters:  %s\nSee how it stands:  %s",
-					longTime(ans.Contact.Expires), cleanLine(ans.Contact.Name),
+				a.note("\nHand over that one line. It works once, until %s.\nWhoever gets it first becomes %s.\nCompare words before you say anything that matters:  %s\nSee how it stands:  %s",
+					longTime(ans.Contact.Expires), quoted(ans.Contact.Name),
 					a.here("backchannel contact verify "+itoa(int(ans.Contact.Number))), a.here("backchannel invite list"))
 			})
 		},
@@ -116,7 +116,7 @@ func (a *app) inviteAccept() *cobra.Command {
 				return err
 			}
 			return a.answer(ans, func() {
-				a.say("Their machine is being told. You may write now; %q is not verified yet.", cleanLine(ans.Contact.Name))
+				a.say("Their machine is being told. You may write now; %s is not verified yet.", quoted(ans.Contact.Name))
 				a.say("  see how it stands   %s", a.here("backchannel invite list"))
 				a.say("  compare words       %s", a.here("backchannel contact verify "+itoa(int(ans.Contact.Number))))
 			})
@@ -165,7 +165,7 @@ func (a *app) inviteList() *cobra.Command {
 					}
 					a.say("%3d  %-24s  made %s  %s", c.Number, cleanLine(c.Name), localTime(c.Made), line)
 					if c.UsedTwice {
-						a.say("     ! Do not trust %q. Make a new invitation, and hand it over by another route.", cleanLine(c.Name))
+						a.say("     ! Do not trust %s. Make a new invitation, and hand it over by another route.", quoted(c.Name))
 					}
 				}
 			})

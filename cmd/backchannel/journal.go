@@ -16,10 +16,10 @@ func (a *app) logCommand() *cobra.Command {
 			Short: "Show what the running node remembers of the last hour",
 			Long: `Show what the running node remembers of the last hour: that it was unlocked and
 locked, that connections came and went, and why something failed. It is kept in
-memory alone, at most 1,000 lines, and is gone when the node stops. No name, address,
-message or size is in it; links are numbered as they come, and the number says nothing
-of the contact. Lines about connections are forgotten when the node locks, and not
-shown while its screens are locked.`,
+memory alone, at most 1,000 lines, and is gone when the node stops. No name,
+address, message or size is in it; links are numbered as they come, and the
+number says nothing of the contact. Lines about connections are forgotten when
+the node locks, and not shown while its screens are locked.`,
 			Example: "  backchannel log show",
 			Args:    cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
@@ -33,9 +33,9 @@ shown while its screens are locked.`,
 		&cobra.Command{
 			Use:   "level [off|normal|debug]",
 			Short: "Say or set how much the running node remembers",
-			Long: `Say or set how much the running node remembers. With debug it also remembers each
-attempt to connect; with off it remembers nothing, and forgets what it has. The level
-holds until the node stops; a node starts with normal.`,
+			Long: `Say or set how much the running node remembers. With debug it also remembers
+each attempt to connect; with off it remembers nothing, and forgets what it has.
+The level holds until the node stops; a node starts with normal.`,
 			Example:   "  backchannel log level\n  backchannel log level debug",
 			Args:      cobra.MaximumNArgs(1),
 			ValidArgs: []string{"off", "normal", "debug"},

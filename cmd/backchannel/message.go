@@ -22,9 +22,9 @@ func (a *app) sendCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "send [CONTACT]",
 		Short: "Send a text, typed after a prompt or from standard input",
-		Long: `Send a text. It is typed after a prompt, ended with a line that holds a single dot,
-or read from standard input or a file: never from the command line, where the
-shell's history and other people on this machine could see it.`,
+		Long: `Send a text. It is typed after a prompt, ended with a line that holds a single
+dot, or read from standard input or a file: never from the command line, where
+the shell's history and other people on this machine could see it.`,
 		Example: "  backchannel send 1\n  backchannel send 1 --wait --timeout 2m <text.txt",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {

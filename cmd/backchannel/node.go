@@ -127,7 +127,8 @@ func (a *app) listenCommand() *cobra.Command {
 		Short: "Say whether and where this machine can be reached",
 		Long: `Without on or off, show how it stands. One of two people must be reachable, or
 have an onion address. A direct contact sees the address, and two contacts can
-compare what they see. The port answers nobody who does not hold a contact's keys.`,
+compare what they see. The port answers nobody who does not hold a contact's
+keys.`,
 		Example: "  backchannel node listen on --address 203.0.113.7:4127\n" +
 			"  backchannel node listen on --bind 127.0.0.1 --address ABC.onion:4127 --proxy socks5://127.0.0.1:9050\n" +
 			"  backchannel node listen off",
@@ -172,9 +173,9 @@ compare what they see. The port answers nobody who does not hold a contact's key
 		},
 	}
 	c.Flags().StringVar(&address, "address", "", "host:port under which others reach this machine")
-	c.Flags().StringVar(&bind, "bind", "0.0.0.0", "address of this machine to listen on")
+	c.Flags().StringVar(&bind, "bind", "0.0.0.0", "own address to listen on")
 	c.Flags().Uint16Var(&port, "port", 0, "port to listen on (default: that of --address)")
-	c.Flags().StringVar(&proxy, "proxy", "", "socks5://host:port for every connection out; empty: none")
+	c.Flags().StringVar(&proxy, "proxy", "", "socks5://host:port for all connections out; empty: none")
 	return c
 }
 

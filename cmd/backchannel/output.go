@@ -103,6 +103,10 @@ func cleanLine(s string) string {
 	return s
 }
 
+// quoted is a name in quotes, as it is shown: %q would spell out the joiners of
+// Persian and Hindi.
+func quoted(name string) string { return `"` + cleanLine(name) + `"` }
+
 // printMessage prints one message of a transcript. Lines after the first are
 // indented, so that no text can look like another person's line.
 func (a *app) printMessage(name string, m control.Message) {
@@ -113,15 +117,19 @@ func (a *app) printMessage(name string, m control.Message) {
 	case "out":
 		who, state = "you", "   ("+m.State+")"
 	case "notice":
-		a.say("%s  --- %s", at, clean(m.Text))
+		a.sayFolded(hang, "%s  --- %s", at, standIn(m.Text))
 		return
 	}
 	if m.File {
-		a.say("%4d  %s  %s: file: %s   (%s)", m.Seq, at, who, cleanLine(m.Text), m.State)
+		a.sayFolded(hang, "%4d  %s  %s: file: %s   (%s)", m.Seq, at, who, cleanLine(m.Text), m.State)
 		return
 	}
-	text := strings.ReplaceAll(clean(m.Text), "\n", "\n"+strings.Repeat(" ", 14))
-	a.say("%4d  %s  %s: %s%s", m.Seq, at, who, text, state)
+	a.sayFolded(hang, "%4d  %s  %s: %s%s", m.Seq, at, who, standIn(m.Text), state)
+}
+
+// standIn is clean for a text whose lines after the first stand in.
+func standIn(text string) string {
+	return strings.ReplaceAll(clean(text), "\n", "\n"+strings.Repeat(" ", hang))
 }
 
 // localTime shows a time of the API as hours and minutes here, with the day

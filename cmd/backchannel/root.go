@@ -75,7 +75,7 @@ First steps:  backchannel setup
 	flags.BoolVar(&a.yes, "yes", false, "answer yes to questions")
 	flags.DurationVar(&a.timeout, "timeout", 30*time.Second, "longest time to wait for the node")
 	flags.Bool("no-color", false, "use no colour; none is ever used")
-	flags.IntVar(&a.fd, "passphrase-fd", passphraseFD(), "file descriptor to read the passphrase from")
+	flags.IntVar(&a.fd, "passphrase-fd", passphraseFD(), "descriptor to read the passphrase from")
 	root.AddCommand(
 		a.setupCommand(), a.nodeCommand(), a.unlockCommand(), a.lockCommand(), a.statusCommand(),
 		a.inviteCommand(), a.contactCommand(), a.sendCommand(), a.recallCommand(), a.readCommand(), a.fileCommand(),
@@ -126,14 +126,19 @@ func chooseCommand(cmd *cobra.Command, args []string) error {
 	return usage("there is no such command", help)
 }
 
-// flagError says what is wrong with a flag without repeating its value, which may
-// be a name.
+// flagError says what is wrong with a flag without repeating what was typed, which
+// may be a name.
 func flagError(err error) string {
 	var value *pflag.InvalidValueError
-	if errors.As(err, &value) {
+	var missing *pflag.ValueRequiredError
+	switch {
+	case errors.As(err, &value):
 		return "the value of --" + value.GetFlag().Name + " is malformed"
+	case errors.As(err, &missing):
+		return "--" + missing.GetFlag().Name + " needs a value"
+	default:
+		return "there is no such flag"
 	}
-	return err.Error()
 }
 
 // usage is an error in how the program was called.
@@ -168,7 +173,8 @@ func (a *app) here(hint string) string {
 	if a.home == "" || a.home == os.Getenv("BACKCHANNEL_HOME") {
 		return hint
 	}
-	return strings.ReplaceAll(hint, "backchannel ", "backchannel --home "+quote(a.home)+" ")
+	hint = strings.ReplaceAll(hint, "backchannel ", "backchannel --home "+quote(a.home)+" ")
+	return strings.ReplaceAll(hint, " --home "+quote(a.home)+" --home ", " --home ") // one that names another home
 }
 
 // quote writes a path as a shell takes it.

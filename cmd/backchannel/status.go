@@ -24,7 +24,7 @@ func (a *app) statusCommand() *cobra.Command {
 			return a.answer(s, func() { a.printStatus(s) })
 		},
 	}
-	c.Flags().BoolVar(&watch, "watch", false, "go on showing what changes; this does not keep screens from locking")
+	c.Flags().BoolVar(&watch, "watch", false, "go on showing what changes; screens lock all the same")
 	return c
 }
 

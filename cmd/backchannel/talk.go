@@ -12,8 +12,8 @@ func (a *app) renameCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "rename [CONTACT]",
 		Short: "Give a contact another name on this machine",
-		Long: `Give a contact another name on this machine. It is asked for, or read from standard
-input. Its number stays, and the other side does not learn of it.`,
+		Long: `Give a contact another name on this machine. It is asked for, or read from
+standard input. Its number stays, and the other side does not learn of it.`,
 		Example: "  backchannel contact rename 1",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -33,7 +33,7 @@ input. Its number stays, and the other side does not learn of it.`,
 			if err := a.call(cmd, "contact/rename", control.RenameRequest{Name: itoa(int(of.Contact.Number)), New: to}, &ans); err != nil {
 				return err
 			}
-			return a.answer(ans, func() { a.say("Contact %d is now called %q here.", ans.Contact.Number, cleanLine(ans.Contact.Name)) })
+			return a.answer(ans, func() { a.say("Contact %d is now called %s here.", ans.Contact.Number, quoted(ans.Contact.Name)) })
 		},
 	}
 }
@@ -42,12 +42,12 @@ func (a *app) removeCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "remove [CONTACT]",
 		Short: "Delete a contact here, with all that was said",
-		Long: `Delete a contact on this machine: its keys, messages and files. The other side is
-told nothing; what they send from now on meets silence. To talk again, a new
+		Long: `Delete a contact on this machine: its keys, messages and files. The other side
+is told nothing; what they send from now on meets silence. To talk again, a new
 invitation is needed.
 
-The contact's name is asked for, or read from standard input; --yes does not answer
-it.`,
+The contact's name is asked for, or read from standard input; --yes does not
+answer it.`,
 		Example: "  backchannel contact remove 1",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -101,14 +101,15 @@ func (a *app) messageEditCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "edit CONTACT NUMBER",
 		Short: "Put another text in the place of any message, yours or theirs",
-		Long: `Put another text in the place of any message, yours or theirs, or of a line of the
-program. Nothing that is stored shows it: whoever has this machine and its passphrase
-cannot tell a changed line from another. Of a file, the name that is shown changes.
+		Long: `Put another text in the place of any message, yours or theirs, or of a line of
+the program. Nothing that is stored shows it: whoever has this machine and its
+passphrase cannot tell a changed line from another. Of a file, the name that is
+shown changes.
 
-The new text is typed after a prompt, or read from standard input or a file. What
-still waits here is sent as you change it. What has left stays as it was over there;
-until their machine confirms it, the sealed copy that may have to go out again holds
-the old text.`,
+The new text is typed after a prompt, or read from standard input or a file.
+What still waits here is sent as you change it. What has left stays as it was
+over there; until their machine confirms it, the sealed copy that may have to go
+out again holds the old text.`,
 		Example: "  backchannel message edit 1 17\n  backchannel message edit 1 17 --file text.txt",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -148,12 +149,12 @@ func (a *app) messageRemoveCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "remove CONTACT NUMBER",
 		Short: "Delete any message here, yours or theirs",
-		Long: `Delete any message here, yours or theirs, or a line of the program, with the file
-that it is about. Their copy stays. Numbers are not given out again, so a gap shows
-that there was something: a message, or one that was recalled.
+		Long: `Delete any message here, yours or theirs, or a line of the program, with the
+file that it is about. Their copy stays. Numbers are not given out again, so a
+gap shows that there was something: a message, or one that was recalled.
 
-If their machine loses its data within 14 days, it may send a message of theirs anew,
-and that is then shown again.`,
+If their machine loses its data within 14 days, it may send a message of theirs
+anew, and that is then shown again.`,
 		Example: "  backchannel message remove 1 17",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
