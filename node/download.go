@@ -31,9 +31,14 @@ func (d *desk) keep(id channel.ContactID, s *sink) (worked bool, err error) {
 	if d.ctx.Err() != nil {
 		return false, d.ctx.Err()
 	}
-	return true, d.of(id, func(d *desk, p *person) error {
+	err = d.of(id, func(d *desk, p *person) error {
 		return d.apply(p, p.conversation.FileTaskDone(d.cfg.Now(), task, path, failed))
 	})
+	if errors.Is(err, io.EOF) { // the contact was removed, and its part files before this one was made
+		task.Kind = channel.DiscardFile
+		_, _ = s.perform(d.ctx, task)
+	}
+	return true, err
 }
 
 // discard deletes part files, as well as that goes.

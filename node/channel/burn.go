@@ -83,6 +83,7 @@ func (v *Conversation) discard() {
 	}
 	v.messages, v.queue = nil, nil
 	clear(v.byID)
+	clear(v.named)
 }
 
 func (v *Conversation) discardLine(m Message) {

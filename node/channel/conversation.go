@@ -110,6 +110,7 @@ type Conversation struct {
 	queue    []uint64               // Out messages that have parts to be sealed
 	stale    []store.Key            // cells of former sessions, to be deleted bit by bit
 	files    map[uint64]*transfer   // by the sequence of the message
+	named    map[fileName]uint64    // the sequence of files; some may be gone
 	moving   []uint64               // those of files that something is still to be done for, in order
 	tell     map[file.ID]bool       // files of which the next report speaks
 	orphans  []FileTask             // part files of files whose records go
@@ -266,7 +267,7 @@ func empty(cfg Config, id ContactID) *Conversation {
 	return &Conversation{
 		cfg: cfg.withDefaults(), id: id,
 		sealed: map[uint32]*sealedCell{}, inbound: map[uint32]wire.Frame{}, byID: map[wire.MessageID]bool{}, nextSeq: 1,
-		recent: map[[36]byte][24]byte{}, files: map[uint64]*transfer{}, tell: map[file.ID]bool{}, ended: map[file.ID]file.State{},
+		recent: map[[36]byte][24]byte{}, files: map[uint64]*transfer{}, tell: map[file.ID]bool{}, ended: map[file.ID]file.State{}, named: map[fileName]uint64{},
 	}
 }
 
@@ -309,7 +310,7 @@ func (v *Conversation) cellKey(n uint32) uint64 { return uint64(v.s.epoch)<<32 |
 func (v *Conversation) put(kind store.Kind, seq uint64, value []byte) {
 	v.bytes += store.SealedSize(len(value)) + 32
 	key := store.Key{Kind: kind, Object: v.id, Seq: seq}
-	if kind == KindContact || kind == KindSession { // written again and again: the last counts
+	if kind == KindContact || kind == KindSession || kind == KindFile { // written again and again: the last counts
 		for i, w := range v.out.Writes {
 			if w.Key == key {
 				v.bytes -= store.SealedSize(len(w.Value)) + 32
@@ -353,6 +354,9 @@ func (v *Conversation) index(m Message) int {
 	v.nextSeq = m.Seq + 1
 	if m.Direction == In {
 		v.byID[m.ID] = true
+	}
+	if m.File {
+		v.named[fileName{m.ID, m.Direction}] = m.Seq
 	}
 	return len(v.messages) - 1
 }

@@ -213,14 +213,20 @@ func (v *Conversation) unmove(seq uint64) {
 	v.moving = slices.DeleteFunc(v.moving, func(n uint64) bool { return n == seq })
 }
 
-// fileOf finds the transfer that is known to both sides by an ID.
+// A fileName is how both sides name a file.
+type fileName struct {
+	id        file.ID
+	direction Direction
+}
+
+// fileOf finds the transfer that is known to both sides by an ID. A peer can ask
+// for many at once.
 func (v *Conversation) fileOf(id file.ID, d Direction) (seq uint64, t *transfer) {
-	for seq, t := range v.files {
-		if i, ok := v.find(seq); ok && v.messages[i].ID == id && v.messages[i].Direction == d {
-			return seq, t
-		}
+	seq = v.named[fileName{id, d}]
+	if _, ok := v.find(seq); !ok || v.files[seq] == nil {
+		return 0, nil
 	}
-	return 0, nil
+	return seq, v.files[seq]
 }
 
 // Files returns what is known of all files, oldest first.

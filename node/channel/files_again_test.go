@@ -3,6 +3,8 @@ package channel_test
 import (
 	"bytes"
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -109,4 +111,22 @@ func TestBurnedFileIsNotOfferedAgain(t *testing.T) {
 	if s := w.a.c.Files()[0].State; s != channel.FileWhole {
 		t.Errorf("at its sender it is %v", s.Words(channel.Out))
 	}
+}
+
+// TestReportOfOneFileManyTimes has a peer say in one report many things of one
+// file: what it leads to is one commit that can be stored.
+func TestReportOfOneFileManyTimes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 73)
+	w.meet()
+	src := source("report.pdf", []byte("what was sent"))
+	src.Path = "/" + strings.Repeat("long/", 800)
+	m, out, err := w.a.c.SendFile(w.now, src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.a.do(out)
+	w.settle()
+	w.b.do(w.b.c.SendReport(w.now, slices.Repeat([]file.Entry{{ID: m.ID, State: file.Coming}, {ID: m.ID, State: file.Held}}, file.MaxEntries/2)...))
+	w.settle() // each commit is checked
 }
