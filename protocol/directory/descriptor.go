@@ -86,8 +86,8 @@ func (d Descriptor) Sign(n *Network, key ed25519.PrivateKey) ([]byte, error) {
 	d.Relay = Identity(key.Public().(ed25519.PublicKey))
 	d.Places = slices.Clone(d.Places)
 	slices.SortFunc(d.Places, func(a, b identity.Place) int { return bytes.Compare(a.Append(nil), b.Append(nil)) })
-	body := d.body(n)
-	b := append(body, ed25519.Sign(key, said(body))...)
+	b := d.body(n)
+	b = append(b, ed25519.Sign(key, said(b))...)
 	if _, err := n.decodeDescriptor(b); err != nil {
 		return nil, err
 	}

@@ -13,8 +13,12 @@ import (
 func TestVerdicts(t *testing.T) {
 	w := newWorld(t, Constants{})
 	s := NewSet(w.n)
-	d := func(i int, e Epoch, sequence byte) Item { return Item{DescriptorItem, w.descriptor(i, e, sequence, nil)} }
-	v := func(i int, change func(*Voucher), by ...int) Item { return Item{VoucherItem, w.voucher(i, change, by...)} }
+	d := func(i int, e Epoch, sequence byte) Item {
+		return Item{DescriptorItem, w.descriptor(i, e, sequence, nil)}
+	}
+	v := func(i int, change func(*Voucher), by ...int) Item {
+		return Item{VoucherItem, w.voucher(i, change, by...)}
+	}
 
 	w.want(s, d(0, today, 0), today, Unvouched)
 	w.want(s, v(0, nil, 1), today, Unvouched) // one founder of two

@@ -151,7 +151,7 @@ func (v *View) ways(i, j int) [][]int {
 			continue
 		}
 		for _, b := range v.links[j] {
-			if b != i && b != a && v.linked(a, b) {
+			if b != i && v.linked(a, b) {
 				out = append(out, []int{i, a, b, j})
 			}
 		}
