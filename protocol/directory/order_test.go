@@ -48,7 +48,8 @@ func TestOneText(t *testing.T) {
 	f := newWorld(t, Constants{}).file(1, 0, 1)
 	text := f.Text()
 	begin, end, _ := strings.Cut(text, "\n")
-	long := begin + "\n" + base64.StdEncoding.EncodeToString(f.Append(nil)) + "\n" + end[strings.Index(end, "-----END"):]
+	_, last, _ := strings.Cut(end, "-----END")
+	long := begin + "\n" + base64.StdEncoding.EncodeToString(f.Append(nil)) + "\n-----END" + last
 	for name, bad := range map[string]string{
 		"lines of another length": long,
 		"a header":                begin + "\nA: b\n\n" + end,
