@@ -10,6 +10,7 @@
 //	ratchet    Double Ratchet with encrypted headers and ML-KEM in every step
 //	onion      packets of the relay network: Sphinx with a KEM for each hop
 //	cadence    slots, lanes and periods, delays, the order of catching up
+//	directory  relays without an authority: vouchers, descriptors, views, ways
 //	vault      slots in which levels of records lie that nobody can count
 //	forge      transcripts made by the same code from one side's secrets
 //

@@ -85,6 +85,16 @@ const (
 
 	CadenceDraw Label = prefix + "cadence/draw" // one number for a moment, a tie or an address
 
+	DirectoryNetwork    Label = prefix + "directory/network"    // root of a network
+	DirectoryConsent    Label = prefix + "directory/consent"    // a founder on the network
+	DirectoryVoucher    Label = prefix + "directory/voucher"    // founders on a relay
+	DirectoryRelay      Label = prefix + "directory/relay-id"   // name of a relay from its key
+	DirectoryDescriptor Label = prefix + "directory/descriptor" // a relay on itself
+	DirectoryItem       Label = prefix + "directory/item"       // what is compared of a set
+	DirectoryKey        Label = prefix + "directory/onion-key"  // an onion key in a membership
+	DirectoryMembership Label = prefix + "directory/membership" // relays of an epoch
+	DirectoryGraph      Label = prefix + "directory/graph"      // rank of a link
+
 	VaultKEK    Label = prefix + "vault/kek"        // key of a level's header
 	VaultHeader Label = prefix + "vault/header"     // keys under a KEK
 	VaultRoot   Label = prefix + "vault/root"       // root of a level
@@ -114,6 +124,8 @@ func All() []Label {
 		FileCell, FileNonce,
 		OnionRelay, OnionCoins, OnionHop, OnionPad, OnionSURB, OnionKeys, OnionReply,
 		CadenceDraw,
+		DirectoryNetwork, DirectoryConsent, DirectoryVoucher, DirectoryRelay, DirectoryDescriptor,
+		DirectoryItem, DirectoryKey, DirectoryMembership, DirectoryGraph,
 		VaultKEK, VaultHeader, VaultRoot, VaultLevel, VaultObject, VaultNonce,
 		VaultDigest, VaultCoins, VaultChain, VaultNone, VaultCount,
 		TranscriptKeys,
