@@ -12,3 +12,6 @@ func (s *Sounding) Own(topic byte) (entry int) {
 
 // Alive reports which pairs agree so far.
 func (s *Sounding) Alive() uint64 { return s.alive }
+
+// Forgotten reports whether the scalars are gone from memory too.
+func (s *Sounding) Forgotten() bool { return s.scalars == [Entries][32]byte{} }
