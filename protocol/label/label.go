@@ -10,6 +10,7 @@ import (
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/binary"
 
 	"github.com/backchannel/backchannel/protocol/secret"
@@ -107,6 +108,27 @@ const (
 	VaultNone   Label = prefix + "vault/none"       // keys of slots that hold nothing
 	VaultCount  Label = prefix + "vault/count"      // key of the counter outside the slots
 
+	MandateScalar   Label = prefix + "mandate/scalar"        // private key from its seed
+	MandateListener Label = prefix + "mandate/listener-seed" // a listener's seed for one authority
+	MandateWords    Label = prefix + "mandate/words"         // of an authority's key
+	MandatePair     Label = prefix + "mandate/pair-key"      // of an authority and one other
+	MandateRequest  Label = prefix + "mandate/request"       // tag of an envoy's request
+	MandateSerial   Label = prefix + "mandate/serial"        // number of a mandate
+	MandateDossier  Label = prefix + "mandate/dossier"       // dossier as one listener sees it
+	MandateMask     Label = prefix + "mandate/mask"          // hides the dossier from all others
+	MandateTag      Label = prefix + "mandate/tag"           // tag of a mandate
+	MandateRing     Label = prefix + "mandate/ring"          // challenge of a ring
+	MandateNonce    Label = prefix + "mandate/nonce"         // nonce and false answer of a ring
+	MandateWithdraw Label = prefix + "mandate/withdrawal"    // tag of a withdrawal
+
+	SoundingID    Label = prefix + "sounding/id"         // name of one sounding
+	SoundingCoins Label = prefix + "sounding/coins"      // scalars, fillers and order of the entries
+	SoundingPoint Label = prefix + "sounding/generator"  // point of an entry
+	SoundingPair  Label = prefix + "sounding/pair-key"   // key of two entries
+	SoundingSent  Label = prefix + "sounding/transcript" // all that was sent before the first bit
+	SoundingTag   Label = prefix + "sounding/tag"        // tag of two entries, as one side shows it
+	SoundingNoise Label = prefix + "sounding/noise-bits" // bits after a difference
+
 	TranscriptKeys Label = prefix + "transcript/keys"
 )
 
@@ -128,6 +150,9 @@ func All() []Label {
 		DirectoryItem, DirectoryKey, DirectoryMembership, DirectoryGraph,
 		VaultKEK, VaultHeader, VaultRoot, VaultLevel, VaultObject, VaultNonce,
 		VaultDigest, VaultCoins, VaultChain, VaultNone, VaultCount,
+		MandateScalar, MandateListener, MandateWords, MandatePair, MandateRequest, MandateSerial,
+		MandateDossier, MandateMask, MandateTag, MandateRing, MandateNonce, MandateWithdraw,
+		SoundingID, SoundingCoins, SoundingPoint, SoundingPair, SoundingSent, SoundingTag, SoundingNoise,
 		TranscriptKeys,
 	}
 }
@@ -166,6 +191,13 @@ func DeriveKey(l Label, from secret.Key, context ...[]byte) secret.Key {
 func Hash(l Label, parts ...[]byte) [sha256.Size]byte {
 	b := AppendFramed(nil, []byte(l))
 	return sha256.Sum256(AppendFramed(b, parts...))
+}
+
+// Hash512 is SHA-512 of the label and the parts, each framed with its length: as
+// many bytes as a scalar or a point of ristretto255 is drawn from.
+func Hash512(l Label, parts ...[]byte) [sha512.Size]byte {
+	b := AppendFramed(nil, []byte(l))
+	return sha512.Sum512(AppendFramed(b, parts...))
 }
 
 // MAC is HMAC-SHA256 under key of the label and the parts, each framed with its
