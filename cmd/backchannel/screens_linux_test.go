@@ -235,8 +235,7 @@ func screenRows(shown string, columns int) []string {
 		used := 0
 		for _, r := range line {
 			n := 1
-			switch width.LookupRune(r).Kind() {
-			case width.EastAsianWide, width.EastAsianFullwidth:
+			if kind := width.LookupRune(r).Kind(); kind == width.EastAsianWide || kind == width.EastAsianFullwidth {
 				n = 2
 			}
 			if used += n; used > columns {
