@@ -95,18 +95,15 @@ func fitting(line []rune, columns int) int {
 // cells is the most columns that a terminal takes for a character: some show marks
 // beside the letter that they belong to.
 func cells(r rune) int {
-	if r == '\t' {
+	kind := width.LookupRune(r).Kind()
+	switch {
+	case r == '\t':
 		return 8
-	}
-	switch width.LookupRune(r).Kind() {
-	case width.EastAsianWide, width.EastAsianFullwidth:
+	case kind == width.EastAsianWide, kind == width.EastAsianFullwidth, kind == width.EastAsianAmbiguous && wideLocale:
 		return 2
-	case width.EastAsianAmbiguous:
-		if wideLocale {
-			return 2
-		}
+	default:
+		return 1
 	}
-	return 1
 }
 
 // wideLocale: in Chinese, Japanese and Korean terminals Greek and Cyrillic letters

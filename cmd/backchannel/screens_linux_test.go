@@ -177,8 +177,9 @@ func (s screens) shows(line, typed string) string {
 
 // prompted waits until something new stands on the screen, and the program reads.
 func (s screens) prompted(line string, shown *screenText, ended chan struct{}) {
-	if strings.HasPrefix(line, "chat") && !strings.Contains(shown.text(), "(waits for you") {
-		shown.until(s.t, line, "(waits for you") // or what is typed is shown amidst a text
+	verb, _, _ := strings.Cut(line, " ")
+	if last := map[string]string{"chat": "(waits for you", "setup": "Passphrase: "}[verb]; last != "" && !strings.Contains(shown.text(), last) {
+		shown.until(s.t, line, last) // or what is typed is shown amidst a text
 		return
 	}
 	for end := time.Now().Add(patience); !shown.has(": ") && !shown.has("leaves.") && !shown.has(" 1 ") && !shown.has("\n"); {
@@ -234,8 +235,7 @@ func screenRows(shown string, columns int) []string {
 		used := 0
 		for _, r := range line {
 			n := 1
-			switch width.LookupRune(r).Kind() {
-			case width.EastAsianWide, width.EastAsianFullwidth:
+			if kind := width.LookupRune(r).Kind(); kind == width.EastAsianWide || kind == width.EastAsianFullwidth {
 				n = 2
 			}
 			if used += n; used > columns {

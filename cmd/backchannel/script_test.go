@@ -52,14 +52,16 @@ const patience = 40 * time.Second
 //	document FILE                     writes a PDF that names its author, A. Quill
 //	private PATH                      looks at modes of a socket and its folder
 //	watch                             notes what processes show from here on
-//	sweep SECRET...                   looks for secrets in all files, and in what watch saw
+//	sweep SECRET...                   looks for secrets in all files and their names, but in
+//	                                  the folder desk, and in what watch saw
+//	hardened HOME                     wants that node's memory to be dumped for nobody
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"as": scriptAs, "fails": scriptFails, "node": scriptNode, "crash": scriptCrash, "freeze": scriptFreeze, "ended": scriptEnded,
 			"waitfor": scriptWaitFor, "capture": scriptCapture, "swap": scriptSwap, "expired": scriptExpired,
-			"private": scriptPrivate, "watch": scriptWatch, "sweep": scriptSweep, "tmpfs": scriptTmpfs, "fill": scriptFill, "cut": scriptCut,
+			"private": scriptPrivate, "watch": scriptWatch, "sweep": scriptSweep, "hardened": scriptHardened, "tmpfs": scriptTmpfs, "fill": scriptFill, "cut": scriptCut,
 			"follow": scriptFollow, "watching": scriptWatching, "same": scriptSame, "empty": scriptEmpty, "copy": scriptCopy, "document": scriptDocument, "newer": scriptNewer,
 		},
 		Condition: func(cond string) (bool, error) {
@@ -407,19 +409,23 @@ type watched struct {
 	shown       map[string]bool
 }
 
-// scriptWatch reads the argument lists and environments of all processes of
-// the program, over and over, where the system shows them.
+// scriptWatch reads the argument lists, environments and names of all processes
+// of the program, over and over, where the system shows them.
 func scriptWatch(ts *testscript.TestScript, _ bool, _ []string) {
 	dir := []byte(ts.Getenv("WORK"))
 	w := &watched{stop: make(chan struct{}), ended: make(chan struct{}), shown: map[string]bool{}}
 	go func() {
 		defer close(w.ended)
 		for tick := time.NewTicker(10 * time.Millisecond); ; <-tick.C {
-			for _, part := range []string{"cmdline", "environ"} {
-				names, _ := filepath.Glob("/proc/[0-9]*/" + part)
-				for _, name := range names {
-					raw, err := os.ReadFile(name)
-					if err == nil && bytes.Contains(raw, dir) {
+			names, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+			for _, name := range names {
+				raw, err := os.ReadFile(name)
+				if err != nil || !bytes.Contains(raw, dir) {
+					continue
+				}
+				w.shown[string(raw)] = true
+				for _, part := range []string{"environ", "comm"} {
+					if raw, err := os.ReadFile(filepath.Join(filepath.Dir(name), part)); err == nil {
 						w.shown[string(raw)] = true
 					}
 				}
@@ -459,6 +465,12 @@ func scriptSweep(ts *testscript.TestScript, _ bool, args []string) {
 			}
 		}
 		ts.Check(filepath.WalkDir(ts.Getenv("WORK"), func(path string, d fs.DirEntry, err error) error {
+			if own := filepath.Join(ts.Getenv("WORK"), "desk"); path == own {
+				return filepath.SkipDir // what is there is looked at by the script
+			}
+			if strings.Contains(d.Name(), secret) {
+				ts.Fatalf("%q is in the name of %s", secret, path)
+			}
 			if err != nil || !d.Type().IsRegular() {
 				return err
 			}
@@ -475,6 +487,18 @@ func scriptSweep(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	if files == 0 {
 		ts.Fatalf("no file was seen")
+	}
+}
+
+// scriptHardened looks at the limit for core dumps of a node.
+func scriptHardened(ts *testscript.TestScript, _ bool, args []string) {
+	if runtime.GOOS != "linux" {
+		return
+	}
+	limits, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", stageOf(ts).nodes[args[0]].cmd.Process.Pid))
+	ts.Check(err)
+	if !regexp.MustCompile(`Max core file size +0 +0 `).Match(limits) {
+		ts.Fatalf("the node of %s may leave a core:\n%s", args[0], limits)
 	}
 }
 
