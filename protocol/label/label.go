@@ -97,6 +97,12 @@ const (
 	VaultNone   Label = prefix + "vault/none"       // keys of slots that hold nothing
 	VaultCount  Label = prefix + "vault/count"      // key of the counter outside the slots
 
+	CommuniqueWords        Label = prefix + "communique/words"        // words of a publication key
+	CommuniqueContribution Label = prefix + "communique/contribution" // to the 32 random bytes of a file
+	CommuniqueCommit       Label = prefix + "communique/commit"       // commitment to it, to the key and the text
+	CommuniqueAdaptor      Label = prefix + "communique/adaptor"      // secret of the adaptor point
+	CommuniqueNonce        Label = prefix + "communique/nonce"        // nonce of a pre-signature
+
 	TranscriptKeys Label = prefix + "transcript/keys"
 )
 
@@ -116,6 +122,7 @@ func All() []Label {
 		CadenceDraw,
 		VaultKEK, VaultHeader, VaultRoot, VaultLevel, VaultObject, VaultNonce,
 		VaultDigest, VaultCoins, VaultChain, VaultNone, VaultCount,
+		CommuniqueWords, CommuniqueContribution, CommuniqueCommit, CommuniqueAdaptor, CommuniqueNonce,
 		TranscriptKeys,
 	}
 }
