@@ -11,6 +11,7 @@
 //	onion      packets of the relay network: Sphinx with a KEM for each hop
 //	cadence    slots, lanes and periods, delays, the order of catching up
 //	vault      slots in which levels of records lie that nobody can count
+//	communique one text signed by two at once, by adaptor pre-signatures
 //	forge      transcripts made by the same code from one side's secrets
 //
 // Every package below is pure: it starts no goroutine, reads no clock, opens no

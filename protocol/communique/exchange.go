@@ -51,6 +51,9 @@ type Exchange struct {
 // wants. Both sides begin with the same text and expiry (minutes since 1970) and
 // with different roles. 32 bytes are drawn from random; nothing is drawn later.
 func Begin(role Role, key Key, text string, expiry uint32, random io.Reader) (*Exchange, error) {
+	if role != Initiator && role != Responder {
+		panic("communique: an exchange without a role")
+	}
 	if err := CheckText(text); err != nil {
 		return nil, err
 	}
@@ -97,6 +100,11 @@ func (x *Exchange) SignsNext() bool {
 
 // Done reports whether both signatures are there.
 func (x *Exchange) Done() bool { return x.seen >= messageRelease }
+
+// Expired reports whether the exchange came to nothing in time: nothing more is
+// signed in it. The initiator must delete its store of it then, because with both
+// pre-signatures there it could still publish; now is in minutes since 1970.
+func (x *Exchange) Expired(now uint32) bool { return !x.Done() && now >= x.expiry }
 
 // Wipe clears the secrets of the exchange, but not the publication key.
 func (x *Exchange) Wipe() {

@@ -203,6 +203,9 @@ func TestNothingIsSignedAfterTheExpiry(t *testing.T) {
 		if b.Turn() {
 			from, to = b, a
 		}
+		if from.Expired(testExpiry-1) || !from.Expired(testExpiry) {
+			t.Errorf("after %d messages Expired is wrong", n)
+		}
 		before := from.Append(nil)
 		if _, err := from.Send(testExpiry); !errors.Is(err, ErrExpired) {
 			t.Errorf("message %d at the expiry: %v", n+1, err)

@@ -211,6 +211,20 @@ func TestVectors(t *testing.T) {
 	if _, err := Verify([]byte(kept["file"])); err != nil {
 		t.Errorf("the kept file: %v", err)
 	}
+	page, err := os.ReadFile("../../docs/spec/communique.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, field := range []string{"file", "adaptor secret"} {
+		if !bytes.Contains(page, []byte(kept[field])) {
+			t.Errorf("the example in the page is not the vector's: %s", field)
+		}
+	}
+	for _, side := range []string{"initiator", "responder"} {
+		if !bytes.Contains(page, []byte(strings.ReplaceAll(kept[side+" words"], "-", " "))) {
+			t.Errorf("the example in the page has other words of the %s", side)
+		}
+	}
 	seed := KeyFromSeed(secret.FromBytes(prototest.Unhex(t, kept["initiator seed"])))
 	if seed.Public().String() != kept["initiator words"] {
 		t.Error("the kept seed has other words")

@@ -14,7 +14,7 @@ import (
 )
 
 // KeyWords is how many words name a publication key: 88 bits. Nobody searches for
-// a key with the words of another. Three of them would be found in minutes.
+// a key with the words of another; for the first three alone, somebody would.
 const KeyWords = 8
 
 // A Key is a publication key: the one kind of key in the project whose signatures

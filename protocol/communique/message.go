@@ -27,7 +27,7 @@ func (x *Exchange) Send(now uint32) ([]byte, error) {
 	if !x.Turn() {
 		return nil, ErrTurn
 	}
-	if now >= x.expiry {
+	if x.Expired(now) {
 		return nil, ErrExpired
 	}
 	if x.SignsNext() {
