@@ -55,13 +55,9 @@ func (p preSignature) check(pub PublicKey, signed []byte, adaptor [32]byte) erro
 	if err != nil {
 		return ErrKey
 	}
-	own, err := decodePoint(p.nonce)
+	own, final, err := p.points(adaptor)
 	if err != nil {
-		return ErrPoint
-	}
-	final, err := p.final(adaptor)
-	if err != nil {
-		return ErrPoint
+		return err
 	}
 	s, err := new(edwards25519.Scalar).SetCanonicalBytes(p.scalar[:])
 	if err != nil {
@@ -76,28 +72,28 @@ func (p preSignature) check(pub PublicKey, signed []byte, adaptor [32]byte) erro
 	return nil
 }
 
-// final is the nonce point of the signature, R' + T.
-func (p preSignature) final(adaptor [32]byte) (*edwards25519.Point, error) {
-	own, err := decodePoint(p.nonce)
+// points returns the own nonce point R' and that of the signature, R' + T.
+func (p preSignature) points(adaptor [32]byte) (own, final *edwards25519.Point, err error) {
+	own, err = decodePoint(p.nonce)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	point, err := decodePoint(adaptor)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	final := own.Add(own, point)
+	final = point.Add(own, point)
 	if final.Equal(edwards25519.NewIdentityPoint()) == 1 {
-		return nil, ErrPoint
+		return nil, nil, ErrPoint
 	}
-	return final, nil
+	return own, final, nil
 }
 
 // adapt completes the signature with the secret of the adaptor point. It checks
 // nothing but encodings: the caller verifies what it made.
 func (p preSignature) adapt(t secret.Key, adaptor [32]byte) ([ed25519.SignatureSize]byte, error) {
 	var sig [ed25519.SignatureSize]byte
-	final, err := p.final(adaptor)
+	_, final, err := p.points(adaptor)
 	if err != nil {
 		return sig, err
 	}
@@ -152,13 +148,11 @@ func challenge(final *edwards25519.Point, pub PublicKey, signed []byte) *edwards
 }
 
 // decodePoint accepts the one encoding of a point of the prime-order group, and
-// not the neutral element.
+// not the neutral element. An encoding that is not reduced needs no check of its
+// own: there are 38, and none of them is of such a point.
 func decodePoint(b [32]byte) (*edwards25519.Point, error) {
 	p, err := new(edwards25519.Point).SetBytes(b[:])
-	if err != nil || [32]byte(p.Bytes()) != b {
-		return nil, ErrPoint
-	}
-	if p.Equal(edwards25519.NewIdentityPoint()) == 1 || !torsionFree(p) {
+	if err != nil || p.Equal(edwards25519.NewIdentityPoint()) == 1 || !torsionFree(p) {
 		return nil, ErrPoint
 	}
 	return p, nil

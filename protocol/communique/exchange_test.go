@@ -181,7 +181,7 @@ func TestWhoCanWalkAwayWithWhat(t *testing.T) {
 	if _, err := b.File(); !errors.Is(err, ErrUnfinished) {
 		t.Errorf("the responder has a file before the release: %v", err)
 	}
-	if _, err := Verify((mustComplete(t, a)).append(nil)); err != nil {
+	if _, err := Verify(mustComplete(t, a).append(nil)); err != nil {
 		t.Errorf("the initiator is said to hold both, and does not: %v", err)
 	}
 }

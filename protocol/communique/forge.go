@@ -35,7 +35,10 @@ func Forge(role Role, key Key, peer PublicKey, text string, expiry uint32, rando
 		}
 		x.seen = messagePreSignB
 	}
-	return x, x.preSign()
+	if err := x.preSign(); err != nil {
+		return nil, err
+	}
+	return x, nil
 }
 
 // forgePreSignature makes the initiator's pre-signature from its public key: the

@@ -37,10 +37,10 @@ func TestForgedBeforePublication(t *testing.T) {
 			t.Fatal(err)
 		}
 		y := reload(t, x) // the loader checks everything
-		real := [2]*Exchange{}
-		real[0], real[1] = pair(t, testText, 73)
-		runTo(t, real[0], real[1], x.seen)
-		if y.Position() != real[i].Position() || len(y.Append(nil)) != len(real[i].Append(nil)) {
+		genuine := [2]*Exchange{}
+		genuine[0], genuine[1] = pair(t, testText, 73)
+		runTo(t, genuine[0], genuine[1], x.seen)
+		if y.Position() != genuine[i].Position() || len(y.Append(nil)) != len(genuine[i].Append(nil)) {
 			t.Errorf("the %v's forged exchange stands elsewhere than a real one", role)
 		}
 		for n := uint8(1); n <= x.seen; n++ {

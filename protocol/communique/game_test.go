@@ -1,9 +1,11 @@
 package communique
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"testing"
 
 	"filippo.io/edwards25519"
@@ -22,7 +24,7 @@ func TestAPreSignatureIsNoSignature(t *testing.T) {
 	runTo(t, a, b, messagePreSignB)
 	signed := a.communique().signed()
 	for _, x := range []*Exchange{a, b} {
-		final, err := x.pre.final(x.adaptor)
+		_, final, err := x.pre.points(x.adaptor)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -173,7 +175,7 @@ func TestRogueKeys(t *testing.T) {
 	shifted := PublicKey(new(edwards25519.Point).Add(point, edwards25519.NewGeneratorPoint()).Bytes())
 	rogues := map[string]PublicKey{"the same": victim.public, "negated": negated, "shifted": shifted}
 	for i, p := range badPoints(t) {
-		rogues["bad point "+string(rune('a'+i))] = p
+		rogues[fmt.Sprintf("bad point %d", i)] = p
 	}
 	for name, rogue := range rogues {
 		a := begin(t, Initiator, newKey(t, 1), testText, 26)
@@ -321,6 +323,9 @@ func TestPointsOfSmallOrder(t *testing.T) {
 				t.Errorf("bad point %d at %d: %v", i, at, err)
 			}
 		}
+		if err := a.pre.check(bad, nil, b.adaptor); !errors.Is(err, ErrKey) {
+			t.Errorf("bad point %d as a key: %v", i, err)
+		}
 		if _, err := preSign(a.key, secret.FromBytes(make([]byte, 32)), nil, bad); !errors.Is(err, ErrPoint) {
 			t.Errorf("bad point %d is pre-signed under: %v", i, err)
 		}
@@ -384,6 +389,14 @@ func badPoints(t testing.TB) []PublicKey {
 			t.Fatal(err)
 		}
 		bad = append(bad, PublicKey(p.Add(p, good).Bytes()))
+	}
+	// Every encoding whose y is p or more: y-p = 0 to 18, with either sign.
+	for low := byte(0xed); low != 0; low++ {
+		for _, high := range []byte{0x7f, 0xff} {
+			b := PublicKey(bytes.Repeat([]byte{0xff}, 32))
+			b[0], b[31] = low, high
+			bad = append(bad, b)
+		}
 	}
 	return bad
 }

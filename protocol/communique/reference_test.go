@@ -198,7 +198,7 @@ func addOrder(s [32]byte) [32]byte {
 func TestSmallOrderBySlowMeans(t *testing.T) {
 	neutral := affine{big.NewInt(0), big.NewInt(1)}.bytes()
 	bad := badPoints(t)
-	for i, b := range [][32]byte{bad[4], bad[len(bad)-1]} {
+	for i, b := range [][32]byte{bad[4], bad[9]} {
 		if decode(t, b).mul(groupOrder).bytes() == neutral {
 			t.Errorf("bad point %d is of prime order", i)
 		}
