@@ -108,6 +108,7 @@ func TestFilesThatAreRefused(t *testing.T) {
 		"other version":      {strings.Replace(good, "version 1", "version 2", 1), ErrFormat},
 		"no last line feed":  {good[:len(good)-1], ErrFormat},
 		"one line feed more": {good + "\n", ErrFormat},
+		"a hidden character": {string(strangerSigns(t, newKey(t, 1), newKey(t, 2), "a\u202eb\n")), ErrTextForm},
 		"a mark in front":    {"\ufeff" + good, ErrFormat},
 		"too long":           {good + strings.Repeat("x", MaxFile), ErrFormat},
 	} {

@@ -11,9 +11,9 @@ import (
 
 // strangerSigns makes a file in which the second party never used this package: it
 // signed the bytes with crypto/ed25519, as it would a letter.
-func strangerSigns(t *testing.T, own, stranger Key, random [32]byte) []byte {
+func strangerSigns(t *testing.T, own, stranger Key, text string) []byte {
 	t.Helper()
-	c := &Communique{Keys: [2]PublicKey{own.public, stranger.public}, Random: random, Text: testText}
+	c := &Communique{Keys: [2]PublicKey{own.public, stranger.public}, Random: [32]byte{9}, Text: text}
 	keys := []Key{own, stranger}
 	if bytes.Compare(own.public[:], stranger.public[:]) > 0 {
 		c.Keys[0], c.Keys[1] = c.Keys[1], c.Keys[0]
@@ -79,7 +79,7 @@ func TestNothingOfTheTalksVerifies(t *testing.T) {
 	a, b := pair(t, testText, 75)
 	runTo(t, a, b, messageRelease)
 	genuine := file(t, a)
-	alone := strangerSigns(t, a.key, b.key, [32]byte{9})
+	alone := strangerSigns(t, a.key, b.key, testText)
 	for _, published := range [][]byte{genuine, alone} {
 		for i, key := range []Key{a.key, b.key} {
 			for _, role := range []Role{Initiator, Responder} {

@@ -360,6 +360,71 @@ func TestTorsionInAPublishedFile(t *testing.T) {
 	}
 }
 
+// TestFilesThatVerifiersWouldArgueAbout are made by somebody with both keys, who
+// signs so that crypto/ed25519 says yes: under a key with a part of order 8, where
+// the challenge is a multiple of 8, and with the neutral element as a nonce.
+func TestFilesThatVerifiersWouldArgueAbout(t *testing.T) {
+	one, other := newKey(t, 35), newKey(t, 36)
+	small, err := new(edwards25519.Point).SetBytes(prototest.Unhex(t, orderEight))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mixed, err := new(edwards25519.Point).SetBytes(one.public[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	public := PublicKey(mixed.Add(mixed, small).Bytes())
+	rng := prototest.Reader(37)
+	sign := func(r *edwards25519.Scalar, k Key, public PublicKey, signed []byte) (sig [64]byte, c *edwards25519.Scalar) {
+		nonce := new(edwards25519.Point).ScalarBaseMult(r)
+		c = challenge(nonce, public, signed)
+		copy(sig[:], nonce.Bytes())
+		copy(sig[32:], new(edwards25519.Scalar).MultiplyAdd(c, k.scalar(), r).Bytes())
+		return sig, c
+	}
+	try := func(public PublicKey, want error, draw func() *edwards25519.Scalar, good func(c *edwards25519.Scalar) bool) {
+		t.Helper()
+		c := &Communique{Keys: [2]PublicKey{public, other.public}, Text: testText}
+		at := 0
+		if bytes.Compare(public[:], other.public[:]) > 0 {
+			c.Keys[0], c.Keys[1], at = c.Keys[1], c.Keys[0], 1
+		}
+		signed := c.signed()
+		for tries := 0; ; tries++ {
+			sig, challenge := sign(draw(), one, public, signed)
+			if c.Signatures[at] = sig; good(challenge) {
+				break
+			}
+			if tries == 1000 {
+				t.Fatal("no challenge is a multiple of 8")
+			}
+		}
+		c.Signatures[1-at], _ = sign(draw(), other, other.public, signed)
+		for i, key := range c.Keys {
+			if !ed25519.Verify(key[:], signed, c.Signatures[i][:]) {
+				t.Fatal("crypto/ed25519 refuses it: this shows nothing")
+			}
+		}
+		if _, err := Verify(c.append(nil)); !errors.Is(err, want) {
+			t.Errorf("Verify: %v, want %v", err, want)
+		}
+	}
+	random := func() *edwards25519.Scalar {
+		r, err := drawScalar(rng)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	try(public, ErrKey, random, func(c *edwards25519.Scalar) bool { return c.Bytes()[0]&7 == 0 })
+	always := func(*edwards25519.Scalar) bool { return true }
+	try(one.public, ErrSignature, edwards25519.NewScalar, always)
+	try(one.public, nil, random, always)
+}
+
+// orderEight is a point of order 8.
+const orderEight = "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"
+
 // badPoints are encodings that no field may hold: the neutral element, points of
 // order 2, 4 and 8, a good point plus each of those, encodings that are not
 // reduced, and what is no point.
@@ -371,7 +436,7 @@ func badPoints(t testing.TB) []PublicKey {
 		"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", // order 2
 		"0000000000000000000000000000000000000000000000000000000000000000", // order 4
 		"0000000000000000000000000000000000000000000000000000000000000080", // order 4
-		"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05", // order 8
+		orderEight,
 		"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a", // order 8
 		"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", // neutral, unreduced
 		"0100000000000000000000000000000000000000000000000000000000000080", // neutral, other sign

@@ -96,7 +96,7 @@ func (x *Exchange) message(n uint8) []byte {
 // nothing. A release is taken also after the expiry: the other side has both
 // signatures then.
 func (x *Exchange) Receive(message []byte, now uint32) error {
-	if len(message) < 2 || message[0] != messageVersion || message[1] == 0 || message[1] > messageRelease ||
+	if len(message) < 2 || message[0] != messageVersion || message[1] > messageRelease ||
 		len(message) != messageSizes[message[1]] {
 		return ErrMessage
 	}
