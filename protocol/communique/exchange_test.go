@@ -338,7 +338,7 @@ func randomText(rng *rand.Rand) string {
 func TestTheStandardLibraryAgrees(t *testing.T) {
 	runs := 1000
 	if testing.Short() {
-		runs = 40
+		runs = 15
 	}
 	rng := rand.New(prototest.Reader(16))
 	for i := range runs {

@@ -52,6 +52,59 @@ func TestStateCutAndFlip(t *testing.T) {
 	}
 }
 
+// TestStatesThatAreRefused puts into each state, after each number of messages,
+// what is not there yet, and takes out what is.
+func TestStatesThatAreRefused(t *testing.T) {
+	fields := map[string][2]int{
+		"coins": {39, 32}, "commitment": {103, 32}, "key": {135, 32}, "contribution": {167, 32}, "adaptor point": {199, 32},
+		"adaptor secret": {231, 32}, "own pre-signature": {263, 64}, "other pre-signature": {327, 64},
+	}
+	refused := func(what string, n uint8, b []byte) {
+		t.Helper()
+		if _, err := ParseState(b); !errors.Is(err, ErrState) {
+			t.Errorf("after %d messages: %s: %v", n, what, err)
+		}
+	}
+	for n := range messageRelease + 1 {
+		a, b := pair(t, testText, 97)
+		runTo(t, a, b, n)
+		for _, x := range []*Exchange{a, b} {
+			stored := x.Append(nil)
+			for name, f := range fields {
+				changed := bytes.Clone(stored)
+				field := changed[f[0]:][:f[1]]
+				if bytes.Count(field, []byte{0}) == len(field) {
+					field[3] = 1
+				} else {
+					clear(field)
+				}
+				refused(name, n, changed)
+			}
+			set := func(at int, v byte) []byte {
+				changed := bytes.Clone(stored)
+				changed[at] = v
+				return changed
+			}
+			refused("version", n, set(0, 2))
+			refused("no role", n, set(1, 0))
+			refused("a third role", n, set(1, 3))
+			refused("eight messages", n, set(2, 8))
+			refused("length of the text", n, set(stateFixed-1, stored[stateFixed-1]+1))
+			refused("a text that cannot be", n, set(stateFixed, 0))
+			if x.peerOpened() {
+				refused("other role", n, set(1, byte(x.role.other())))
+				refused("expiry", n, set(6, stored[6]+1))
+				own := bytes.Clone(stored)
+				copy(own[135:], x.key.public[:])
+				refused("the own key as the other's", n, own)
+			}
+			if x.Done() || x.pre != (preSignature{}) {
+				refused("seed", n, set(7, stored[7]+1))
+			}
+		}
+	}
+}
+
 func TestMessagesCutAndFlip(t *testing.T) {
 	for n := messageCommitA; n <= messageRelease; n++ {
 		a, b := pair(t, testText, 92)
@@ -110,7 +163,7 @@ func TestFilesThatAreRefused(t *testing.T) {
 		"one line feed more": {good + "\n", ErrFormat},
 		"a hidden character": {string(strangerSigns(t, newKey(t, 1), newKey(t, 2), "a\u202eb\n")), ErrTextForm},
 		"a mark in front":    {"\ufeff" + good, ErrFormat},
-		"too long":           {good + strings.Repeat("x", MaxFile), ErrFormat},
+		"too long":           {string(strangerSigns(t, newKey(t, 1), newKey(t, 2), strings.Repeat("x", MaxText)+"\n")), ErrFormat},
 	} {
 		if _, err := Verify([]byte(c.file)); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
