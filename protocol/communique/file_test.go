@@ -97,6 +97,16 @@ func TestStatesThatAreRefused(t *testing.T) {
 				own := bytes.Clone(stored)
 				copy(own[135:], x.key.public[:])
 				refused("the own key as the other's", n, own)
+				// Keys that cannot be, under a commitment that fits them.
+				for _, bad := range []PublicKey{x.key.public, badPoints(t)[0]} {
+					y := *x
+					y.peer = bad
+					y.peerCommitment = y.commitment(y.role.other(), y.peer, y.peerContribution)
+					refused("a key that cannot be", n, y.Append(nil))
+				}
+			}
+			if !x.secret.IsZero() {
+				refused("another adaptor secret", n, set(231, stored[231]+1))
 			}
 			if x.Done() || x.pre != (preSignature{}) {
 				refused("seed", n, set(7, stored[7]+1))
