@@ -14,6 +14,7 @@
 //	vault      slots in which levels of records lie that nobody can count
 //	mandate    for whom an envoy speaks: a MAC for one listener, a ring for himself
 //	sounding   whether both sides have a topic in common: CPace for each pair
+//	communique one text signed by two at once, by adaptor pre-signatures
 //	forge      transcripts made by the same code from one side's secrets
 //
 // Every package below is pure: it starts no goroutine, reads no clock, opens no

@@ -129,6 +129,12 @@ const (
 	SoundingTag   Label = prefix + "sounding/tag"        // tag of two entries, as one side shows it
 	SoundingNoise Label = prefix + "sounding/noise-bits" // bits after a difference
 
+	CommuniqueWords        Label = prefix + "communique/words"        // words of a publication key
+	CommuniqueContribution Label = prefix + "communique/contribution" // to the 32 random bytes of a file
+	CommuniqueCommit       Label = prefix + "communique/commit"       // commitment to it, to the key and the text
+	CommuniqueAdaptor      Label = prefix + "communique/adaptor"      // secret of the adaptor point
+	CommuniqueNonce        Label = prefix + "communique/nonce"        // nonce of a pre-signature
+
 	TranscriptKeys Label = prefix + "transcript/keys"
 )
 
@@ -153,6 +159,7 @@ func All() []Label {
 		MandateScalar, MandateListener, MandateWords, MandatePair, MandateRequest, MandateSerial,
 		MandateDossier, MandateMask, MandateTag, MandateRing, MandateNonce, MandateWithdraw,
 		SoundingID, SoundingCoins, SoundingPoint, SoundingPair, SoundingSent, SoundingTag, SoundingNoise,
+		CommuniqueWords, CommuniqueContribution, CommuniqueCommit, CommuniqueAdaptor, CommuniqueNonce,
 		TranscriptKeys,
 	}
 }
