@@ -1,9 +1,6 @@
 package communique
 
-import (
-	"strings"
-	"unicode/utf8"
-)
+import "strings"
 
 // MaxText is the longest text in bytes, its last line feed included.
 const MaxText = 1 << 16
@@ -18,7 +15,7 @@ func CheckText(text string) error {
 	if text == "" || len(text) > MaxText {
 		return ErrTextLength
 	}
-	if !utf8.ValidString(text) || strings.ContainsFunc(text, deceives) {
+	if strings.ContainsFunc(text, deceives) { // what is not UTF-8 reads as U+FFFD
 		return ErrTextForm
 	}
 	if text[0] == '\n' || text[len(text)-1] != '\n' || strings.HasSuffix(text, "\n\n") {
