@@ -64,7 +64,7 @@ func (a *app) setup() error {
 	if err := os.MkdirAll(filepath.Dir(p.vault), 0o700); err != nil {
 		return &control.Error{Code: "no_folder", Exit: control.ExitFailed, Message: "the folder for the vault cannot be made", Hint: "choose another: backchannel --home DIR setup"}
 	}
-	if err := store.Create(store.Config{Dir: p.vault}, pass); err != nil {
+	if err := store.Create(store.Config{Dir: p.vault, Cost: cost}, pass); err != nil {
 		return err
 	}
 	return a.answer(control.Done{V: control.Version}, func() {
