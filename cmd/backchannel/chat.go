@@ -61,7 +61,7 @@ func (a *app) chat(cmd *cobra.Command, name string) error {
 	var followErr error // set before followed is closed
 	followed := make(chan struct{})
 	var screen sync.Mutex
-	shown := map[uint64]string{}
+	shown := map[uint64]control.Word{}
 	go func() {
 		defer close(followed)
 		followErr = client.Follow(ctx, control.ReadRequest{Name: name, After: after}, func(m control.Message) bool {
@@ -129,7 +129,7 @@ func (a *app) lines(ctx context.Context) <-chan string {
 }
 
 // chatLine prints a message, or only its new state if its text stands above.
-func (a *app) chatLine(name string, m control.Message, shown map[uint64]string) {
+func (a *app) chatLine(name string, m control.Message, shown map[uint64]control.Word) {
 	state, known := shown[m.Seq]
 	shown[m.Seq] = m.State
 	switch {

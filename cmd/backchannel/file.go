@@ -68,7 +68,7 @@ func (a *app) waitFile(cmd *cobra.Command, contact string, ans *control.FileAnsw
 		case f.State == "delivered", f.State == "here":
 			return nil
 		case !underWay(f):
-			return &control.Error{Code: "not_delivered", Exit: control.ExitFailed, Message: "the file did not arrive: " + f.State, Hint: list}
+			return &control.Error{Code: "not_delivered", Exit: control.ExitFailed, Message: "the file did not arrive: " + string(f.State), Hint: list}
 		default:
 			if now := fileState(f) + trouble(f); now != shown && time.Since(began) > time.Second && a.in.terminal() && !a.quiet {
 				shown = now
@@ -104,7 +104,7 @@ const waitsForYou = "waits for you to save it"
 // progress says how far a file has come, in tenths.
 func progress(f control.File) string {
 	if f.Size == 0 {
-		return f.State
+		return string(f.State)
 	}
 	return fmt.Sprintf("%s, %d %% of %s", f.State, f.Done*10/f.Size*10, size(f.Size))
 }
@@ -159,7 +159,7 @@ func fileState(f control.File) string {
 	if f.State == "coming" || f.State == "on its way" {
 		return progress(f)
 	}
-	return f.State
+	return string(f.State)
 }
 
 // nextStep says where a file is, or how to get it.
@@ -178,7 +178,7 @@ func trouble(f control.File) string {
 	if f.Trouble == "" {
 		return ""
 	}
-	return "; " + f.Trouble + ", it will be tried again"
+	return "; " + string(f.Trouble) + ", it will be tried again"
 }
 
 func (a *app) fileRemoveCommand() *cobra.Command {

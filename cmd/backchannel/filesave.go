@@ -38,7 +38,7 @@ there, it lies beside that place under a name that begins with a dot.`,
 			case f.Direction == "in" && f.State == "coming": // asked for already
 				return a.saved(cmd, request, wait)
 			case f.Direction != "in" || f.State != waitsForYou:
-				return &control.Error{Code: "not_offered", Exit: control.ExitUsage, Message: "the file does not wait to be saved: " + f.State, Hint: "backchannel file list" + shortArg(args[0])}
+				return &control.Error{Code: "not_offered", Exit: control.ExitUsage, Message: "the file does not wait to be saved: " + string(f.State), Hint: "backchannel file list" + shortArg(args[0])}
 			}
 			if !a.json {
 				a.noteFolded(hang, "%s, as its sender calls it: %s", size(ans.File.Size), cleanLine(ans.File.Name))

@@ -212,8 +212,8 @@ func (g goldenHome) still(out string) string {
 		{`"digits":"[\d ]+"`, `"digits":"96010 12594"`},
 		{`"connected":(true|false)`, `"connected":true`},
 		{`"not_confirmed":\d`, `"not_confirmed":0`},
-		{`"state":"being offered"`, `"state":"offered, not taken yet"`},
-		{`"state":"(waiting here|on its way|delivered)"`, `"state":"delivered"`},
+		{`"state":"being_offered"`, `"state":"offered_not_taken_yet"`},
+		{`"state":"(waiting_here|on_its_way|delivered)"`, `"state":"delivered"`},
 		{`"last_heard_(from|to)":"[^"]*",`, ``}, // of a contact that is connected or was just now
 		{`milliseconds":\d+`, `milliseconds":12`},
 		{`127\.0\.0\.1:\d+`, `127.0.0.1:4127`},
@@ -329,16 +329,16 @@ func keepFiles(t *testing.T, larch, alder goldenHome) {
 	}
 	larch.keep("file-send", path+"\n", "file", "send", "1")
 	larch.keep("error-no-file", "", "file", "remove", "1", "99")
-	alder.until(`"waits for you`, "file", "list", "1")
+	alder.until(`"waits_for_you`, "file", "list", "1")
 	alder.run("", "file", "remove", "1", "3")
 	larch.until(`declined`, "file", "list", "1")
 	alder.run(path+"\n", "file", "send", "1")
-	larch.until(`"waits for you`, "file", "list", "1")
+	larch.until(`"waits_for_you`, "file", "list", "1")
 	larch.keep("error-file-exists", path+"\n", "file", "save", "1", "4")
 	larch.keep("file-save", in+"\n", "file", "save", "1", "4", "--wait")
 	larch.keep("file-list", "", "file", "list", "1")
 	larch.run(path+"\n", "file", "send", "1")
-	alder.until(`"waits for you`, "file", "list", "1")
+	alder.until(`"waits_for_you`, "file", "list", "1")
 	larch.keep("file-remove", "", "file", "remove", "1", "5")
 	larch.keep("error-file-over", "", "file", "remove", "1", "5")
 }
