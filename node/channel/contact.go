@@ -24,6 +24,7 @@ const (
 	KindState                         // by sequence: what became of a sent message
 	KindFile                          // by sequence: the file that a message offered
 	KindSums                          // under the file's own object, one: sums of a file that is sent
+	KindEnded                         // one: how files ended whose lines are gone
 )
 
 const contactVersion = 1

@@ -82,6 +82,7 @@ type transfer struct {
 	// In memory only.
 	cells   secret.Key // derived from key
 	in      arrival
+	known   bool   // in: its sender knows how it ended
 	flow    flow   // out
 	trouble string // see FileView
 }

@@ -25,8 +25,8 @@ func (v *Conversation) offerCame(f wire.Frame, content string) {
 	if err != nil {
 		return // acknowledged, and set aside
 	}
-	if _, ended := v.ended[f.ID]; ended || v.byID[f.ID] {
-		v.tell[f.ID] = true
+	if _, ended := v.endings[f.ID]; ended || v.byID[f.ID] {
+		v.sayHow(f.ID)
 		return
 	}
 	m := Message{Direction: In, Channel: f.Channel, ID: f.ID, Minute: f.Minute, Text: o.Name, File: true}
@@ -42,7 +42,7 @@ func (v *Conversation) offerCame(f wire.Frame, content string) {
 	if v.open(In) > maxFiles {
 		v.settle(seq, FileDeclined)
 	}
-	v.tell[f.ID] = true
+	v.sayHow(f.ID)
 }
 
 // open counts the files of a direction that are not settled.
