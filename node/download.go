@@ -35,7 +35,11 @@ func (d *desk) keep(id channel.ContactID, s *sink) (worked bool, err error) {
 		return d.apply(p, p.conversation.FileTaskDone(d.cfg.Now(), task, path, failed))
 	})
 	if errors.Is(err, io.EOF) { // the contact was removed, and its part files before this one was made
-		task.Kind = channel.DiscardFile
+		if task.Kind == channel.FinishFile && failed == nil {
+			task.Kind, task.Path = channel.WithdrawFile, path
+		} else {
+			task.Kind = channel.DiscardFile
+		}
 		_, _ = s.perform(d.ctx, task)
 	}
 	return true, err
@@ -80,7 +84,15 @@ func (s *sink) perform(ctx context.Context, task channel.FileTask) (path string,
 	case channel.FinishFile:
 		return finish(ctx, part, task, own)
 	case channel.DiscardFile:
-		if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if removePart(part) != nil {
+			return "", channel.ErrPlace
+		}
+	case channel.WithdrawFile:
+		info, err := os.Lstat(task.Path)
+		if err != nil || !info.Mode().IsRegular() || uint64(info.Size()) != task.Size {
+			return "", nil // moved away, or another one by now: that is its person's
+		}
+		if os.Remove(task.Path) != nil {
 			return "", channel.ErrPlace
 		}
 	}
@@ -113,7 +125,7 @@ func (s *sink) write(part string, task channel.FileTask) error {
 func openPart(part string, task channel.FileTask) (*os.File, error) {
 	flag := os.O_RDWR
 	if task.Offset == 0 {
-		if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if removePart(part) != nil {
 			return nil, channel.ErrPlace
 		}
 		flag |= os.O_CREATE | os.O_EXCL
@@ -177,7 +189,7 @@ func finish(ctx context.Context, part string, task channel.FileTask, own bool) (
 	}
 	for _, path := range names(task.Path) {
 		if info, err := os.Lstat(path); err == nil && os.SameFile(info, whole) { // a crash came between the two names
-			if os.Remove(part) != nil {
+			if removePart(part) != nil {
 				return "", channel.ErrPlace
 			}
 			return path, nil
@@ -209,12 +221,21 @@ func names(path string) []string {
 func giveName(part, path string) error {
 	err := os.Link(part, path)
 	if err == nil {
-		return os.Remove(part)
+		return removePart(part)
 	}
 	if errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	return renameAnew(part, path)
+}
+
+// removePart deletes a part file, if it is there. A burning may have done so
+// meanwhile.
+func removePart(part string) error {
+	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // renaming is held by who renames: two contacts may save to one place.

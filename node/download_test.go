@@ -105,3 +105,18 @@ func TestRenameAnew(t *testing.T) {
 		}
 	}
 }
+
+// TestWithdraw deletes a file that was finished and is not wanted, and nothing else
+// that stands in its place.
+func TestWithdraw(t *testing.T) {
+	task := channel.FileTask{Kind: channel.WithdrawFile, Path: filepath.Join(t.TempDir(), "report.pdf"), Size: 5}
+	for content, stays := range map[string]bool{"whole": false, "another": true} {
+		if err := os.WriteFile(task.Path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := new(sink).perform(t.Context(), task)
+		if _, gone := os.Lstat(task.Path); err != nil || (gone == nil) != stays {
+			t.Errorf("%s: stays %v, %v", content, gone == nil, err)
+		}
+	}
+}

@@ -103,3 +103,59 @@ func TestEndingsAreBounded(t *testing.T) {
 		t.Error("the record is kept for ever")
 	}
 }
+
+// TestEndedWhileItGetsItsName ends a file in every way while it is being given its
+// name: it is called ended, and it does not stand on the disk.
+func TestEndedWhileItGetsItsName(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*side, uint64) (*channel.Output, error){
+		"file removed": func(s *side, seq uint64) (*channel.Output, error) { return s.c.RemoveFile(s.w.now, seq) },
+		"line removed": func(s *side, seq uint64) (*channel.Output, error) {
+			_, out, err := s.c.Remove(s.w.now, seq)
+			return out, err
+		},
+		"burned": func(s *side, _ uint64) (*channel.Output, error) { return s.c.Burn(s.w.now), nil },
+		"expired": func(s *side, _ uint64) (*channel.Output, error) {
+			s.w.now = s.w.now.Add(15 * 24 * time.Hour)
+			return s.c.Tick(s.w.now), nil
+		},
+	} {
+		w := newWorld(t, 83)
+		w.meet()
+		w.a.disk, w.b.disk = newDisk(), newDisk()
+		sent := w.a.sendFile("report.pdf", []byte("what was sent"))
+		w.settle()
+		w.b.takeAll()
+		for range 100 {
+			w.settle()
+			w.a.work(false)
+			task, ok := w.b.c.FileTask(w.now)
+			if !ok {
+				continue
+			}
+			path, err := w.b.disk.perform(task)
+			if task.Kind == channel.FinishFile {
+				out, err := end(w.b, task.Seq)
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.b.do(out)
+			}
+			out := w.b.c.FileTaskDone(w.now, task, path, err)
+			for _, more := range out.Discard {
+				_, _ = w.b.disk.perform(more)
+			}
+			w.b.do(out)
+		}
+		if len(w.b.disk.now) != 0 {
+			t.Errorf("%s: on the disk there is still %d", name, len(w.b.disk.now))
+		}
+		if f, ok := w.b.c.File(2); ok && (f.State == channel.FileWhole || f.Path != "") {
+			t.Errorf("%s: it is called %v", name, f.State.Words(channel.In))
+		}
+		w.carry()
+		if f, _ := w.a.c.File(sent); f.State == channel.FileWhole || name != "expired" && f.State != channel.FileDeclined {
+			t.Errorf("%s: at its sender it is %v", name, f.State.Words(channel.Out))
+		}
+	}
+}

@@ -16,6 +16,7 @@ const (
 	WriteContent TaskKind = 1 + iota // write Content at Offset of the part file
 	FinishFile                       // give the part file its name
 	DiscardFile                      // delete the part file
+	WithdrawFile                     // delete the file of size Size under Path: it was finished, and is not wanted
 )
 
 // String returns the kind in a word.
@@ -27,6 +28,8 @@ func (k TaskKind) String() string {
 		return "finish"
 	case DiscardFile:
 		return "discard"
+	case WithdrawFile:
+		return "withdraw"
 	default:
 		return "no task"
 	}
@@ -119,7 +122,13 @@ func (v *Conversation) FileTask(now time.Time) (FileTask, bool) {
 func (v *Conversation) FileTaskDone(now time.Time, task FileTask, path string, err error) *Output {
 	v.begin(now)
 	t := v.files[task.Seq]
-	if t == nil && task.Kind == WriteContent { // its line is gone
+	switch {
+	case task.Kind == FinishFile && err == nil && (t == nil || t.state != FileMoving):
+		// It was ended while it got its name. Whoever ended it was told that it goes.
+		task.Kind, task.Path = WithdrawFile, path
+		v.orphans = append(v.orphans, task)
+		return v.end()
+	case t == nil && task.Kind == WriteContent: // its line is gone
 		task.Kind = DiscardFile
 		v.orphans = append(v.orphans, task)
 	}
