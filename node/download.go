@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
+	"unicode/utf8"
 
 	"github.com/backchannel/backchannel/node/channel"
 	"github.com/backchannel/backchannel/protocol/file"
@@ -187,7 +189,12 @@ func finish(ctx context.Context, part string, task channel.FileTask, own bool) (
 	case !whole.Mode().IsRegular(), uint64(whole.Size()) != task.Size, !own && !holds(ctx, part, task):
 		return "", channel.ErrPartLost
 	}
-	for _, path := range names(task.Path) {
+	return anyName(part, whole, names(task.Path))
+}
+
+// anyName gives a part file the first name that is free.
+func anyName(part string, whole fs.FileInfo, list []string) (string, error) {
+	for _, path := range list {
 		if info, err := os.Lstat(path); err == nil && os.SameFile(info, whole) { // a crash came between the two names
 			if removePart(part) != nil {
 				return "", channel.ErrPlace
@@ -198,20 +205,30 @@ func finish(ctx context.Context, part string, task channel.FileTask, own bool) (
 		case err == nil:
 			syncDir(filepath.Dir(path))
 			return path, nil
-		case !errors.Is(err, fs.ErrExist):
+		case !errors.Is(err, fs.ErrExist) && !errors.Is(err, syscall.ENAMETOOLONG):
 			return "", channel.ErrPlace
 		}
 	}
-	return "", channel.ErrPlace
+	return "", channel.ErrNoName
 }
+
+// longName is from how many bytes on a name is not made longer by a number.
+const longName = 200
 
 // names lists the names that a file may get: its own, and others in case there is
 // something of that name by now.
 func names(path string) []string {
 	list := []string{path}
 	ext := filepath.Ext(path)
+	stem := strings.TrimSuffix(path, ext)
+	if len(filepath.Base(path)) > longName { // the system took this length, and may take no more
+		for range len(" (2)") {
+			_, size := utf8.DecodeLastRuneInString(filepath.Base(stem))
+			stem = stem[:len(stem)-size]
+		}
+	}
 	for n := 2; n < 10; n++ {
-		list = append(list, strings.TrimSuffix(path, ext)+" ("+strconv.Itoa(n)+")"+ext)
+		list = append(list, stem+" ("+strconv.Itoa(n)+")"+ext)
 	}
 	return list
 }

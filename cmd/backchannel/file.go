@@ -67,6 +67,11 @@ func (a *app) waitFile(cmd *cobra.Command, contact string, ans *control.FileAnsw
 		switch {
 		case f.State == "delivered", f.State == "here":
 			return nil
+		case f.State == needsName:
+			return &control.Error{
+				Code: "needs_name", Exit: control.ExitFailed, Message: "all of it is here, but every name that it could get there is taken",
+				Hint: "save it again, under another name, as its line says: " + list,
+			}
 		case !underWay(f):
 			return &control.Error{Code: "not_delivered", Exit: control.ExitFailed, Message: "the file did not arrive: " + string(f.State), Hint: list}
 		default:
@@ -91,15 +96,19 @@ func (a *app) waitFile(cmd *cobra.Command, contact string, ans *control.FileAnsw
 // underWay reports whether a file has not come to its end yet.
 func underWay(f control.File) bool {
 	switch f.State {
-	case "waiting here", "being offered", "offered, not taken yet", waitsForYou, "on its way", "coming":
+	case "waiting here", "being offered", "offered, not taken yet", waitsForYou, needsName, "on its way", "coming":
 		return true
 	default:
 		return false
 	}
 }
 
-// waitsForYou is the state of a file that its receiver has not saved yet.
-const waitsForYou = "waits for you to save it"
+// The states of a file that waits for its receiver: to be saved, or to be saved
+// under another name, because all of it is here and its name is taken.
+const (
+	waitsForYou = "waits for you to save it"
+	needsName   = "needs another name"
+)
 
 // progress says how far a file has come, in tenths.
 func progress(f control.File) string {
@@ -165,7 +174,7 @@ func fileState(f control.File) string {
 // nextStep says where a file is, or how to get it.
 func (a *app) nextStep(c control.Contact, f control.File) string {
 	switch {
-	case f.State == waitsForYou:
+	case f.State == waitsForYou, f.State == needsName:
 		return ": " + a.here("backchannel file save "+itoa(int(c.Number))+" "+strconv.FormatUint(f.Seq, 10))
 	case f.Path != "":
 		return ": " + cleanLine(f.Path)

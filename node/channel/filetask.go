@@ -57,6 +57,9 @@ var (
 	ErrPartLost = errors.New("what had come of the file is gone")
 	// ErrPlace says that the place cannot be written to now. It is tried again.
 	ErrPlace = errors.New("the place cannot be written to")
+	// ErrNoName says that every name is taken that a finished file could get. Its
+	// person has to give another one: see [Conversation.TakeFile].
+	ErrNoName = errors.New("every name that the file could get is taken")
 )
 
 const (
@@ -143,6 +146,12 @@ func (v *Conversation) FileTaskDone(now time.Time, task FileTask, path string, e
 		t.in, t.done, t.trouble = newArrival(), 0, err.Error()
 		t.adding, t.in.after = t.in.sum.State(), now.Add(v.cfg.ResendAfter) // it may get lost again and again
 		v.saveTransfer(task.Seq)
+	case errors.Is(err, ErrNoName):
+		t.state = FileUnnamed
+		v.saveTransfer(task.Seq)
+		if i, ok := v.find(task.Seq); ok {
+			v.changed(i)
+		}
 	case err != nil:
 		t.trouble, t.in.after = err.Error(), now.Add(v.cfg.ResendAfter)
 	case task.Kind == FinishFile:
