@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 	"unicode/utf8"
 
 	"github.com/backchannel/backchannel/node/channel"
@@ -47,16 +48,52 @@ func (d *desk) keep(id channel.ContactID, s *sink) (worked bool, err error) {
 	return true, err
 }
 
-// discard deletes part files, as well as that goes.
-func (d *desk) discard(tasks []channel.FileTask) {
-	if len(tasks) == 0 {
-		return
+// discard deletes part files, as well as that goes, and tells the paths of those
+// that are left.
+func (d *desk) discard(tasks []channel.FileTask) <-chan []string {
+	told := make(chan []string, 2) // see waitParts
+	all := make([]string, len(tasks))
+	for i, task := range tasks {
+		all[i] = filepath.Join(filepath.Dir(task.Path), task.Part)
 	}
+	if len(tasks) == 0 {
+		told <- nil
+		return told
+	}
+	late := time.AfterFunc(discardWait, func() { told <- all })
 	d.group.Go(func() {
-		for _, task := range tasks {
-			_, _ = new(sink).perform(d.ctx, task)
+		var left []string
+		for i, task := range tasks {
+			if _, err := new(sink).perform(d.ctx, task); err != nil {
+				left = append(left, all[i])
+			}
 		}
+		late.Stop()
+		told <- left
 	})
+	return told
+}
+
+// discardWait is how long a person waits for part files to be deleted: a disk that
+// hangs is as good as one that is out.
+const discardWait = 3 * time.Second
+
+// waitParts waits for what discard tells: once it is done, or too late.
+func waitParts(told <-chan []string) []string {
+	if told == nil {
+		return nil
+	}
+	return <-told
+}
+
+// applyAndDiscard is apply, and tells the part files that could not be deleted.
+func (d *desk) applyAndDiscard(p *person, out *channel.Output) (<-chan []string, error) {
+	parts := out.Discard
+	out.Discard = nil
+	if err := d.apply(p, out); err != nil {
+		return nil, err
+	}
+	return d.discard(parts), nil
 }
 
 // sink is the part file that is open.

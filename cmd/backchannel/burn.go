@@ -66,14 +66,23 @@ func (a *app) burnOne(cmd *cobra.Command, args []string) error {
 	if err := a.confirmName(of.Contact, "nothing was burned"); err != nil {
 		return err
 	}
-	var d control.Done
-	if err := a.call(cmd, "burn", control.NameRequest{Name: itoa(int(of.Contact.Number))}, &d); err != nil {
+	var ans control.BurnAnswer
+	if err := a.call(cmd, "burn", control.NameRequest{Name: itoa(int(of.Contact.Number))}, &ans); err != nil {
 		return err
 	}
-	return a.answer(d, func() {
+	return a.answer(ans, func() {
 		a.say("Burned. Your node deleted it here and asks theirs to do the same. You cannot check.")
+		a.sayLeft(ans)
 		a.say("On an SSD, or in an earlier copy of this disk, old blocks can outlive it.")
 	})
+}
+
+// sayLeft names what could not be deleted. It is said once: to keep it would be to
+// keep a path of what was burned.
+func (a *app) sayLeft(ans control.BurnAnswer) {
+	for _, path := range ans.Left {
+		a.say("! Part of a file could not be deleted; its disk may be out. Nothing here knows of it now.\n  Write this down, and delete it yourself: %s", quote(path))
+	}
 }
 
 // confirmName has the contact's name typed. --yes does not answer it.
@@ -153,7 +162,7 @@ func (a *app) burnAll(ctx context.Context, now bool) error {
 		if !ans.Node {
 			a.say("A node is still ending. If it does not, switch the machine off: it may hold keys in memory.")
 		}
-		a.say("On an SSD, in snapshots and in backups, older blocks can outlive this; with the passphrase\nthey can be read. What you saved elsewhere is still there.")
+		a.say("On an SSD, in snapshots and in backups, older blocks can outlive this; with the passphrase\nthey can be read. What you saved elsewhere is still there, and beside it what was\nstill coming, under a name that begins with a dot.")
 	})
 }
 

@@ -66,12 +66,13 @@ answer it.`,
 			if err := a.confirmName(of.Contact, "nothing was deleted"); err != nil {
 				return err
 			}
-			var d control.Done
-			if err := a.call(cmd, "contact/remove", control.NameRequest{Name: itoa(int(of.Contact.Number))}, &d); err != nil {
+			var ans control.BurnAnswer
+			if err := a.call(cmd, "contact/remove", control.NameRequest{Name: itoa(int(of.Contact.Number))}, &ans); err != nil {
 				return err
 			}
-			return a.answer(d, func() {
+			return a.answer(ans, func() {
 				a.say("Removed. This machine knows nothing of the contact any more. Their copy is as it was.")
+				a.sayLeft(ans)
 				a.say("On an SSD, or in an earlier copy of this disk, old blocks can outlive it.")
 			})
 		},

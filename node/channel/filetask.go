@@ -187,10 +187,10 @@ func (v *Conversation) wrote(task FileTask, t *transfer) {
 // discarded forgets where a part file was, once it is gone.
 func (v *Conversation) discarded(now time.Time, seq uint64, t *transfer, err error) {
 	if err != nil {
-		t.in.after = now.Add(discardAgain)
+		t.trouble, t.in.after = err.Error(), now.Add(discardAgain)
 		return
 	}
-	t.path = ""
+	t.path, t.trouble = "", ""
 	v.saveTransfer(seq)
 	v.unmove(seq)
 }
