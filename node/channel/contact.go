@@ -27,6 +27,8 @@ const (
 	KindEnded                         // one: how files ended whose lines are gone
 )
 
+// contactVersion is that of docs/spec/session.md. Records without a version of their
+// own change with it: the contact's is read before them.
 const contactVersion = 1
 
 // Stage says how far a contact has come.
@@ -223,8 +225,8 @@ func (c *contact) append(b []byte) []byte {
 func parseContact(b []byte) (*contact, error) {
 	d := decoder{b: b}
 	c := &contact{}
-	if d.u8() != contactVersion {
-		return nil, ErrRecord
+	if err := d.version(contactVersion); err != nil {
+		return nil, err
 	}
 	c.stage = Stage(d.u8())
 	c.number = d.u32()

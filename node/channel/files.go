@@ -111,8 +111,8 @@ func (t *transfer) append(b []byte) []byte {
 func parseTransfer(b []byte) (*transfer, error) {
 	d := decoder{b: b}
 	t := &transfer{}
-	if d.u8() != transferVersion {
-		return nil, ErrRecord
+	if err := d.version(transferVersion); err != nil {
+		return nil, err
 	}
 	copy(t.object[:], d.fixed(16))
 	t.key = d.key()

@@ -136,8 +136,8 @@ func (v *Conversation) loadEndings() error {
 		return nil
 	}
 	d := decoder{b: raw}
-	if d.u8() != endingsVersion {
-		return ErrRecord
+	if err := d.version(endingsVersion); err != nil {
+		return err
 	}
 	for n := d.u32(); n > 0 && !d.bad; n-- {
 		id, end := file.ID(d.fixed(8)), ending{file.State(d.u8()), d.u32()}
