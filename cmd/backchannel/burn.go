@@ -50,7 +50,25 @@ With the passphrase they can be read.`,
 	return c
 }
 
+// A destruction is a way to delete what there was with a contact.
+type destruction struct {
+	call      string
+	warning   string // before the name is asked for
+	otherwise string // if it is not the contact's
+	done      string
+}
+
 func (a *app) burnOne(cmd *cobra.Command, args []string) error {
+	return a.destroy(cmd, args, destruction{
+		call:      "burn",
+		warning:   "This burns the conversation here: messages and files. The contact stays.",
+		otherwise: "nothing was burned",
+		done:      "Burned. Your node deleted it here and asks theirs to do the same. You cannot check.",
+	})
+}
+
+// destroy says what will be gone, has the contact's name typed, and carries it out.
+func (a *app) destroy(cmd *cobra.Command, args []string, how destruction) error {
 	name, err := a.contactArg(args)
 	if err != nil {
 		return err
@@ -59,19 +77,19 @@ func (a *app) burnOne(cmd *cobra.Command, args []string) error {
 	if err := a.call(cmd, "contact/show", control.NameRequest{Name: name}, &of); err != nil {
 		return err
 	}
-	a.note("This burns the conversation here: messages and files. The contact stays.")
+	a.note("%s", how.warning)
 	if err := a.tellLoss(cmd, of.Contact); err != nil {
 		return err
 	}
-	if err := a.confirmName(of.Contact, "nothing was burned"); err != nil {
+	if err := a.confirmName(of.Contact, how.otherwise); err != nil {
 		return err
 	}
 	var ans control.BurnAnswer
-	if err := a.call(cmd, "burn", control.NameRequest{Name: itoa(int(of.Contact.Number))}, &ans); err != nil {
+	if err := a.call(cmd, how.call, control.NameRequest{Name: itoa(int(of.Contact.Number))}, &ans); err != nil {
 		return err
 	}
 	return a.answer(ans, func() {
-		a.say("Burned. Your node deleted it here and asks theirs to do the same. You cannot check.")
+		a.say("%s", how.done)
 		a.sayLeft(ans)
 		a.say("On an SSD, or in an earlier copy of this disk, old blocks can outlive it.")
 	})
