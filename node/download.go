@@ -129,7 +129,7 @@ func (s *sink) perform(ctx context.Context, task channel.FileTask) (path string,
 	case channel.WithdrawFile:
 		info, err := os.Lstat(task.Path)
 		if err != nil || !info.Mode().IsRegular() || uint64(info.Size()) != task.Size {
-			return "", nil // moved away, or another one by now: that is its person's
+			return "", nil //nolint:nilerr // moved away, or another one by now: that is its person's
 		}
 		if os.Remove(task.Path) != nil {
 			return "", channel.ErrPlace
