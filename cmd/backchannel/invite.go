@@ -159,7 +159,7 @@ func (a *app) inviteList() *cobra.Command {
 					a.say("No invitations.")
 				}
 				for _, c := range ans.Contacts {
-					line := c.Invitation
+					line := string(c.Invitation)
 					if c.Invitation == "not opened yet" {
 						line += ", stops working " + longTime(c.Expires)
 					}

@@ -115,7 +115,7 @@ func (a *app) printMessage(name string, m control.Message) {
 	state := ""
 	switch m.Direction {
 	case "out":
-		who, state = "you", "   ("+m.State+")"
+		who, state = "you", "   ("+string(m.State)+")"
 	case "notice":
 		a.sayFolded(hang, "%s  --- %s", at, standIn(m.Text))
 		return
