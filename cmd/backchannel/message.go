@@ -97,11 +97,12 @@ func (a *app) send(cmd *cobra.Command, to control.Contact, text string, wait boo
 	return a.answer(ans, func() {
 		m := ans.Message
 		line := "Message " + strconv.FormatUint(m.Seq, 10) + ": " + string(m.State) + "."
-		if m.State == "waiting here" {
-			line += " It leaves by itself when the two machines are connected.\nTo take it back: " +
-				a.here("backchannel recall "+name+" "+strconv.FormatUint(m.Seq, 10))
+		if m.State != "waiting here" || a.quiet {
+			a.say("%s", line)
+			return
 		}
-		a.say("%s", line)
+		a.say("%s It leaves by itself when the two machines are connected.\nTo take it back: %s", line,
+			a.here("backchannel recall "+name+" "+strconv.FormatUint(m.Seq, 10)))
 	})
 }
 

@@ -24,15 +24,20 @@ func (a *app) note(format string, args ...any) {
 // say prints a line of the answer.
 func (a *app) say(format string, args ...any) { fmt.Fprintf(a.out, format+"\n", args...) }
 
+// advise prints a line on what could be done next.
+func (a *app) advise(format string, args ...any) {
+	if !a.quiet {
+		a.say(format, args...)
+	}
+}
+
 // answer prints v as JSON, or calls plain for a person.
 func (a *app) answer(v any, plain func()) error {
 	if a.json {
 		writeJSON(a.out, v)
 		return nil
 	}
-	if !a.quiet {
-		plain()
-	}
+	plain()
 	return nil
 }
 

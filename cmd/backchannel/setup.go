@@ -69,11 +69,11 @@ func (a *app) setup() error {
 	}
 	return a.answer(control.Done{V: control.Version}, func() {
 		a.say("Ready. The passphrase cannot be recovered by anybody.")
-		a.say("  start the node      %s        (in a terminal of its own)", a.here("backchannel node run"))
-		a.say("  open the vault      %s", a.here("backchannel unlock"))
-		a.say("  invite someone      %s", a.here("backchannel node listen on --address HOST:PORT"))
-		a.say("                      %s", a.here("backchannel invite new"))
-		a.say("  accept one          %s", a.here("backchannel invite accept"))
+		a.advise("  start the node      %s        (in a terminal of its own)", a.here("backchannel node run"))
+		a.advise("  open the vault      %s", a.here("backchannel unlock"))
+		a.advise("  invite someone      %s", a.here("backchannel node listen on --address HOST:PORT"))
+		a.advise("                      %s", a.here("backchannel invite new"))
+		a.advise("  accept one          %s", a.here("backchannel invite accept"))
 	})
 }
 
