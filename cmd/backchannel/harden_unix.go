@@ -8,8 +8,9 @@ import (
 )
 
 // hardenProcess keeps what the program holds in memory out of files: no core
-// dump, and no stack of other goroutines in a crash. What it writes is its owner's
-// alone, also where a library asks for more.
+// dump, and no stack of other goroutines in a crash. The stack of the one that fell
+// is shown all the same: Go never goes below what GOTRACEBACK says, or leaves unsaid.
+// What the program writes is its owner's alone, also where a library asks for more.
 func hardenProcess() {
 	syscall.Umask(0o077)
 	_ = syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{})

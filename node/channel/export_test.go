@@ -5,6 +5,7 @@ import (
 
 	"github.com/backchannel/backchannel/protocol/file"
 	"github.com/backchannel/backchannel/protocol/handshake"
+	"github.com/backchannel/backchannel/protocol/ratchet"
 	"github.com/backchannel/backchannel/protocol/secret"
 	"github.com/backchannel/backchannel/protocol/wire"
 )
@@ -106,4 +107,15 @@ func (v *Conversation) Endings() (declined, others int) {
 		}
 	}
 	return declined, others
+}
+
+// UseUpChain puts the counter of the sending chain to its end.
+func (v *Conversation) UseUpChain() {
+	raw := v.s.ratchet.Append(nil)
+	copy(raw[len(raw)-14:], []byte{0xff, 0xff, 0xff, 0xff}) // nothing is missing behind it
+	full, err := ratchet.ParseState(raw)
+	if err != nil {
+		panic(err)
+	}
+	v.s.ratchet = full
 }

@@ -52,6 +52,9 @@ func ParseCard(b []byte) (Card, error) {
 		Static:  [32]byte(b[2:34]),
 		Network: NetworkID(b[34:42]),
 	}
+	if !canonical(c.Static) {
+		return Card{}, ErrFormat
+	}
 	var err error
 	if c.Place, b, err = ParsePlace(b[42:]); err != nil {
 		return Card{}, err
@@ -62,6 +65,21 @@ func ParseCard(b []byte) (Card, error) {
 		}
 	}
 	return c, nil
+}
+
+// canonical reports whether a key is the one way to write its point: below
+// 2^255-19. X25519 takes others, too, for the same point, and they would pass
+// where a node looks for its own key or for another contact's.
+func canonical(key [32]byte) bool {
+	if key[31] != 0x7f {
+		return key[31] < 0x7f
+	}
+	for _, b := range key[1:31] {
+		if b != 0xff {
+			return true
+		}
+	}
+	return key[0] < 0xed
 }
 
 // Fingerprint is what handshakes bind a card by.

@@ -1,0 +1,130 @@
+package handshake_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"testing"
+
+	"github.com/c2sp/wycheproof"
+
+	"github.com/backchannel/backchannel/protocol/handshake"
+	"github.com/backchannel/backchannel/protocol/prototest"
+)
+
+// lowOrder returns the points of low order among the published cases, written in
+// each way that X25519 takes.
+func lowOrder(t *testing.T) (points [][]byte) {
+	t.Helper()
+	raw, err := fs.ReadFile(wycheproof.TestVectors, "x25519_test.json")
+	check(t, err)
+	var file struct {
+		TestGroups []struct {
+			Tests []struct{ Public, Shared string }
+		}
+	}
+	check(t, json.Unmarshal(raw, &file))
+	for _, g := range file.TestGroups {
+		for _, c := range g.Tests {
+			if bytes.Equal(prototest.Unhex(t, c.Shared), make([]byte, 32)) {
+				points = append(points, prototest.Unhex(t, c.Public))
+			}
+		}
+	}
+	if len(points) < 30 {
+		t.Fatalf("%d points", len(points))
+	}
+	return points
+}
+
+// TestPointsOfLowOrder puts each of them where a key stands in clear: in front of
+// m1 and of m2. Each is refused at its first exchange, which is counted: nothing
+// is mixed after it.
+func TestPointsOfLowOrder(t *testing.T) {
+	for _, mode := range []handshake.Mode{handshake.Mutual, handshake.Strict} {
+		a, b := pair(t, mode)
+		r := shake(t, a, b, key(10), key(11))
+		for _, point := range lowOrder(t) {
+			asked := false // an exchange with the point
+			counted := func(private, public []byte) ([]byte, error) {
+				if asked {
+					t.Error("after the point more was mixed in")
+				}
+				asked = bytes.Equal(public, point)
+				return handshake.Exchange(private, public)
+			}
+			bad := *r.m1
+			copy(bad[:], point)
+			other := b
+			other.Exchange = counted
+			if _, _, err := handshake.Respond(other, key(11), &bad); !errors.Is(err, handshake.ErrHandshake) {
+				t.Errorf("%v: m1 with %x: %v", mode, point, err)
+			}
+			if mode == handshake.Mutual && !asked { // in strict mode m1 does not open before it comes to that
+				t.Error("the point in m1 came to no exchange")
+			}
+			other, asked = a, false
+			run, _, err := handshake.Initiate(other, key(10))
+			check(t, err)
+			bad = *r.m2
+			copy(bad[:], point)
+			if _, _, err := run.Finish(&bad); !errors.Is(err, handshake.ErrHandshake) {
+				t.Errorf("%v: m2 with %x: %v", mode, point, err)
+			}
+		}
+	}
+}
+
+// TestMessagesComeBack sends each message back to the one who made it.
+func TestMessagesComeBack(t *testing.T) {
+	for _, mode := range []handshake.Mode{handshake.Mutual, handshake.Strict} {
+		a, b := pair(t, mode)
+		r := shake(t, a, b, key(10), key(11))
+		if _, _, err := handshake.Respond(a, key(12), r.m1); !errors.Is(err, handshake.ErrHandshake) {
+			t.Errorf("%v: m1 was answered by its sender: %v", mode, err)
+		}
+		ia, m1, err := handshake.Initiate(a, key(10))
+		check(t, err)
+		if _, _, err := ia.Finish(m1); !errors.Is(err, handshake.ErrHandshake) {
+			t.Errorf("%v: m1 was taken for m2: %v", mode, err)
+		}
+		rb, m2, err := handshake.Respond(b, key(11), r.m1)
+		check(t, err)
+		if _, err := rb.Finish(m2); !errors.Is(err, handshake.ErrHandshake) {
+			t.Errorf("%v: m2 was taken for m3: %v", mode, err)
+		}
+	}
+}
+
+// TestSomebodyElsesKey is an unknown key share: e shows b's key to a as its own.
+// a believes that he talks with e, b that he talks with a. No session comes of it,
+// whatever e passes on: the cards differ.
+func TestSomebodyElsesKey(t *testing.T) {
+	for _, mode := range []handshake.Mode{handshake.Mutual, handshake.Strict} {
+		a, b := pair(t, mode)
+		a.PeerCard = [32]byte{0xee} // e's card, which holds b's key
+		_, m1, err := handshake.Initiate(a, key(10))
+		check(t, err)
+		if _, _, err := handshake.Respond(b, key(11), m1); !errors.Is(err, handshake.ErrHandshake) {
+			t.Errorf("%v: b answered a's message to e: %v", mode, err)
+		}
+	}
+}
+
+// TestTrueMessageAfterAlteredOnes refuses in vain a hundred times and then goes
+// on: nothing of what was refused is kept.
+func TestTrueMessageAfterAlteredOnes(t *testing.T) {
+	a, b := pair(t, handshake.Mutual)
+	want := shake(t, a, b, key(10), key(11))
+	for i := range 100 {
+		bad := *want.m1
+		bad[i*31%len(bad)] ^= 1 << (i % 8)
+		if _, _, err := handshake.Respond(b, key(11), &bad); err == nil {
+			t.Fatal("an altered m1 was answered")
+		}
+	}
+	if got := shake(t, a, b, key(10), key(11)); !same(got.a, want.a) || !same(got.b, want.b) {
+		t.Error("what was refused changed what came after")
+	}
+}
