@@ -226,6 +226,11 @@ func TestKeysAreTheirBytes(t *testing.T) {
 				t.Errorf("%v: a machine answers %s: %v", mode, what, err)
 			}
 		}
+		talking := a // to itself, with both cards its own
+		talking.PeerStatic = mine
+		if _, _, err := Initiate(talking, drawn(10)); !errors.Is(err, ErrHandshake) || shake(talking, oneself) {
+			t.Errorf("%v: a machine begins with itself: %v", mode, err)
+		}
 	}
 }
 
