@@ -44,9 +44,13 @@ type side struct {
 	peer    *side
 	link    channel.LinkID
 	inbox   []*wire.Box
-	written []string // what this person sent, in order
-	disk    *disk    // for files; nil: none
+	written []string      // what this person sent, in order
+	disk    *disk         // for files; nil: none
+	ahead   time.Duration // by how much this machine's clock is ahead of the world's
 }
+
+// now is what this side's clock says.
+func (s *side) now() time.Time { return s.w.now.Add(s.ahead) }
 
 var start = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
@@ -105,7 +109,7 @@ func (s *side) do(out *channel.Output) {
 		if !out.More {
 			return
 		}
-		out = s.c.Flush(s.w.now)
+		out = s.c.Flush(s.now())
 	}
 }
 
@@ -134,7 +138,7 @@ func (s *side) putBack(old *storetest.Memory) {
 
 func (s *side) send(text string) uint64 {
 	s.w.t.Helper()
-	m, out, err := s.c.Send(s.w.now, text)
+	m, out, err := s.c.Send(s.now(), text)
 	if err != nil {
 		s.w.t.Fatal(err)
 	}
@@ -154,9 +158,9 @@ func (w *world) connect() {
 	w.fill(ha[:])
 	w.fill(hb[:])
 	w.hellos = [2]wire.Hello{ha, hb}
-	invitation := len(w.b.c.Links(w.now)) > 0 && w.b.c.Links(w.now)[0].Invitation
-	w.a.do(w.a.c.LinkUp(w.now, w.a.link, invitation, false, ha, hb))
-	w.b.do(w.b.c.LinkUp(w.now, w.b.link, invitation, true, hb, ha))
+	invitation := len(w.b.c.Links(w.b.now())) > 0 && w.b.c.Links(w.b.now())[0].Invitation
+	w.a.do(w.a.c.LinkUp(w.a.now(), w.a.link, invitation, false, ha, hb))
+	w.b.do(w.b.c.LinkUp(w.b.now(), w.b.link, invitation, true, hb, ha))
 }
 
 func (w *world) fill(b []byte) {
@@ -173,7 +177,7 @@ func (w *world) cut() {
 	w.up = false
 	for _, s := range []*side{w.a, w.b} {
 		s.inbox = nil
-		s.do(s.c.LinkDown(w.now, s.link))
+		s.do(s.c.LinkDown(s.now(), s.link))
 	}
 }
 
@@ -184,7 +188,7 @@ func (w *world) step() bool {
 		if len(s.inbox) > 0 && w.up {
 			box := s.inbox[0]
 			s.inbox = s.inbox[1:]
-			s.do(s.c.Box(w.now, s.link, box))
+			s.do(s.c.Box(s.now(), s.link, box))
 			moved = true
 		}
 	}
@@ -206,7 +210,7 @@ func (w *world) pass(d, step time.Duration) {
 	for end := w.now.Add(d); w.now.Before(end); {
 		w.now = w.now.Add(step)
 		for _, s := range []*side{w.a, w.b} {
-			s.do(s.c.Tick(w.now))
+			s.do(s.c.Tick(s.now()))
 		}
 		w.settle()
 	}
