@@ -36,14 +36,14 @@ func TestOneClockWrong(t *testing.T) {
 					w.checkAll()
 				}
 				talk("before")
-				wrong.skew = skew
+				wrong.ahead = skew
 				talk("on the connection of before")
 				w.reconnect(2 * time.Minute)
 				talk("on a new connection")
 				wrong.restart()
 				w.reconnect(2 * time.Minute)
 				talk("after a restart")
-				wrong.skew = 0
+				wrong.ahead = 0
 				talk("when it is right again")
 				wrong.peer.restart()
 				wrong.restart()
@@ -69,14 +69,14 @@ func TestFirstContactWithWrongClock(t *testing.T) {
 		t.Run(fmt.Sprint(skew), func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, 112)
-			w.b.skew = skew
+			w.b.ahead = skew
 			w.connect()
 			w.settle()
 			w.pass(time.Minute, time.Second)
 			if met, can := w.b.c.View().Stage == channel.Met, skew.Abs() <= 24*hour; met != can {
 				t.Errorf("met: %v", met)
 			}
-			w.b.skew = 0
+			w.b.ahead = 0
 			w.reconnect(2 * time.Minute)
 			w.a.send("hello")
 			w.b.send("hello, too")

@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"math"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -170,8 +171,7 @@ func (v *Conversation) sealNext() {
 		Kind: kind, Channel: m.Channel, ID: m.ID, Minute: m.Minute,
 		Part: uint16(p), Parts: uint16(len(parts)), Content: parts[p],
 	}
-	v.sealFrame(f, m.Seq)
-	if m.State == Waiting {
+	if v.sealFrame(f, m.Seq) && m.State == Waiting {
 		v.setState(i, OnItsWay)
 	}
 }
@@ -201,15 +201,19 @@ func (v *Conversation) WindowFull() bool {
 	return v.s != nil && len(v.queue) > 0 && !v.room(1)
 }
 
-// sealFrame numbers, seals and sends a frame. The ratchet refuses only when a
-// chain is used up: then the session is replaced.
-func (v *Conversation) sealFrame(f wire.Frame, message uint64) {
+// sealFrame numbers, seals and sends a frame. When the numbers or a chain of the
+// ratchet are used up it does not: then the session is replaced.
+func (v *Conversation) sealFrame(f wire.Frame, message uint64) bool {
+	if v.s.sent == math.MaxUint32-1 { // the next but one is a number, too: see lowest
+		v.recover()
+		return false
+	}
 	f.Number = v.s.sent + 1
 	body := (*[wire.FrameSize]byte)(f.Append(nil))
 	next, cell, sealed, err := v.s.ratchet.Seal(v.draw(), body)
 	if err != nil {
 		v.recover()
-		return
+		return false
 	}
 	v.s.ratchet = next
 	v.s.sent++
@@ -218,6 +222,7 @@ func (v *Conversation) sealFrame(f wire.Frame, message uint64) {
 	v.sealed[f.Number] = kept
 	v.put(KindSealed, v.cellKey(f.Number), kept.append(nil))
 	v.sendBox(0, cell)
+	return true
 }
 
 // acknowledged takes note of how far the peer has come.

@@ -46,11 +46,11 @@ type side struct {
 	inbox   []*wire.Box
 	written []string      // what this person sent, in order
 	disk    *disk         // for files; nil: none
-	skew    time.Duration // of this machine's clock
+	ahead   time.Duration // by how much this machine's clock is ahead of the world's
 }
 
-// now is what this machine's clock says.
-func (s *side) now() time.Time { return s.w.now.Add(s.skew) }
+// now is what this side's clock says.
+func (s *side) now() time.Time { return s.w.now.Add(s.ahead) }
 
 var start = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 

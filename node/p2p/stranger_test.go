@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -156,6 +157,10 @@ func TestStrangerLearnsNothing(t *testing.T) {
 		"replay of its reply": whole(one[1]),
 		"replay of its dial":  whole(two[0]),
 		"replay of an answer": whole(two[1]),
+	}
+	for n := 2; n < openingSize-1; n++ { // every length that the gate waits at
+		cases[fmt.Sprint(n, " bytes")] = whole(random(n))
+		cases[fmt.Sprint(n, " bytes of an opening")] = whole(openingFor(pb.Network)[:n])
 	}
 	var wait sync.WaitGroup
 	for name, send := range cases {

@@ -30,6 +30,7 @@ type turned struct {
 	h    [32]byte
 	aead cipher.AEAD
 	n    uint64
+	peer []byte // the listener's ephemeral key
 }
 
 func newTurned(c net.Conn) *turned {
@@ -122,6 +123,7 @@ func (t *turned) dialled() (static, payload []byte, err error) {
 	if err != nil || len(m) < 32+48+16 {
 		return nil, nil, errors.Join(errors.New("no second message"), err)
 	}
+	t.peer = m[:32]
 	t.mixHash(m[:32])
 	if err := t.mixKey(e, m[:32]); err != nil {
 		return nil, nil, err

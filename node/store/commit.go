@@ -23,7 +23,10 @@ func (s *Store) Commit(writes ...Write) error {
 		return err
 	}
 	if err := s.secure(); err != nil {
-		return err
+		if errors.Is(err, ErrFull) || errors.Is(err, os.ErrPermission) {
+			return err
+		}
+		return s.poison(err)
 	}
 	if err := s.commit(writes, mark{generation: s.generation + 1}); err != nil {
 		return s.poison(err)

@@ -150,14 +150,31 @@ func TestEveryBitOfEveryMessageCounts(t *testing.T) {
 	if refused != handshake.MessageSize {
 		t.Errorf("%d of %d refusals had the one error", refused, handshake.MessageSize)
 	}
-	prototest.Flip(t, r.m3[:200], func(m []byte) bool {
-		rb, _, err := handshake.Respond(b, key(11), r.m1)
-		check(t, err)
-		m3 := *r.m3
-		copy(m3[:], m)
-		_, err = rb.Finish(&m3)
-		return err == nil
-	})
+	for _, part := range [][]byte{r.m3[:200], r.m3[handshake.MessageSize-16:]} { // a run of its own for each bit
+		whole := *r.m3
+		prototest.Flip(t, part, func(m []byte) bool {
+			rb, _, err := handshake.Respond(b, key(11), r.m1)
+			check(t, err)
+			copy(part, m)
+			_, err = rb.Finish(r.m3)
+			*r.m3 = whole
+			return err == nil
+		})
+	}
+	for bit := range 8 * 32 { // every bit of the ephemeral keys, which X25519 does not all read
+		m1, m2 := *r.m1, *r.m2
+		m1[bit/8] ^= 1 << (bit % 8)
+		m2[bit/8] ^= 1 << (bit % 8)
+		ia, _, _ := handshake.Initiate(a, key(10))
+		_, _, err1 := handshake.Respond(b, key(11), &m1)
+		_, _, err2 := ia.Finish(&m2)
+		if !errors.Is(err1, handshake.ErrHandshake) || !errors.Is(err2, handshake.ErrHandshake) {
+			t.Fatalf("bit %d of an ephemeral key changed: %v, %v", bit, err1, err2)
+		}
+	}
+	if again := shake(t, a, b, key(10), key(11)); !same(again.a, r.a) || !same(again.b, r.b) {
+		t.Error("after all that the two come to another session")
+	}
 }
 
 func TestAnyDifferenceRefuses(t *testing.T) {

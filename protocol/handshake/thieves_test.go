@@ -1,80 +1,11 @@
 package handshake_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
-	"io/fs"
 	"testing"
 
-	"github.com/c2sp/wycheproof"
-
 	"github.com/backchannel/backchannel/protocol/handshake"
-	"github.com/backchannel/backchannel/protocol/prototest"
 )
-
-// lowOrder returns the points of low order among the published cases, written in
-// each way that X25519 takes.
-func lowOrder(t *testing.T) (points [][]byte) {
-	t.Helper()
-	raw, err := fs.ReadFile(wycheproof.TestVectors, "x25519_test.json")
-	check(t, err)
-	var file struct {
-		TestGroups []struct {
-			Tests []struct{ Public, Shared string }
-		}
-	}
-	check(t, json.Unmarshal(raw, &file))
-	for _, g := range file.TestGroups {
-		for _, c := range g.Tests {
-			if bytes.Equal(prototest.Unhex(t, c.Shared), make([]byte, 32)) {
-				points = append(points, prototest.Unhex(t, c.Public))
-			}
-		}
-	}
-	if len(points) < 30 {
-		t.Fatalf("%d points", len(points))
-	}
-	return points
-}
-
-// TestPointsOfLowOrder puts each of them where a key stands in clear: in front of
-// m1 and of m2. Each is refused at its first exchange, which is counted: nothing
-// is mixed after it.
-func TestPointsOfLowOrder(t *testing.T) {
-	for _, mode := range []handshake.Mode{handshake.Mutual, handshake.Strict} {
-		a, b := pair(t, mode)
-		r := shake(t, a, b, key(10), key(11))
-		for _, point := range lowOrder(t) {
-			asked := false // an exchange with the point
-			counted := func(private, public []byte) ([]byte, error) {
-				if asked {
-					t.Error("after the point more was mixed in")
-				}
-				asked = bytes.Equal(public, point)
-				return handshake.Exchange(private, public)
-			}
-			bad := *r.m1
-			copy(bad[:], point)
-			other := b
-			other.Exchange = counted
-			if _, _, err := handshake.Respond(other, key(11), &bad); !errors.Is(err, handshake.ErrHandshake) {
-				t.Errorf("%v: m1 with %x: %v", mode, point, err)
-			}
-			if mode == handshake.Mutual && !asked { // in strict mode m1 does not open before it comes to that
-				t.Error("the point in m1 came to no exchange")
-			}
-			other, asked = a, false
-			run, _, err := handshake.Initiate(other, key(10))
-			check(t, err)
-			bad = *r.m2
-			copy(bad[:], point)
-			if _, _, err := run.Finish(&bad); !errors.Is(err, handshake.ErrHandshake) {
-				t.Errorf("%v: m2 with %x: %v", mode, point, err)
-			}
-		}
-	}
-}
 
 // TestMessagesComeBack sends each message back to the one who made it.
 func TestMessagesComeBack(t *testing.T) {

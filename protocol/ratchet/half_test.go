@@ -4,9 +4,6 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/backchannel/backchannel/protocol/handshake"
-	"github.com/backchannel/backchannel/protocol/prototest"
-	"github.com/backchannel/backchannel/protocol/secret"
 	"github.com/backchannel/backchannel/protocol/wire"
 )
 
@@ -15,34 +12,6 @@ import (
 // closed to him; with both he reads it, so that the test would notice a half that
 // is mixed into nothing.
 func TestEachHalfOfAStepHides(t *testing.T) {
-	drawn := func(b byte) secret.Key { k, _ := secret.Read(prototest.Reader(b)); return k }
-	cfg := func(static, peer byte, local, remote byte) handshake.Config {
-		p, err := handshake.PublicKey(drawn(peer).Bytes())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return handshake.Config{
-			Mode: handshake.Mutual, Static: drawn(static), PeerStatic: p,
-			LocalCard: [32]byte{local}, PeerCard: [32]byte{remote}, Pair: drawn(3),
-		}
-	}
-	initiator, m1, err := handshake.Initiate(cfg(1, 2, 1, 2), drawn(4))
-	if err != nil {
-		t.Fatal(err)
-	}
-	responder, m2, err := handshake.Respond(cfg(2, 1, 2, 1), drawn(5), m1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m3, sa, err := initiator.Finish(m2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sb, err := responder.Finish(m3)
-	if err != nil {
-		t.Fatal(err)
-	}
-
 	coins := byte(20)
 	carry := func(from, to *State) (*State, *State, *wire.Cell) {
 		t.Helper()
@@ -57,7 +26,7 @@ func TestEachHalfOfAStepHides(t *testing.T) {
 		}
 		return sent, got, cell
 	}
-	reader, sender := NewInitiator(sa), NewResponder(sb)
+	reader, sender := met(t)
 	old := reader // a copy from before the steps that follow
 	var cell *wire.Cell
 	for range 3 {

@@ -240,15 +240,22 @@ func TestSkipLimits(t *testing.T) {
 func TestStoredKeysAreBounded(t *testing.T) {
 	a, b := pair(t)
 	b.mustOpen(a.seal(0), 0)
+	var lost []*wire.Cell
 	for step := range 12 {
 		a.mustOpen(b.seal(1000+step), 1000+step)
 		for range 100 {
-			a.seal(1)
+			lost = append(lost, a.seal(1))
 		}
 		b.mustOpen(a.seal(step), step)
 	}
 	if size := len(b.state.Append(nil)); size > 4100+ratchet.MaxStored*72 {
 		t.Errorf("a state of %d bytes", size)
+	}
+	oldest := len(lost) - ratchet.MaxStored
+	for i, want := range map[int]bool{0: false, oldest - 1: false, oldest: true, len(lost) - 1: true} {
+		if _, ok := b.open(lost[i]); ok != want {
+			t.Errorf("of %d missing cells, number %d opens: %v", len(lost), i, ok)
+		}
 	}
 }
 
