@@ -120,3 +120,46 @@ func TestCardsThatAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestRecordedRecoveryIsNeverAnsweredAgain replays the m1 of a recovery on the same
+// day, when its pair secret is still taken: only that it was seen keeps it out.
+func TestRecordedRecoveryIsNeverAnsweredAgain(t *testing.T) {
+	w := newWorld(t, 104)
+	w.meet()
+	old := w.b.store.Copy()
+	w.b.send("forgotten")
+	w.a.send("forgotten, too")
+	w.settle()
+	w.pass(2*time.Second, time.Second)
+	w.b.putBack(old)
+	var all []*wire.Box
+	w.mangle = func(b *wire.Box) []*wire.Box {
+		all = append(all, b)
+		return []*wire.Box{b}
+	}
+	w.connect()
+	hellos := w.hellos
+	w.settle()
+	w.pass(30*time.Second, time.Second)
+	w.mangle = nil
+	recorded := w.flights(all, hellos)
+	if !w.paused() || len(recorded) == 0 {
+		t.Fatal("no recovery was recorded: the test would prove nothing")
+	}
+	for _, when := range []string{"at once", "after a restart"} {
+		w.connect()
+		w.settle()
+		epoch := w.a.c.Epoch()
+		keys := wire.DeriveLinkKeys(w.b.c.Links(w.now)[0].Link.Box, w.hellos[1], w.hellos[0])
+		for i, cell := range recorded {
+			box := wire.SealBox(keys.FromDialler, &[32]byte{byte(i)}, wire.Control{Flags: wire.FlagFlight}, cell)
+			if out := w.a.c.Box(w.now, w.a.link, box); len(out.Boxes) != 0 || len(out.Writes) != 0 {
+				t.Errorf("%s: flight %d was answered with %d boxes and %d writes", when, i, len(out.Boxes), len(out.Writes))
+			}
+		}
+		if w.a.c.Epoch() != epoch {
+			t.Errorf("%s: the session changed", when)
+		}
+		w.a.restart()
+	}
+}

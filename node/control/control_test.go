@@ -247,17 +247,19 @@ func TestHostileRequests(t *testing.T) {
 		method, path string
 		body         io.Reader
 	}{
-		"not JSON":        {"POST", "/v1/send", strings.NewReader("\x00\xff")},
-		"unknown field":   {"POST", "/v1/send", strings.NewReader(`{"name":"1","text":"x","more":1}`)},
-		"two objects":     {"POST", "/v1/send", strings.NewReader(`{"name":"1"}{"name":"2"}`)},
-		"too large":       {"POST", "/v1/send", io.MultiReader(strings.NewReader(`{"name":"1","text":"`), bytes.NewReader(bytes.Repeat([]byte("x"), 8<<20)))},
-		"deep nesting":    {"POST", "/v1/send", strings.NewReader(strings.Repeat("[", 100_000))},
-		"GET":             {"GET", "/v1/status", http.NoBody},
-		"unknown call":    {"POST", "/v1/nothing", http.NoBody},
-		"path traversal":  {"POST", "/v1/../../etc/passwd", http.NoBody},
-		"empty body":      {"POST", "/v1/send", http.NoBody},
-		"text is a list":  {"POST", "/v1/send", strings.NewReader(`{"name":"1","text":["x"]}`)},
-		"negative number": {"POST", "/v1/read", strings.NewReader(`{"name":"1","after":-1}`)},
+		"not JSON":         {"POST", "/v1/send", strings.NewReader("\x00\xff")},
+		"unknown field":    {"POST", "/v1/send", strings.NewReader(`{"name":"1","text":"x","more":1}`)},
+		"a field too many": {"POST", "/v1/status", strings.NewReader(`{"more":1}`)},
+		"one too many":     {"POST", "/v1/status", strings.NewReader(`{}{}`)},
+		"two objects":      {"POST", "/v1/send", strings.NewReader(`{"name":"1"}{"name":"2"}`)},
+		"too large":        {"POST", "/v1/send", io.MultiReader(strings.NewReader(`{"name":"1","text":"`), bytes.NewReader(bytes.Repeat([]byte("x"), 8<<20)))},
+		"deep nesting":     {"POST", "/v1/send", strings.NewReader(strings.Repeat("[", 100_000))},
+		"GET":              {"GET", "/v1/status", http.NoBody},
+		"unknown call":     {"POST", "/v1/nothing", http.NoBody},
+		"path traversal":   {"POST", "/v1/../../etc/passwd", http.NoBody},
+		"empty body":       {"POST", "/v1/send", http.NoBody},
+		"text is a list":   {"POST", "/v1/send", strings.NewReader(`{"name":"1","text":["x"]}`)},
+		"negative number":  {"POST", "/v1/read", strings.NewReader(`{"name":"1","after":-1}`)},
 	} {
 		if code := raw(t, socket, r.method, r.path, r.body); code < 300 {
 			t.Errorf("%s: status %d", what, code)
