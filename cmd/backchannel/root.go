@@ -32,7 +32,9 @@ type app struct {
 
 // run runs one command and returns its exit code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// On the last two Go would write the stacks of all goroutines, with pieces of keys
+	// among the arguments; Ctrl-\ sends one.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGABRT)
 	defer stop()
 	a := &app{in: newInput(ctx, stdin, stderr), out: stdout, err: stderr}
 	root := a.root()

@@ -251,6 +251,9 @@ func TestSpokenMatching(t *testing.T) {
 	if fit, all := sp.MatchWords([3]string{w[0], "zoo", w[2]}); all || !fit[0] || fit[1] || !fit[2] {
 		t.Errorf("a wrong second word: %v, %v", fit, all)
 	}
+	if fit, all := sp.MatchWords([3]string{w[1], w[0], w[2]}); all || fit[0] || fit[1] || !fit[2] {
+		t.Errorf("the first two words exchanged: %v, %v", fit, all)
+	}
 	if !sp.MatchDigits(sp.Digits()) || !sp.MatchDigits(strings.ReplaceAll(sp.Digits(), " ", "-")) || sp.MatchDigits("12345 67890") || sp.MatchDigits("") {
 		t.Error("digits match wrongly")
 	}
