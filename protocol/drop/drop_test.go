@@ -231,7 +231,7 @@ func TestExportsEnterByNumber(t *testing.T) {
 
 func TestChainRecordIsStrict(t *testing.T) {
 	record := exampleChain(t).Append(nil)
-	for n := range len(record) {
+	for n := range record {
 		if _, err := drop.ParseChain(record[:n]); err == nil {
 			t.Errorf("cut to %d: accepted", n)
 		}
