@@ -15,10 +15,15 @@ const (
 	failedFirst // the first replica was not there, or did not answer
 	found
 	written // a later box of the peer says so
+	turned  // the replica that is asked first is the one with number 1
+
+	marks = askedFirst | askedSecond | failedFirst | found | written | turned
 )
 
 // A Book says which periods of one contact were read. No address is read twice, so
 // what was asked is marked, and committed, before the get leaves.
+//
+// Replicas are counted here in the order in which they are asked; see [Book.Turn].
 type Book struct {
 	first  uint64 // the period of marks[0]
 	marks  []mark
