@@ -11,6 +11,9 @@ var ErrBook = errors.New("cadence: not a record of a book")
 // First returns the first period that the Book knows.
 func (b *Book) First() uint64 { return b.first }
 
+// End returns the period behind the last one of which something is known.
+func (b *Book) End() uint64 { return b.first + uint64(len(b.marks)) }
+
 // Newest returns the newest period whose box was found.
 func (b *Book) Newest() (period uint64, ok bool) {
 	return b.first + uint64(max(b.newest, 0)), b.newest >= 0

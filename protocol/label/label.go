@@ -92,6 +92,7 @@ const (
 	DropBox      Label = prefix + "drop/box"      // write key and box key
 	DropAddress  Label = prefix + "drop/address"  // address of a write key
 	DropReplicas Label = prefix + "drop/replicas" // which two drops of three
+	DropNeutral  Label = prefix + "drop/neutral"  // which relay is the third drop of a pair
 	DropMeeting  Label = prefix + "drop/meeting"  // root of an invitation's boxes for cards
 	DropAnswer   Label = prefix + "drop/answer"   // root of the boxes after a card
 	DropHour     Label = prefix + "drop/hour"     // hour key of either root
@@ -166,7 +167,7 @@ func All() []Label {
 		FileCell, FileNonce,
 		OnionRelay, OnionCoins, OnionHop, OnionPad, OnionSURB, OnionKeys, OnionReply,
 		CadenceDraw,
-		DropChain, DropDay, DropExport, DropBox, DropAddress, DropReplicas,
+		DropChain, DropDay, DropExport, DropBox, DropAddress, DropReplicas, DropNeutral,
 		DropMeeting, DropAnswer, DropHour, DropRecovery, DropIdle, DropWork, DropRecord,
 		DirectoryNetwork, DirectoryConsent, DirectoryVoucher, DirectoryRelay, DirectoryDescriptor,
 		DirectoryItem, DirectoryKey, DirectoryMembership, DirectoryGraph,
