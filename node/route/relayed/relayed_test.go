@@ -142,7 +142,17 @@ func TestCountsNeverDiffer(t *testing.T) {
 // wiped, clocks that are off, and both machines stopped at random, also between a
 // commit and its packets.
 func TestEverythingThatGoesWrong(t *testing.T) {
-	w := newWorld(t, 4, 8)
+	seeds := 3
+	if testing.Short() {
+		seeds = 1
+	}
+	for seed := range seeds {
+		everything(t, byte(40+seed), 1000/seeds)
+	}
+}
+
+func everything(t *testing.T, seed byte, texts int) {
+	w := newWorld(t, seed, 8)
 	w.loss = 0.0085
 	w.cfg.Mean = 2 * time.Second
 	a, b := w.user(1), w.user(2)
@@ -155,7 +165,6 @@ func TestEverythingThatGoesWrong(t *testing.T) {
 	a.start()
 	b.start()
 	w.run(3 * time.Minute)
-	const texts = 1000
 	var kill func()
 	dead := -1
 	kill = func() {
