@@ -162,6 +162,7 @@ func everything(t *testing.T, seed byte, texts int) {
 	}
 	w.relays[7].off = time.Hour // one lies
 	ta, tb := w.meet(1, a, b, 1, set(3, 4, 5))
+	sa, sb := w.meet(2, a, b, 8, set(2, 4, 6))
 	a.start()
 	b.start()
 	w.run(3 * time.Minute)
@@ -193,6 +194,10 @@ func everything(t *testing.T, seed byte, texts int) {
 		ta.write(1)
 		tb.write(1)
 		w.run(90 * time.Second)
+		if i%20 == 0 {
+			sa.write(1)
+			sb.write(1)
+		}
 		if i == texts/2 {
 			clear(w.relays[4].boxes)
 		}
@@ -200,7 +205,7 @@ func everything(t *testing.T, seed byte, texts int) {
 	for range 40 {
 		w.run(15 * time.Minute)
 	}
-	checkAll(t, ta, tb)
+	checkAll(t, ta, tb, sa, sb)
 	checkOnce(t, w)
 	for _, u := range []*user{a, b} {
 		if slices.Contains(u.notices, Taken) {
@@ -317,12 +322,16 @@ func TestHostileDrops(t *testing.T) {
 		"silent": func(r *relay) { r.silent = true },
 		"garble": func(r *relay) { r.garble = true },
 		"work":   func(r *relay) { r.refuses = true },
+		"full":   func(r *relay) { r.full = true },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, 8, 6)
 			a, b := w.user(1), w.user(2)
 			ta, tb := w.meet(1, a, b, 1, set(3, 4, 5))
 			spoil(w.relays[3])
+			if name == "full" { // then some periods lie nowhere
+				spoil(w.relays[5])
+			}
 			w.lies = name == "silent" // it is taken at its word, and nothing is lost by that
 			a.start()
 			b.start()
@@ -458,18 +467,25 @@ func TestNoBurst(t *testing.T) {
 	a.start()
 	b.start()
 	w.run(20 * time.Minute)
-	for range 10 {
+	for i := range 20 {
 		run := a.runs
 		a.runs = -1 // its clock goes on, it does not
 		ta.write(2)
-		w.run(time.Duration(1+w.rand.IntN(7200)) * time.Second)
+		pause := time.Duration(1+w.rand.IntN(7200)) * time.Second
+		if i%2 == 0 { // within a slot
+			pause = time.Duration(8+w.rand.IntN(20)) * time.Second
+		}
+		w.run(pause)
 		a.runs = run
 		from := len(a.moments)
 		a.tick(run)
+		if n := len(a.moments) - from; n > 2 {
+			t.Errorf("%d packets at once after %v", n, pause)
+		}
 		w.run(15 * time.Minute)
-		for i := from; i < len(a.moments); i++ {
+		for k := from; k < len(a.moments); k++ {
 			in := 0
-			for j := i; j < len(a.moments) && a.moments[j].Sub(a.moments[i]) < w.cfg.Slot/2; j++ {
+			for j := k; j < len(a.moments) && a.moments[j].Sub(a.moments[k]) < w.cfg.Slot/2; j++ {
 				in++
 			}
 			if in > 2*cadence.Packets {

@@ -24,6 +24,7 @@ type talk struct {
 	sent     uint32 // highest number given out
 	turn     uint64
 	carried  map[uint64]uint32 // period → number
+	told     map[uint64]bool
 	in       map[uint32]time.Time
 	received uint32
 	peerSent uint32
@@ -43,7 +44,7 @@ func (w *world) meet(id byte, a, b *user, p cadence.Period, set [drop.SetSize]on
 	first := drop.DayAt(time.Duration(w.now.UnixNano()))
 	cid := ContactID{id}
 	side := func(u *user, d drop.Direction) *talk {
-		t := &talk{u: u, direction: d, days: drop.NewChain(root, first), set: set, carried: map[uint64]uint32{}, in: map[uint32]time.Time{}}
+		t := &talk{u: u, direction: d, days: drop.NewChain(root, first), set: set, carried: map[uint64]uint32{}, told: map[uint64]bool{}, in: map[uint32]time.Time{}}
 		u.talks[cid] = t
 		u.setup[cid] = Contact{ID: cid, Direction: d, Set: set, Period: p, Chain: drop.NewChain(root, first)}
 		return t
@@ -141,6 +142,10 @@ func (t *talk) missing() bool { return t.received < t.peerSent }
 
 // mailed hears a drop's own word; what it says must be so.
 func (t *talk) mailed(period uint64) {
+	if t.told[period] {
+		t.u.w.t.Errorf("period %d is called stored twice", period)
+	}
+	t.told[period] = true
 	day, ok := t.days.Key(t.u.m.day(t.u.setup[t.contact()].Period, period))
 	if !ok {
 		t.u.w.t.Fatal("no key")

@@ -61,6 +61,7 @@ type relay struct {
 	silent  bool    // drop: says none to every get, and stores nothing though it says so
 	garble  bool    // drop: gives bytes that do not open
 	refuses bool    // drop: wants work
+	full    bool    // drop: has no room
 	off     time.Duration
 	boxes   map[drop.Address]*drop.Box
 	puts    int
@@ -244,6 +245,8 @@ func (r *relay) answer(w *world, q onion.Request) onion.Answer {
 		switch {
 		case r.refuses && (err != nil || token.Bits(r.ID, q.Key[:]) < 4):
 			status = drop.Refused
+		case r.full:
+			status = drop.Full
 		case r.silent:
 		case r.boxes[address] != nil:
 			status = drop.Taken
