@@ -562,3 +562,39 @@ func TestClocks(t *testing.T) {
 		check(by.String())
 	}
 }
+
+// TestManyContacts: lanes that are full, and a machine that is stopped again and again:
+// its plans differ after each start, and still no period is written or read twice.
+func TestManyContacts(t *testing.T) {
+	w := newWorld(t, 15, 8)
+	w.loss = 0.0085
+	a, b := w.user(1), w.user(2)
+	var talks []*talk
+	for id := range byte(16) {
+		ta, tb := w.meet(id+1, a, b, 8, set(id%3+2, id%2+5, 7))
+		talks = append(talks, ta, tb)
+	}
+	a.start()
+	b.start()
+	w.run(10 * time.Minute)
+	for _, s := range talks {
+		s.write(3)
+	}
+	for range 60 {
+		a.restart(time.Duration(w.rand.IntN(40)) * time.Second)
+		w.run(time.Duration(80+w.rand.IntN(300)) * time.Second)
+	}
+	w.run(3 * time.Hour)
+	checkAll(t, talks...)
+	checkOnce(t, w)
+	if slices.Contains(a.notices, Taken) || slices.Contains(b.notices, Taken) {
+		t.Error("a period was written twice")
+	}
+	for _, u := range []*user{a, b} {
+		for _, s := range u.talks {
+			if median, _ := latency(s); median == 0 || median > 2*time.Hour {
+				t.Errorf("a contact waits %v", median)
+			}
+		}
+	}
+}
