@@ -153,8 +153,12 @@ func (m *Machine) SetMissing(id ContactID, missing bool) {
 	}
 }
 
-// Mix lets an export enter a contact's chain with a day (see [drop.Chain.Mix]).
-func (m *Machine) Mix(id ContactID, day drop.Day, number uint32, fresh secret.Key) (*Output, error) {
+// Mix lets an export enter a contact's chain with a day that has not begun (see
+// [drop.Chain.Mix]).
+func (m *Machine) Mix(now time.Time, id ContactID, day drop.Day, number uint32, fresh secret.Key) (*Output, error) {
+	if day <= drop.DayAt(time.Duration(m.networkTime(now).UnixNano())) {
+		return nil, ErrRecord
+	}
 	for _, c := range m.contacts {
 		if c.id != id {
 			continue

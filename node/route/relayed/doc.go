@@ -14,5 +14,6 @@
 // Files: machine.go (events and outputs), slots.go (time), lanes.go (which packet is
 // what), contact.go (what is kept of a contact), ways.go (making packets), replies.go
 // (what came of them), health.go (which relays lose packets), guards.go, clocks.go
-// (the time of relays), drops.go (choosing drops).
+// (the time of relays), drops.go (choosing drops), errands.go (boxes outside of any
+// contact's periods).
 package relayed

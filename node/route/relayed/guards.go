@@ -73,18 +73,24 @@ func (m *Machine) watchGuard() {
 	case m.slot.replies > 0:
 		g.silent = 0
 	}
+	if reached := g.reached; g.silent >= silentSlots && m.useOther() && reached {
+		m.notice(Moved, ContactID{})
+	}
+}
+
+// useOther lets the other guard take over, if it can.
+func (m *Machine) useOther() bool {
+	g := &m.guards
 	other := g.pinned[1-g.using].id
-	if g.silent < silentSlots || other == (onion.ID{}) {
-		return
+	if m.view == nil || other == (onion.ID{}) {
+		return false
 	}
 	if _, ok := m.view.Member(other); !ok {
-		return
-	}
-	if g.reached {
-		m.notice(Moved, ContactID{})
+		return false
 	}
 	g.using, g.linked, g.reached, g.silent = 1-g.using, false, false, 0
 	m.health.trips = nil // that was the other guard
+	return true
 }
 
 // keepGuards replaces guards whose time is over, or that are gone. Never both at once,

@@ -72,7 +72,7 @@ func (m *Machine) put(now time.Time, lane, replica int) bool {
 	l := &m.slot.lanes[lane]
 	switch {
 	case l.writes == nil:
-		return m.putIdle(now, lane, replica)
+		return m.errand(now, onion.Put) || m.putIdle(now, lane, replica)
 	case l.content != nil:
 		return m.putBox(now, l, replica)
 	case len(l.wanted) == 0:
@@ -155,7 +155,7 @@ func (m *Machine) current(now time.Time, lane int) bool {
 	}
 	place := idlePlace{lane, m.slot.number - 1 - m.lag}
 	if !m.idles[place] {
-		return m.getAnything(now)
+		return m.errand(now, onion.Get) || m.getAnything(now)
 	}
 	delete(m.idles, place)
 	day := drop.IdleKey(m.idle, lane)
@@ -175,7 +175,7 @@ func (m *Machine) catchUp(now time.Time, lane int) bool {
 	}
 	q := cadence.Ask(m.seed, readers, m.slot.number, m.lag, lane)
 	if q.Contact < 0 {
-		return m.getAnything(now)
+		return m.errand(now, onion.Get) || m.getAnything(now)
 	}
 	return m.get(now, m.contacts[q.Contact], q.Period, q.Replica)
 }

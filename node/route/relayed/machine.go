@@ -52,6 +52,7 @@ type Output struct {
 	Fill    []Fill
 	Opened  []Opened
 	Stored  []Stored
+	Done    []Done
 	Notices []Notice
 }
 
@@ -101,6 +102,7 @@ type Machine struct {
 	ownSet   [drop.SetSize]onion.ID // drops of idle boxes
 	work     map[onion.ID]int       // bits of work that drops want
 	misses   map[onion.ID]int       // gets in a row that brought no box, by drop
+	errands  []Errand
 	locked   bool
 
 	slot    slotState

@@ -28,6 +28,8 @@ func (m *Machine) Reply(now time.Time, packet []byte) *Output {
 	m.health.ended(p.relays, true)
 	m.clocks.heard(p.drop, p.sent, now, answer.Time)
 	switch {
+	case p.errand != nil:
+		m.done(p, status, box)
 	case p.command == onion.Put:
 		m.putAnswered(p, status)
 	case p.contact == nil:
@@ -120,11 +122,14 @@ func (m *Machine) abandon(now time.Time) {
 
 func (m *Machine) lost(p *pending) {
 	p.reply.Wipe()
-	p.box.Wipe()
+	defer p.box.Wipe()
 	if p.guard == m.guards.active() {
 		m.health.ended(p.relays, false)
 	}
-	if p.contact != nil && p.command == onion.Get {
+	switch {
+	case p.errand != nil:
+		m.done(p, 0, nil)
+	case p.contact != nil && p.command == onion.Get:
 		m.misses[p.drop]++
 		m.missed(p)
 	}

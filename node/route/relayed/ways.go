@@ -20,6 +20,7 @@ type pending struct {
 	command onion.Command
 	drop    onion.ID
 	contact *contact // nil: it is nobody's
+	errand  *uint64  // the number of an errand
 	period  uint64
 	replica int        // of a put
 	place   int        // of a get: 0 the replica that is asked first

@@ -51,7 +51,8 @@ type world struct {
 	letters map[uint64]*letter
 	loss    float64 // of one link
 	stored  map[drop.Address]bool
-	lies    bool // a drop says stored and is not to be held to it
+	real    map[onion.ID]*onion.Relay // with packets of package onion
+	lies    bool                      // a drop says stored and is not to be held to it
 }
 
 type relay struct {
@@ -215,7 +216,11 @@ func (w *world) carry(way []onion.Hop, done func()) {
 }
 
 // send carries a machine's packet to its exit and the answer back.
-func (w *world) send(packet Packet) {
+func (w *world) send(u *user, packet Packet) {
+	if w.real != nil {
+		w.pass(u.m.Guard(), onion.ID{}, packet)
+		return
+	}
 	n := binary.BigEndian.Uint64(packet)
 	l := w.letters[n]
 	w.carry(l.r.Out, func() {
@@ -286,6 +291,7 @@ type user struct {
 	sent    map[cadence.Slot]int // by the machine's own slots, while it was on all of it
 	moments []time.Time
 	notices []NoticeKind
+	done    []Done
 	losing  bool // packets of the next turn are lost: it is stopped after the commit
 }
 
@@ -314,7 +320,11 @@ func (u *user) start() {
 	u.on = true
 	var seed [32]byte
 	seed[0], seed[1], seed[2] = u.name, byte(u.runs), byte(u.w.rand.Uint32())
-	u.m = New(Config{Constants: u.w.cfg, Random: rand.NewChaCha8(seed), Onion: u.w})
+	cfg := Config{Constants: u.w.cfg, Random: rand.NewChaCha8(seed), Onion: u.w}
+	if u.w.real != nil {
+		cfg.Onion = nil
+	}
+	u.m = New(cfg)
 	if g := u.disk[recordName{ContactID{}, Guards, 0}]; g != nil {
 		if err := u.m.LoadGuards(u.local(), g); err != nil {
 			u.w.t.Fatal(err)
@@ -387,6 +397,7 @@ func (u *user) turn(out *Output) {
 			u.disk[name] = wr.Value
 		}
 	}
+	u.done = append(u.done, out.Done...)
 	for _, n := range out.Notices {
 		u.notices = append(u.notices, n.Kind)
 	}
@@ -399,7 +410,7 @@ func (u *user) turn(out *Output) {
 		slot, _ := u.m.Slot()
 		u.sent[slot]++
 		u.moments = append(u.moments, u.w.now)
-		u.w.send(p)
+		u.w.send(u, p)
 	}
 	for _, f := range out.Fill {
 		if u.on {
