@@ -96,6 +96,7 @@ type Machine struct {
 	view     View
 	lag      cadence.Slot
 	clocks   clocks
+	ahead    time.Duration // of the relays' clocks, as slots go by it
 	guards   guards
 	health   health
 	contacts []*contact

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/backchannel/backchannel/protocol/cadence"
+	"github.com/backchannel/backchannel/protocol/directory"
 	"github.com/backchannel/backchannel/protocol/drop"
 	"github.com/backchannel/backchannel/protocol/onion"
 )
@@ -596,5 +597,69 @@ func TestManyContacts(t *testing.T) {
 				t.Errorf("a contact waits %v", median)
 			}
 		}
+	}
+}
+
+var _ View = (*directory.View)(nil)
+
+// TestTheTraceSaysNothing: what an observer of this machine's link sees is the same, to
+// the nanosecond, whether its people write all day or not at all.
+func TestTheTraceSaysNothing(t *testing.T) {
+	trace := func(busy bool) []time.Time {
+		w := newWorld(t, 16, 6)
+		a, b := w.user(1), w.user(2)
+		ta, tb := w.meet(1, a, b, 1, set(3, 4, 5))
+		sa, _ := w.meet(2, a, b, 4, set(2, 3, 4))
+		a.start()
+		b.start()
+		for range 24 {
+			if busy {
+				ta.write(30)
+				tb.write(10)
+				sa.write(5)
+			}
+			w.run(10 * time.Minute)
+		}
+		if busy && len(tb.order) < 200 {
+			t.Fatal("nothing was said")
+		}
+		return a.moments
+	}
+	if busy, idle := trace(true), trace(false); !slices.Equal(busy, idle) {
+		t.Errorf("%d packets when busy, %d when idle, or at other moments", len(busy), len(idle))
+	}
+}
+
+// TestWhatADropSees counts, over a day of two machines that stay on, the boxes that are
+// got later than in their turn. Nearly all of them are those that are got for nothing,
+// one time in 16; the rest shows that a reader had something to catch up with.
+func TestWhatADropSees(t *testing.T) {
+	w := newWorld(t, 17, 6)
+	w.loss = 0.0085
+	a, b := w.user(1), w.user(2)
+	ta, tb := w.meet(1, a, b, 1, set(3, 4, 5))
+	a.start()
+	b.start()
+	w.run(time.Hour)
+	w.ages = map[int]int{}
+	for range 24 {
+		ta.write(5)
+		tb.write(5)
+		w.run(time.Hour)
+	}
+	var current, soon, old int // within 6 slots, within 20, later
+	for age, n := range w.ages {
+		switch {
+		case age <= 6:
+			current += n
+		case age <= 20:
+			soon += n
+		default:
+			old += n
+		}
+	}
+	t.Logf("boxes got: %d in their turn, %d within ten minutes, %d later", current, soon, old)
+	if forNothing := 2 * cadence.Lanes * 2880 / 16; old > forNothing || soon > 100 {
+		t.Errorf("%d and %d are got late; %d are got for nothing", soon, old, forNothing)
 	}
 }

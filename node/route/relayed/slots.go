@@ -88,6 +88,10 @@ const maxAhead = 36 * time.Hour
 // packets leave in it: clocks that were set are followed in the time of some slots.
 func (m *Machine) enter(now time.Time) {
 	ahead, synced := m.clocks.ahead(now)
+	if synced && m.slot.synced && (ahead-m.ahead).Abs() < m.cfg.Constants.Slot/8 {
+		ahead = m.ahead // readings vary; slots need not
+	}
+	m.ahead = ahead
 	if ahead.Abs() > maxAhead {
 		// Relays that lie together could else have all keys of days erased.
 		synced = false

@@ -51,6 +51,8 @@ type world struct {
 	letters map[uint64]*letter
 	loss    float64 // of one link
 	stored  map[drop.Address]bool
+	written map[drop.Address]time.Time
+	ages    map[int]int               // of boxes that were got, in slots
 	real    map[onion.ID]*onion.Relay // with packets of package onion
 	lies    bool                      // a drop says stored and is not to be held to it
 }
@@ -78,7 +80,7 @@ type letter struct {
 func newWorld(t *testing.T, seed byte, relays int) *world {
 	w := &world{
 		t: t, rand: rand.New(rand.NewChaCha8([32]byte{seed})), now: time.Date(2026, 11, 3, 0, 0, 10, 0, time.UTC),
-		machine: map[onion.ID]*user{}, letters: map[uint64]*letter{}, stored: map[drop.Address]bool{},
+		machine: map[onion.ID]*user{}, letters: map[uint64]*letter{}, stored: map[drop.Address]bool{}, written: map[drop.Address]time.Time{},
 		cfg: directory.Constants{Suite: onion.X25519, Slot: 30 * time.Second, Mean: 2 * time.Second, Expiry: 96 * time.Hour},
 	}
 	for i := range relays {
@@ -258,7 +260,7 @@ func (r *relay) answer(w *world, q onion.Request) onion.Answer {
 		default:
 			r.puts++
 			r.boxes[address] = q.Box
-			w.stored[address] = true
+			w.stored[address], w.written[address] = true, w.now
 			w.after(w.cfg.Expiry, func() { delete(r.boxes, address) })
 		}
 	case onion.Get:
@@ -266,6 +268,9 @@ func (r *relay) answer(w *world, q onion.Request) onion.Answer {
 		r.gets[address]++
 		if box := r.boxes[address]; box != nil && !r.silent {
 			status, a.Box = drop.Found, box
+			if w.ages != nil {
+				w.ages[int(w.now.Sub(w.written[address])/w.cfg.Slot)]++
+			}
 			if r.garble {
 				a.Box = new(drop.Box)
 			}
