@@ -2,9 +2,15 @@ package drop
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/backchannel/backchannel/protocol/onion"
 )
+
+// AnswerAfter is the least time from a packet's arrival at its exit to its answer, which
+// enters the mix when this and the packet's own delay have passed: hit, miss, put and
+// error alike.
+const AnswerAfter = 250 * time.Millisecond
 
 // A Status is a drop's word on what it was asked. It stands in [onion.Answer].
 type Status byte

@@ -40,6 +40,10 @@ func dayDir(dir string, n dayNumber) string {
 	return filepath.Join(dir, dayPrefix+strconv.FormatUint(uint64(n), 10))
 }
 
+func damagedDir(dir string, n dayNumber) string {
+	return filepath.Join(dir, "damaged-"+strconv.FormatUint(uint64(n), 10))
+}
+
 // daysIn lists the days that have a folder.
 func daysIn(dir string) ([]dayNumber, error) {
 	entries, err := os.ReadDir(dir)

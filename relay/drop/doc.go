@@ -6,6 +6,7 @@
 //	  keys          one key for each day, overwritten in place when its time has come
 //	  day-19945/    a Badger of its own for each day: removed as a whole, and on a full
 //	  …             disk too
+//	  damaged-…     a day whose records could not be read, until it expires
 //	  reserve       blocks that opening and closing need
 //
 // Names and values are sealed under the key of their day. So nothing on the disk says

@@ -368,4 +368,65 @@ func TestKeyFileThatWasCut(t *testing.T) {
 	}
 }
 
+// TestDamagedDay: a day whose records cannot be read is set aside, the others go on, and
+// it is erased when its time has come.
+func TestDamagedDay(t *testing.T) {
+	for _, file := range []string{"MANIFEST", "000001.vlog"} {
+		t.Run(file, func(t *testing.T) {
+			c := newClock()
+			cfg := testConfig(t, c)
+			s := mustOpen(t, cfg)
+			mustPut(t, s, 1)
+			damaged := s.days[0].number
+			c.forward(24 * time.Hour)
+			mustPut(t, s, 2)
+			mustClose(t, s)
+			path := dayDir(cfg.Dir, damaged) + "/" + file
+			if err := os.WriteFile(path, bytes.Repeat([]byte{0xee}, 3000), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 { // and again
+				s = mustOpen(t, cfg)
+				wantFound(t, s, 2)
+				if got, _ := s.Get(address(1)); got == drop.Found {
+					t.Error("what is damaged was found")
+				}
+				mustPut(t, s, 3)
+				if file == "MANIFEST" && s.Load().Damaged != 1 {
+					t.Errorf("%+v", s.Load())
+				}
+				mustClose(t, s)
+			}
+			c.forward(97 * time.Hour)
+			s = mustOpen(t, cfg)
+			for _, dir := range []string{dayDir(cfg.Dir, damaged), damagedDir(cfg.Dir, damaged)} {
+				if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+					t.Errorf("%s is still there", dir)
+				}
+			}
+			wantFound(t, s, 2)
+		})
+	}
+}
+
+// TestErasedInTwoSteps: a drop that was stopped between the key and the records of a day
+// goes on where it was.
+func TestErasedInTwoSteps(t *testing.T) {
+	c := newClock()
+	cfg := testConfig(t, c)
+	s := mustOpen(t, cfg)
+	mustPut(t, s, 1)
+	n := s.days[0].number
+	if err := s.keys.erase(n); err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, s)
+	s = mustOpen(t, cfg)
+	if _, err := os.Stat(dayDir(cfg.Dir, n)); !errors.Is(err, os.ErrNotExist) {
+		t.Error("records without a key are still there")
+	}
+	mustPut(t, s, 1)
+	wantFound(t, s, 1)
+}
+
 func (c *clock) next() uint64 { return uint64(c.serial.Add(1)) }

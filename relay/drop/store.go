@@ -21,12 +21,13 @@ type Store struct {
 	mu   sync.RWMutex // guards days against the writer; a day's Badger guards itself
 	days []*day       // by number; the last is the one that puts go to
 
-	puts   chan *request
-	expire chan chan error
-	stop   chan struct{}
-	done   chan struct{}
-	closed sync.Once
-	count  [onion.Loop + 1][statuses]atomic.Uint64
+	puts    chan *request
+	expire  chan chan error
+	stop    chan struct{}
+	done    chan struct{}
+	closed  sync.Once
+	damaged int // days that were set aside
+	count   [onion.Loop + 1][statuses]atomic.Uint64
 }
 
 // Open opens the boxes in a folder, or makes it. What has expired meanwhile is erased
@@ -66,6 +67,9 @@ func (s *Store) load() error {
 	if err != nil {
 		return fmt.Errorf("reading the folder: %w", err)
 	}
+	if s.damaged, err = s.damagedBefore(now); err != nil {
+		return err
+	}
 	for n := range s.keys.keys {
 		if expired(n, now) {
 			found = append(found, n)
@@ -81,12 +85,33 @@ func (s *Store) load() error {
 			continue
 		}
 		d, err := openDay(s.cfg, n, key, n >= now)
+		if errors.Is(err, ErrDamaged) {
+			// Its boxes are lost, as if this drop had been down: others have replicas. It is
+			// set aside until its time has come, and the other days go on.
+			s.damaged++
+			if err := os.Rename(dayDir(s.cfg.Dir, n), damagedDir(s.cfg.Dir, n)); err != nil {
+				return fmt.Errorf("setting a damaged day aside: %w", err)
+			}
+			continue
+		}
 		if err != nil {
 			return err
 		}
 		s.days = append(s.days, d)
 	}
 	return nil
+}
+
+// damagedBefore counts the days that were set aside earlier and have not expired.
+func (s *Store) damagedBefore(now dayNumber) (count int, err error) {
+	for n := range s.keys.keys {
+		if _, err := os.Stat(damagedDir(s.cfg.Dir, n)); err == nil && !expired(n, now) {
+			count++
+		} else if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return 0, fmt.Errorf("reading the folder: %w", err)
+		}
+	}
+	return count, nil
 }
 
 // expired reports whether the boxes of a day are gone on another.
@@ -98,7 +123,8 @@ func (s *Store) remove(n dayNumber) error {
 	if err := s.keys.erase(n); err != nil {
 		return err
 	}
-	if err := os.RemoveAll(dayDir(s.cfg.Dir, n)); err != nil {
+	err := errors.Join(os.RemoveAll(dayDir(s.cfg.Dir, n)), os.RemoveAll(damagedDir(s.cfg.Dir, n)))
+	if err != nil {
 		return fmt.Errorf("removing a day: %w", err)
 	}
 	return syncDir(s.cfg.Dir)
@@ -152,6 +178,8 @@ type Load struct {
 	Boxes int64 // in all days
 	Today int64 // today's
 	Room  int64 // that today may hold by now
+
+	Damaged int // days whose records could not be read when the folder was opened
 }
 
 // Load returns it for this moment.
@@ -159,7 +187,7 @@ func (s *Store) Load() Load {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	now := s.cfg.Now()
-	l := Load{Room: room(s.cfg.quota(), s.cfg.passed(now))}
+	l := Load{Room: room(s.cfg.quota(), s.cfg.passed(now)), Damaged: s.damaged}
 	for _, d := range s.live(now) {
 		n := atomic.LoadInt64(&d.boxes)
 		l.Boxes += n
