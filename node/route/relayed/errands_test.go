@@ -76,8 +76,12 @@ func TestErrandsThatFail(t *testing.T) {
 	u.start()
 	w.run(3 * time.Minute)
 	keys := func(n uint64) drop.Keys { return drop.DeriveKeys(drop.IdleKey(u.m.idle, 0), drop.FromInviter, n, 0) }
-	w.relays[3].dead = true
-	for n, at := range []onion.ID{{4}, {99}, u.m.Guard()} { // dead, unknown, the guard in use
+	dead := w.relays[0]
+	for dead.ID == u.m.guards.pinned[0].id || dead.ID == u.m.guards.pinned[1].id {
+		dead = w.relays[dead.ID[0]]
+	}
+	dead.dead = true
+	for n, at := range []onion.ID{dead.ID, {99}, u.m.Guard()} { // dead, unknown, the guard in use
 		if err := u.m.Run(Errand{Number: uint64(n), Command: onion.Get, Drop: at, Keys: keys(uint64(n))}); err != nil {
 			t.Fatal(err)
 		}

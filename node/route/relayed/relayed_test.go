@@ -279,7 +279,7 @@ func TestAwayForAWeek(t *testing.T) {
 	checkAll(t, ta, tb)
 	checkOnce(t, w)
 	for _, u := range []*user{a, b} {
-		if n := len(u.disk); n > 1+1+cadence.MaxPeriods/4/cadence.BlockSize+2 {
+		if n, blocks := len(u.disk), 96*30/4/cadence.BlockSize; n > 1+1+blocks+2 {
 			t.Errorf("%d records are kept", n)
 		}
 	}
