@@ -166,6 +166,7 @@ func TestRemove(t *testing.T) {
 // goes on; a side that lacks it is not read any more.
 func TestExports(t *testing.T) {
 	w := newWorld(t, 33, 6)
+	w.cfg.Slot = 5 * time.Minute // the same in fewer packets
 	a, b := w.user(1), w.user(2)
 	ta, tb := w.meet(1, a, b, 1, set(3, 4, 5))
 	a.start()

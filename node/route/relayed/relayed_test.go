@@ -259,6 +259,7 @@ func TestNeverOnTogether(t *testing.T) {
 // again as long as it lives.
 func TestAwayForAWeek(t *testing.T) {
 	w := newWorld(t, 6, 6)
+	w.cfg.Slot = 2 * time.Minute // the same in fewer packets
 	w.loss = 0.0085
 	a, b := w.user(1), w.user(2)
 	ta, tb := w.meet(1, a, b, 4, set(3, 4, 5))
