@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
+	"os"
 	"time"
 
 	"github.com/backchannel/backchannel/protocol/onion"
@@ -38,7 +39,8 @@ type Config struct {
 	Now    func() time.Time // nil: time.Now
 	Random io.Reader        // nil: crypto/rand
 
-	small bool // tests: Badger's files are small
+	small bool                 // tests: Badger's files are small
+	sync  func(*os.File) error // tests: a disk that fails
 }
 
 const defaultExpiry = 96 * time.Hour
@@ -61,6 +63,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Random == nil {
 		c.Random = rand.Reader
+	}
+	if c.sync == nil {
+		c.sync = (*os.File).Sync
 	}
 	return c
 }

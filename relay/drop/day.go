@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -33,7 +34,8 @@ type day struct {
 	number dayNumber
 	key    secret.Key
 	db     *badger.DB
-	boxes  int64 // how many there are
+	boxes  int64    // how many there are
+	log    *os.File // the value log that is written now; see sync
 }
 
 func dayDir(dir string, n dayNumber) string {
@@ -130,7 +132,34 @@ func openDay(c Config, n dayNumber, key secret.Key, today bool) (*day, error) {
 	return d, syncDir(c.Dir)
 }
 
-func (d *day) close() error { return guard(d.db.Close) }
+func (d *day) close() error {
+	err := guard(d.db.Close)
+	if d.log != nil {
+		err = errors.Join(err, d.log.Close())
+	}
+	return err
+}
+
+// followLog opens the value log that the next commit goes to.
+func (d *day) followLog(dir string) error {
+	logs, err := filepath.Glob(filepath.Join(dayDir(dir, d.number), "*.vlog"))
+	if err != nil || len(logs) == 0 {
+		return ErrDamaged
+	}
+	newest := slices.Max(logs)
+	if d.log != nil && d.log.Name() == newest {
+		return nil
+	}
+	f, err := os.Open(newest)
+	if err != nil {
+		return err
+	}
+	if d.log != nil {
+		_ = d.log.Close() // nothing is written to it any more
+	}
+	d.log = f
+	return nil
+}
 
 // record is where a box lies in a day, and the key under which it lies there.
 func (d *day) record(a drop.Address) (name []byte, key []byte) {

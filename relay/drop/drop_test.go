@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -407,6 +408,30 @@ func TestDamagedDay(t *testing.T) {
 			wantFound(t, s, 2)
 		})
 	}
+}
+
+// TestDiskThatFails: once the disk could not write, nothing is called stored any more;
+// what was stored before is still given.
+func TestDiskThatFails(t *testing.T) {
+	cfg := testConfig(t, nil)
+	fails := false
+	cfg.sync = func(f *os.File) error {
+		if fails {
+			return syscall.EIO
+		}
+		return f.Sync()
+	}
+	s := mustOpen(t, cfg)
+	mustPut(t, s, 1)
+	fails = true
+	if got := put(s, 2); got != drop.Failed {
+		t.Errorf("%v", got)
+	}
+	fails = false
+	if got := put(s, 3); got != drop.Failed {
+		t.Errorf("afterwards: %v", got)
+	}
+	wantFound(t, s, 1)
 }
 
 // TestErasedInTwoSteps: a drop that was stopped between the key and the records of a day

@@ -92,7 +92,7 @@ func (s *Store) commit(group []*request) {
 		return
 	}
 	today, err := s.today(now)
-	if err != nil {
+	if err != nil || s.broken || today.followLog(s.cfg.Dir) != nil {
 		return
 	}
 	batch := newBatch(s, today, now)
@@ -107,6 +107,11 @@ func (s *Store) commit(group []*request) {
 		}
 		return txn.Commit()
 	})
+	// Badger syncs its value log, and drops the error. This descriptor was open before:
+	// the system reports the error to it as well.
+	if err == nil && len(batch.taken) > 0 && s.cfg.sync(today.log) != nil {
+		err, s.broken = ErrDamaged, true // what was written before may be lost, too
+	}
 	if err != nil {
 		for i := range statuses {
 			statuses[i] = drop.Failed

@@ -26,7 +26,8 @@ type Store struct {
 	stop    chan struct{}
 	done    chan struct{}
 	closed  sync.Once
-	damaged int // days that were set aside
+	damaged int  // days that were set aside
+	broken  bool // the writer's: the disk failed, and nothing is called stored any more
 	count   [onion.Loop + 1][statuses]atomic.Uint64
 }
 

@@ -191,8 +191,8 @@ type NoticeKind byte
 
 // The kinds.
 const (
-	// Taken: somebody else wrote this contact's box first. Only who has the pair's keys
-	// can.
+	// Taken: a drop says that somebody else wrote this contact's box first. Only who has
+	// the pair's keys can; or the drop lies.
 	Taken NoticeKind = 1 + iota
 	// Losing: many packets are lost, and no single relay behind the guard explains it.
 	// Somebody may be holding back all but ours.
