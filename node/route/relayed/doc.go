@@ -11,8 +11,8 @@
 // leave: so no address is ever asked for twice, and no period written twice, whenever
 // the machine is stopped.
 //
-// Files: machine.go (events and outputs), slots.go (time), lanes.go (which packet is
-// what), contact.go (what is kept of a contact), ways.go (making packets), replies.go
+// Files: machine.go (events and outputs), slots.go (time), plan.go (what the guard sees),
+// lanes.go (which packet is what), contact.go (what is kept of a contact), ways.go (making packets), replies.go
 // (what came of them), health.go (which relays lose packets), guards.go, clocks.go
 // (the time of relays), drops.go (choosing drops), errands.go (boxes outside of any
 // contact's periods).

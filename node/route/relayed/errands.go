@@ -57,8 +57,9 @@ func (m *Machine) Run(e Errand) error {
 // errand sends the next put or get that waits, and reports whether there was one.
 func (m *Machine) errand(now time.Time, c onion.Command) bool {
 	for i, e := range m.errands {
-		if e.Command != c {
-			continue
+		fits := m.fits(e.Drop, m.slot.beside)
+		if _, there := m.view.Member(e.Drop); e.Command != c || there && fits == noWay {
+			continue // another packet leads there
 		}
 		p := &pending{command: c, errand: &e.Number, drop: e.Drop, box: e.Keys.Box}
 		m.errands = append(m.errands[:i:i], m.errands[i+1:]...)

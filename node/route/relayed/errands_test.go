@@ -76,23 +76,30 @@ func TestErrandsThatFail(t *testing.T) {
 	u.start()
 	w.run(3 * time.Minute)
 	keys := func(n uint64) drop.Keys { return drop.DeriveKeys(drop.IdleKey(u.m.idle, 0), drop.FromInviter, n, 0) }
+	run := func(n uint64, at onion.ID) drop.Status {
+		t.Helper()
+		if err := u.m.Run(Errand{Number: n, Command: onion.Get, Drop: at, Keys: keys(n)}); err != nil {
+			t.Fatal(err)
+		}
+		w.run(10 * time.Minute)
+		if len(u.done) != int(n) || u.done[n-1].Number != n {
+			t.Fatalf("%d answers", len(u.done))
+		}
+		return u.done[n-1].Status
+	}
+	if got := run(1, u.m.Guard()); got != drop.None {
+		t.Errorf("at the guard in use: %v", got)
+	}
+	if got := run(2, onion.ID{99}); got != drop.Failed {
+		t.Errorf("at a relay that there is not: %v", got)
+	}
 	dead := w.relays[0]
 	for dead.ID == u.m.guards.pinned[0].id || dead.ID == u.m.guards.pinned[1].id {
 		dead = w.relays[dead.ID[0]]
 	}
 	dead.dead = true
-	for n, at := range []onion.ID{dead.ID, {99}, u.m.Guard()} { // dead, unknown, the guard in use
-		if err := u.m.Run(Errand{Number: uint64(n), Command: onion.Get, Drop: at, Keys: keys(uint64(n))}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	w.run(10 * time.Minute)
-	got := map[uint64]drop.Status{}
-	for _, d := range u.done {
-		got[d.Number] = d.Status
-	}
-	if len(u.done) != 3 || got[0] != 0 || got[1] != drop.Failed || got[2] != drop.None {
-		t.Errorf("%v", u.done)
+	if got := run(3, dead.ID); got != 0 {
+		t.Errorf("at a relay that is dead: %v", got)
 	}
 	if err := u.m.Run(Errand{Command: onion.Loop}); err == nil {
 		t.Error("an errand of nothing")

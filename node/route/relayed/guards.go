@@ -90,6 +90,11 @@ func (m *Machine) useOther() bool {
 	}
 	g.using, g.linked, g.reached, g.silent = 1-g.using, false, false, 0
 	m.health.trips = nil // that was the other guard
+	for i := range m.slot.plan {
+		if b, ok := m.drawBeside(); ok {
+			m.slot.plan[i].beside = b
+		}
+	}
 	return true
 }
 

@@ -36,10 +36,8 @@ func (h *health) ended(relays []onion.ID, back bool) {
 	h.trips = h.trips[max(0, len(h.trips)-window):]
 }
 
-// badRelays returns the relays that lose packets. Ways avoid them where they can: all
-// who meet such a relay find it, so that avoiding it tells nothing of anybody.
-func (h *health) badRelays() []onion.ID { return h.bad }
-
+// isBad reports whether a relay loses packets. Ways avoid such a relay where they can:
+// all who meet it find it, so that avoiding it tells nothing of anybody.
 func (h *health) isBad(id onion.ID) bool { return slices.Contains(h.bad, id) }
 
 func (h *health) keep(v View) {

@@ -14,10 +14,16 @@ type laneState struct {
 	writes  *contact // nil: the lane writes to itself
 	period  uint64
 	content *Content
-	wanted  []int // replicas that leave when the content is there
+	wanted  []wanted // that leave when the content is there
 
 	reads      *contact // nil: the lane reads what it wrote to itself, or anything
 	readPeriod uint64
+}
+
+// wanted is a replica that waits for its content.
+type wanted struct {
+	replica int
+	beside  beside
 }
 
 // An idlePlace is a box that a lane wrote to itself.
@@ -80,7 +86,7 @@ func (m *Machine) put(now time.Time, lane, replica int) bool {
 		m.saveRoute(l.writes)
 		m.out.Fill = append(m.out.Fill, Fill{l.writes.id, l.period, lane, m.slot.number})
 	}
-	l.wanted = append(l.wanted, replica)
+	l.wanted = append(l.wanted, wanted{replica, m.slot.beside})
 	return true
 }
 
@@ -103,8 +109,9 @@ func (m *Machine) Filled(now time.Time, f Fill, content Content) *Output {
 		m.fill(content.Cell[:])
 	}
 	l.content = &content
-	for _, replica := range l.wanted {
-		if !m.putBox(now, l, replica) {
+	for _, w := range l.wanted {
+		m.slot.beside = w.beside
+		if !m.putBox(now, l, w.replica) {
 			m.loop(now)
 		}
 	}
@@ -132,13 +139,11 @@ func (m *Machine) putBox(now time.Time, l *laneState, replica int) bool {
 
 // putIdle sends one replica of random bytes to where only this machine will look.
 func (m *Machine) putIdle(now time.Time, lane, replica int) bool {
-	day := drop.IdleKey(m.idle, lane)
-	defer day.Wipe()
-	keys := drop.DeriveKeys(day, drop.Idle, uint64(m.slot.number), replica)
+	keys := m.idleKeys(lane, m.slot.number, replica)
 	defer keys.Wipe()
 	var box wire.Box
 	m.fill(box[:])
-	p := &pending{command: onion.Put, drop: m.ownSet[drop.Pair(day, drop.Idle, uint64(m.slot.number))[replica]]}
+	p := &pending{command: onion.Put, drop: m.ownSet[m.idlePair(lane, m.slot.number)[replica]]}
 	if !m.send(now, p, keys.Write.Bytes(), &box) {
 		return false
 	}
@@ -148,56 +153,111 @@ func (m *Machine) putIdle(now time.Time, lane, replica int) bool {
 	return true
 }
 
+func (m *Machine) idleKeys(lane int, slot cadence.Slot, replica int) drop.Keys {
+	day := drop.IdleKey(m.idle, lane)
+	defer day.Wipe()
+	return drop.DeriveKeys(day, drop.Idle, uint64(slot), replica)
+}
+
+func (m *Machine) idlePair(lane int, slot cadence.Slot) [drop.Replicas]int {
+	day := drop.IdleKey(m.idle, lane)
+	defer day.Wipe()
+	return drop.Pair(day, drop.Idle, uint64(slot))
+}
+
+// readBack is the idle box that a lane reads in this slot, if it wrote one then.
+func (m *Machine) readBack(lane int) idlePlace { return idlePlace{lane, m.slot.number - 1 - m.lag} }
+
 // current sends the current get of a lane.
 func (m *Machine) current(now time.Time, lane int) bool {
 	if l := m.slot.lanes[lane]; l.reads != nil && !l.reads.book.Known(l.readPeriod) {
 		return m.get(now, l.reads, l.readPeriod, 0)
 	}
-	place := idlePlace{lane, m.slot.number - 1 - m.lag}
+	place := m.readBack(lane)
 	if !m.idles[place] {
 		return m.errand(now, onion.Get) || m.getAnything(now)
 	}
 	delete(m.idles, place)
-	day := drop.IdleKey(m.idle, lane)
-	defer day.Wipe()
-	keys := drop.DeriveKeys(day, drop.Idle, uint64(place.slot), 0)
+	keys := m.idleKeys(lane, place.slot, 0)
 	defer keys.Wipe()
 	address := keys.Address()
-	p := &pending{command: onion.Get, drop: m.ownSet[drop.Pair(day, drop.Idle, uint64(place.slot))[0]]}
+	p := &pending{command: onion.Get, drop: m.ownSet[m.idlePair(lane, place.slot)[0]]}
 	return m.send(now, p, address[:], nil)
 }
 
-// catchUp sends the catch-up get of a lane.
+// catchUp sends the catch-up get of a lane: of what there is to ask, the first that this
+// packet leads to. If it leads to none, a loop of the same slot changes places with it.
 func (m *Machine) catchUp(now time.Time, lane int) bool {
+	q := m.ask(lane, true)
+	if q.Contact >= 0 {
+		return m.get(now, m.contacts[q.Contact], q.Period, q.Replica)
+	}
+	if any := m.ask(lane, false); any.Contact >= 0 {
+		c := m.contacts[any.Contact]
+		if _, at, ok := m.question(c, any.Period, any.Replica); ok && !m.later(lane, at) {
+			m.unreachable(c, any.Period, any.Replica, at)
+		}
+		return false
+	}
+	return m.errand(now, onion.Get) || m.getAnything(now)
+}
+
+func (m *Machine) ask(lane int, fitting bool) cadence.Question {
 	readers := make([]cadence.Reader, len(m.contacts))
 	for i, c := range m.contacts {
 		readers[i] = cadence.Reader{Book: c.book, Period: c.period, Missing: c.missing}
+		if fitting {
+			readers[i].Skip = func(period uint64, place int) bool {
+				_, at, ok := m.question(c, period, place)
+				return !ok || m.fits(at, m.slot.beside) == noWay
+			}
+		}
 	}
-	q := cadence.Ask(m.seed, readers, m.slot.number, m.lag, lane)
-	if q.Contact < 0 {
-		return m.errand(now, onion.Get) || m.getAnything(now)
+	return cadence.Ask(m.seed, readers, m.slot.number, m.lag, lane)
+}
+
+// unreachable gives up a replica that lies at a relay to which no way leads, and lets
+// one that can be reached at another time be.
+func (m *Machine) unreachable(c *contact, period uint64, place int, at onion.ID) bool {
+	if _, ok := m.view.Member(at); !ok || at == m.guards.active() {
+		c.book.Asked(period, place)
+		m.failed(&pending{contact: c, period: period, place: place})
+		m.saveBook(c, period)
 	}
-	return m.get(now, m.contacts[q.Contact], q.Period, q.Replica)
+	return false
+}
+
+// question returns the number of the replica of a contact's period that is asked first
+// or second, and where it lies.
+func (m *Machine) question(c *contact, period uint64, place int) (replica int, at onion.ID, ok bool) {
+	day, ok := c.dayKey(m, period)
+	if !ok {
+		return 0, onion.ID{}, false
+	}
+	pair := drop.Pair(day, c.direction.Other(), period)
+	if place == 0 && m.prefers(c.set[pair[1]], c.set[pair[0]]) {
+		c.book.Turn(period)
+	}
+	replica = c.book.Replica(period, place)
+	return replica, c.set[pair[replica]], true
 }
 
 // get asks for one replica of a contact's period. That it was asked for is written
 // before.
 func (m *Machine) get(now time.Time, c *contact, period uint64, place int) bool {
-	day, ok := c.dayKey(m, period)
+	replica, at, ok := m.question(c, period, place)
 	if !ok {
 		return false
 	}
-	from := c.direction.Other()
-	pair := drop.Pair(day, from, period)
-	if place == 0 && m.prefers(c.set[pair[1]], c.set[pair[0]]) {
-		c.book.Turn(period)
+	if m.fits(at, m.slot.beside) == noWay {
+		return m.unreachable(c, period, place, at)
 	}
-	replica := c.book.Replica(period, place)
-	keys := drop.DeriveKeys(day, from, period, replica)
+	day, _ := c.dayKey(m, period)
+	keys := drop.DeriveKeys(day, c.direction.Other(), period, replica)
 	address := keys.Address()
 	keys.Write.Wipe()
 	c.book.Asked(period, place)
-	p := &pending{command: onion.Get, contact: c, period: period, place: place, box: keys.Box, drop: c.set[pair[replica]]}
+	p := &pending{command: onion.Get, contact: c, period: period, place: place, box: keys.Box, drop: at}
 	sent := m.send(now, p, address[:], nil)
 	if !sent {
 		m.failed(p)
@@ -206,7 +266,7 @@ func (m *Machine) get(now time.Time, c *contact, period uint64, place int) bool 
 	return sent
 }
 
-// getAnything asks any drop for a random address.
+// getAnything asks any drop to which this packet leads for a random address.
 func (m *Machine) getAnything(now time.Time) bool {
 	address := m.draw()
 	defer address.Wipe()
@@ -216,12 +276,9 @@ func (m *Machine) getAnything(now time.Time) bool {
 
 // loop goes to any relay and comes back. To its exit it is a get like others.
 func (m *Machine) loop(now time.Time) {
-	for range 8 { // from some relays there is no way
-		if m.getAnything(now) {
-			return
-		}
+	if !m.getAnything(now) {
+		m.skipped++
 	}
-	m.skipped++
 }
 
 // networkTime is the time by the relays' clocks.

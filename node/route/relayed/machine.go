@@ -3,6 +3,7 @@ package relayed
 import (
 	"crypto/rand"
 	"io"
+	mrand "math/rand/v2"
 	"time"
 
 	"github.com/backchannel/backchannel/protocol/cadence"
@@ -24,8 +25,8 @@ type Config struct {
 type View interface {
 	Members() []directory.Member
 	Member(id onion.ID) (directory.Member, bool)
-	// Way returns the relays of a way, both ends among them.
-	Way(random io.Reader, from, to onion.ID, avoid ...onion.ID) ([]onion.ID, error)
+	Linked(a, b onion.ID) bool
+	Middles() int // relays between the ends of a way: 1 or 2
 }
 
 // Onion makes packets. A simulator may leave their cryptography out.
@@ -90,8 +91,9 @@ type Stored struct {
 // A Machine is the relayed route of all contacts of a machine.
 type Machine struct {
 	cfg  Config
-	seed secret.Key // of all that is drawn for slots
-	idle secret.Key // of what lanes write to themselves
+	seed secret.Key  // of all that is drawn for slots
+	idle secret.Key  // of what lanes write to themselves
+	ways *mrand.Rand // draws what the guard sees, and nothing else
 
 	view     View
 	lag      cadence.Slot
@@ -128,6 +130,9 @@ func New(cfg Config) *Machine {
 		idles: map[idlePlace]bool{}, pending: map[onion.Tag]*pending{},
 	}
 	m.seed, m.idle = m.draw(), m.draw()
+	ways := m.draw()
+	defer ways.Wipe()
+	m.ways = mrand.New(mrand.NewChaCha8([32]byte(ways.Bytes())))
 	return m
 }
 

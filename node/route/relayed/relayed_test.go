@@ -604,9 +604,11 @@ func TestManyContacts(t *testing.T) {
 var _ View = (*directory.View)(nil)
 
 // TestTheTraceSaysNothing: what an observer of this machine's link sees is the same, to
-// the nanosecond, whether its people write all day or not at all.
+// the nanosecond, whether its people write all day or not at all; and what its guard
+// sees is the same, too: when each packet comes, which relay it goes to, and from which
+// the reply will come.
 func TestTheTraceSaysNothing(t *testing.T) {
-	trace := func(busy bool) []time.Time {
+	trace := func(busy bool) []sight {
 		w := newWorld(t, 16, 6)
 		a, b := w.user(1), w.user(2)
 		ta, tb := w.meet(1, a, b, 1, set(3, 4, 5))
@@ -624,10 +626,78 @@ func TestTheTraceSaysNothing(t *testing.T) {
 		if busy && len(tb.order) < 200 {
 			t.Fatal("nothing was said")
 		}
-		return a.moments
+		return a.seen
 	}
 	if busy, idle := trace(true), trace(false); !slices.Equal(busy, idle) {
-		t.Errorf("%d packets when busy, %d when idle, or at other moments", len(busy), len(idle))
+		t.Errorf("%d packets when busy, %d when idle, or other ones", len(busy), len(idle))
+	}
+}
+
+// TestTheGuardDoesNotLearnDrops: the relays beside the guard are drawn evenly, whichever
+// drops the contacts have. If a way avoided its own drop, the drops would come up less
+// often there, and two machines with the same drops would be known by them.
+func TestTheGuardDoesNotLearnDrops(t *testing.T) {
+	w := newWorld(t, 18, 9)
+	a, b := w.user(1), w.user(2)
+	for id := range byte(2) { // both lanes serve contacts, at three drops
+		ta, _ := w.meet(id+1, a, b, 1, set(3, 4, 8))
+		ta.write(2000)
+	}
+	a.start()
+	b.start()
+	w.run(24 * time.Hour)
+	g, _ := w.Member(a.m.Guard())
+	for name, of := range map[string]func(sight) onion.ID{
+		"out": func(s sight) onion.ID { return s.out }, "back": func(s sight) onion.ID { return s.back },
+	} {
+		count := map[onion.ID]int{}
+		for _, s := range a.seen {
+			count[of(s)]++
+		}
+		want := len(a.seen) / 6
+		for _, r := range w.relays {
+			n := count[r.ID]
+			if r.Operator == g.Operator {
+				if n > 0 {
+					t.Errorf("%s: %d packets over a relay of the guard's operator", name, n)
+				}
+			} else if n < want*97/100 || n > want*103/100 { // 3.2 standard deviations at 4,800
+				t.Errorf("%s: relay %d stands beside the guard %d times, want about %d", name, r.ID[0], n, want)
+			}
+		}
+	}
+	if a.m.Skipped() > 0 {
+		t.Error("packets were left out")
+	}
+	// Nearly every packet found a place in its slot.
+	puts := 0
+	for _, r := range w.relays {
+		puts += r.puts
+	}
+	if want := 2 * 4 * 2880; puts < want*97/100 {
+		t.Errorf("%d puts of %d", puts, want)
+	}
+}
+
+// TestSparse: ways with two middles, where not everybody has a link to everybody.
+func TestSparse(t *testing.T) {
+	w := newWorld(t, 19, 18)
+	w.loss = 0.006
+	w.links = func(a, b onion.ID) bool { return (int(a[0])*int(b[0])*7919+int(a[0])+int(b[0]))%5 < 3 }
+	a, b := w.user(1), w.user(2)
+	ta, tb := w.meet(1, a, b, 1, set(3, 4, 5))
+	a.start()
+	b.start()
+	for range 40 {
+		ta.write(1)
+		tb.write(1)
+		w.run(5 * time.Minute)
+	}
+	w.run(30 * time.Minute)
+	checkAll(t, ta, tb)
+	checkOnce(t, w)
+	if a.m.Skipped()+b.m.Skipped() > 0 {
+		t.Errorf("%d and %d packets were left out", a.m.Skipped(), b.m.Skipped())
 	}
 }
 

@@ -11,7 +11,8 @@ type slotState struct {
 	number  cadence.Slot
 	begin   time.Time // on this machine's clock
 	length  time.Duration
-	plan    []cadence.Emission
+	plan    []step
+	beside  beside // of the packet that leaves now
 	writers [cadence.Lanes]cadence.Turn
 	readers [cadence.Lanes]cadence.Turn
 	lanes   [cadence.Lanes]laneState
@@ -49,7 +50,8 @@ func (m *Machine) Tick(now time.Time) *Output {
 			m.skipped++
 			continue
 		}
-		m.emit(now, e)
+		m.slot.beside = e.beside
+		m.emit(now, e.Emission)
 	}
 	return m.end()
 }
@@ -115,7 +117,6 @@ func (m *Machine) enter(now time.Time) {
 		number: number, begin: now, synced: synced, running: true,
 		length: min(max(length-passed, length/2), length+length/2),
 	}
-	m.slot.plan = cadence.Emissions(m.seed, number, m.slot.length)
 	if synced {
 		m.forget()
 	}
@@ -128,4 +129,5 @@ func (m *Machine) enter(now time.Time) {
 	for lane := range m.slot.lanes {
 		m.slot.lanes[lane] = m.planLane(lane)
 	}
+	m.slot.plan = m.plan()
 }

@@ -33,22 +33,14 @@ type pending struct {
 }
 
 // send makes a packet and puts it into the output. It reports false, and sends nothing,
-// if there is no way to the drop.
+// if what the guard is to see of it does not lead to the drop.
 func (m *Machine) send(now time.Time, p *pending, key []byte, box *wire.Box) bool {
-	guard := m.guards.active()
-	if p.drop == guard || len(m.pending) >= maxPending {
+	b := m.slot.beside
+	if m.fits(p.drop, b) == noWay || len(m.pending) >= maxPending {
 		return false
 	}
-	bad := m.health.badRelays()
-	out, err := m.view.Way(m.cfg.Random, guard, p.drop, bad...)
-	if err != nil {
-		return false
-	}
-	middles := slices.Clone(out[1 : len(out)-1])
-	back, err := m.view.Way(m.cfg.Random, p.drop, guard, append(slices.Clone(bad), middles...)...)
-	if err != nil {
-		return false
-	}
+	out, back := m.way(b.out, p.drop), m.way(b.back, p.drop)
+	slices.Reverse(back)
 	if box == nil {
 		box = new(wire.Box)
 		m.fill(box[:])
@@ -66,8 +58,8 @@ func (m *Machine) send(now time.Time, p *pending, key []byte, box *wire.Box) boo
 	if err != nil {
 		return false
 	}
-	p.reply, p.guard, p.sent = reply, guard, now
-	p.relays = append(append(middles, p.drop), back[1:len(back)-1]...)
+	p.reply, p.guard, p.sent = reply, m.guards.active(), now
+	p.relays = append(slices.Clone(out[1:]), back[1:len(back)-1]...)
 	m.pending[tag] = p
 	m.waiting = append(m.waiting, tag)
 	m.out.Packets = append(m.out.Packets, packet)
@@ -107,18 +99,21 @@ func (m *Machine) token(p *pending, key []byte) []byte {
 	return t.Append(nil)
 }
 
-// anyRelay returns a relay that is not the guard, each equally likely.
+// anyRelay returns a relay to which the packet that leaves now leads, each equally
+// likely.
 func (m *Machine) anyRelay() (onion.ID, bool) {
-	var from []onion.ID
-	for _, r := range m.view.Members() {
-		if r.ID != m.guards.active() {
-			from = append(from, r.ID)
+	for _, least := range []fit{well, poorly} {
+		var from []onion.ID
+		for _, r := range m.view.Members() {
+			if m.fits(r.ID, m.slot.beside) >= least {
+				from = append(from, r.ID)
+			}
+		}
+		if len(from) > 0 {
+			return from[m.below(len(from))], true
 		}
 	}
-	if len(from) == 0 {
-		return onion.ID{}, false
-	}
-	return from[m.below(len(from))], true
+	return onion.ID{}, false
 }
 
 // below draws a number below n, which is small.

@@ -3,7 +3,6 @@ package relayed
 import (
 	"container/heap"
 	"encoding/binary"
-	"io"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -53,6 +52,7 @@ type world struct {
 	stored  map[drop.Address]bool
 	written map[drop.Address]time.Time
 	ages    map[int]int               // of boxes that were got, in slots
+	links   func(a, b onion.ID) bool  // nil: all
 	real    map[onion.ID]*onion.Relay // with packets of package onion
 	lies    bool                      // a drop says stored and is not to be held to it
 }
@@ -116,31 +116,15 @@ func (w *world) relay(id onion.ID) *relay {
 	return nil
 }
 
-// Way implements View: one middle, uniform over those that cost least.
-func (w *world) Way(_ io.Reader, from, to onion.ID, avoid ...onion.ID) ([]onion.ID, error) {
-	if from == to || w.relay(from) == nil || w.relay(to) == nil {
-		return nil, directory.ErrNoWay
+// Linked implements View.
+func (w *world) Linked(a, b onion.ID) bool { return a != b && (w.links == nil || w.links(a, b)) }
+
+// Middles implements View.
+func (w *world) Middles() int {
+	if w.links == nil {
+		return 1
 	}
-	var best []onion.ID
-	least := 9
-	for _, r := range w.relays {
-		if r.ID == from || r.ID == to {
-			continue
-		}
-		cost := 0
-		for _, a := range avoid {
-			if a == r.ID {
-				cost = 1
-			}
-		}
-		if cost < least {
-			best, least = nil, cost
-		}
-		if cost == least {
-			best = append(best, r.ID)
-		}
-	}
-	return []onion.ID{from, best[w.rand.IntN(len(best))], to}, nil
+	return 2
 }
 
 // Create implements Onion.
@@ -295,9 +279,15 @@ type user struct {
 	runs    int
 	sent    map[cadence.Slot]int // by the machine's own slots, while it was on all of it
 	moments []time.Time
+	seen    []sight // what the guard sees
 	notices []NoticeKind
 	done    []Done
 	losing  bool // packets of the next turn are lost: it is stopped after the commit
+}
+
+type sight struct {
+	at        time.Time
+	out, back onion.ID
 }
 
 type recordName struct {
@@ -415,6 +405,12 @@ func (u *user) turn(out *Output) {
 		slot, _ := u.m.Slot()
 		u.sent[slot]++
 		u.moments = append(u.moments, u.w.now)
+		if l := u.w.letters[binary.BigEndian.Uint64(p)]; l != nil {
+			u.seen = append(u.seen, sight{u.w.now, l.r.Out[1].ID, l.r.Back[len(l.r.Back)-2].ID})
+			if len(l.r.Out) != u.w.Middles()+2 || l.r.Back[len(l.r.Back)-1].ID != u.m.Guard() {
+				u.w.t.Error("a way that is too short, or does not come back")
+			}
+		}
 		u.w.send(u, p)
 	}
 	for _, f := range out.Fill {
