@@ -192,10 +192,10 @@ func (m *Machine) catchUp(now time.Time, lane int) bool {
 	if q.Contact >= 0 {
 		return m.get(now, m.contacts[q.Contact], q.Period, q.Replica)
 	}
-	if any := m.ask(lane, false); any.Contact >= 0 {
-		c := m.contacts[any.Contact]
-		if _, at, ok := m.question(c, any.Period, any.Replica); ok && !m.later(lane, at) {
-			m.unreachable(c, any.Period, any.Replica, at)
+	if later := m.ask(lane, false); later.Contact >= 0 {
+		c := m.contacts[later.Contact]
+		if _, at, ok := m.question(c, later.Period, later.Replica); ok && !m.later(lane, at) {
+			m.unreachable(c, later.Period, later.Replica, at)
 		}
 		return false
 	}
