@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	minClocks = 3                // relays whose clocks must be known
+	minClocks = 3                // relays whose clocks must be known, if there are so many beside the guard
 	readings  = 8                // of each that are kept
 	fresh     = time.Hour        // for how long a reading counts
 	jump      = 40 * time.Second // more than delays explain
@@ -37,7 +37,7 @@ func (c clocks) heard(relay onion.ID, sent, now time.Time, said uint32) {
 }
 
 // ahead returns the median over relays, and whether enough of them are known.
-func (c clocks) ahead(now time.Time) (time.Duration, bool) {
+func (c clocks) ahead(now time.Time, relays int) (time.Duration, bool) {
 	var all []time.Duration
 	for id, rs := range c {
 		rs = slices.DeleteFunc(rs, func(r reading) bool { return now.Sub(r.at) > fresh })
@@ -51,7 +51,7 @@ func (c clocks) ahead(now time.Time) (time.Duration, bool) {
 		}
 		all = append(all, sum/time.Duration(len(rs)))
 	}
-	if len(all) < minClocks {
+	if len(all) == 0 || len(all) < min(minClocks, relays-1) {
 		return 0, false
 	}
 	slices.Sort(all)

@@ -127,20 +127,25 @@ func (m *Machine) keepGuards(now time.Time) {
 }
 
 // newGuard draws a relay that is not the other guard and at which no contact's boxes
-// lie, of another operator than the other guard if there is one.
+// lie, of another operator than the other guard. In a small network the last and then
+// the second of these conditions are given up.
 func (m *Machine) newGuard(place int) (onion.ID, bool) {
 	other := m.guards.pinned[1-place].id
 	beside, _ := m.view.Member(other)
-	taken := map[onion.ID]bool{other: true, m.guards.pinned[place].id: true}
+	atDrop := map[onion.ID]bool{}
 	for _, c := range m.contacts {
 		for _, id := range c.set {
-			taken[id] = true
+			atDrop[id] = true
 		}
 	}
-	for _, strict := range []bool{true, false} {
+	for given := range 3 {
 		var from []directory.Member
 		for _, r := range m.view.Members() {
-			if !taken[r.ID] && (!strict || beside.Operator == "" || r.Operator != beside.Operator) {
+			switch {
+			case r.ID == other || r.ID == m.guards.pinned[place].id:
+			case given < 2 && atDrop[r.ID]:
+			case given < 1 && beside.Operator != "" && r.Operator == beside.Operator:
+			default:
 				from = append(from, r)
 			}
 		}

@@ -281,8 +281,7 @@ func (m *Machine) loop(now time.Time) {
 	}
 }
 
-// networkTime is the time by the relays' clocks.
+// networkTime is the time by the relays' clocks, as slots go by it.
 func (m *Machine) networkTime(now time.Time) time.Time {
-	ahead, _ := m.clocks.ahead(now)
-	return now.Add(ahead)
+	return now.Add(m.ahead)
 }

@@ -26,6 +26,10 @@ type step struct {
 	beside
 }
 
+// few is below how many relays beside the guard one of them serves both ways: with two
+// there would be too few drops left.
+const few = 4
+
 // drawBeside draws what the guard will see of a packet: two relays that it has links
 // to, of other operators than its own if there are two of these, and none that loses
 // packets if there are two others.
@@ -35,6 +39,9 @@ func (m *Machine) drawBeside() (b beside, ok bool) {
 		return b, false
 	}
 	i := m.ways.IntN(len(from))
+	if len(from) < few {
+		return beside{from[i].ID, from[i].ID}, true
+	}
 	j := m.ways.IntN(len(from) - 1)
 	if j >= i {
 		j++

@@ -74,7 +74,11 @@ func latency(s *talk) (median, p95 time.Duration) {
 }
 
 func TestTalk(t *testing.T) {
-	for _, p := range []cadence.Period{1, 2, 4, 8} {
+	periods := []cadence.Period{1, 2, 4, 8}
+	if testing.Short() {
+		periods = periods[:1]
+	}
+	for _, p := range periods {
 		w := newWorld(t, byte(p), 6)
 		w.loss = 0.0085 // 5 % of ways out, 5 % of ways back
 		a, b := w.user(1), w.user(2)
@@ -227,6 +231,9 @@ func (u *user) schedule(from, length time.Duration, days int) {
 }
 
 func TestNeverOnTogether(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it plays days")
+	}
 	for _, c := range []struct {
 		name         string
 		fromA, fromB time.Duration
@@ -258,6 +265,9 @@ func TestNeverOnTogether(t *testing.T) {
 // TestAwayForAWeek: longer than drops keep anything. What is not acknowledged is sent
 // again as long as it lives.
 func TestAwayForAWeek(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it plays days")
+	}
 	w := newWorld(t, 6, 6)
 	w.cfg.Slot = 2 * time.Minute // the same in fewer packets
 	w.loss = 0.0085
@@ -637,6 +647,9 @@ func TestTheTraceSaysNothing(t *testing.T) {
 // drops the contacts have. If a way avoided its own drop, the drops would come up less
 // often there, and two machines with the same drops would be known by them.
 func TestTheGuardDoesNotLearnDrops(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it plays days")
+	}
 	w := newWorld(t, 18, 9)
 	a, b := w.user(1), w.user(2)
 	for id := range byte(2) { // both lanes serve contacts, at three drops
@@ -676,6 +689,32 @@ func TestTheGuardDoesNotLearnDrops(t *testing.T) {
 	}
 	if want := 2 * 4 * 2880; puts < want*97/100 {
 		t.Errorf("%d puts of %d", puts, want)
+	}
+}
+
+// TestSmallNetworks: three relays are the least that there can be, and then each guard
+// is a drop as well.
+func TestSmallNetworks(t *testing.T) {
+	for relays := 3; relays <= 5; relays++ {
+		w := newWorld(t, byte(60+relays), relays)
+		w.loss = 0.006
+		a, b := w.user(1), w.user(2)
+		ta, tb := w.meet(1, a, b, 1, set(0, 1, 2))
+		a.start()
+		b.start()
+		for range 40 {
+			ta.write(1)
+			tb.write(1)
+			w.run(5 * time.Minute)
+		}
+		w.run(time.Hour)
+		checkAll(t, ta, tb)
+		checkOnce(t, w)
+		median, p95 := latency(ta)
+		t.Logf("%d relays: %v, 95 %% in %v; %d packets were left out", relays, median, p95, a.m.Skipped())
+		if a.m.Skipped()+b.m.Skipped() > 0 {
+			t.Error("packets were left out")
+		}
 	}
 }
 

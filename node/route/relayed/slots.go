@@ -89,7 +89,7 @@ const maxAhead = 36 * time.Hour
 // made shorter than half and not longer than one and a half by that, so that all its
 // packets leave in it: clocks that were set are followed in the time of some slots.
 func (m *Machine) enter(now time.Time) {
-	ahead, synced := m.clocks.ahead(now)
+	ahead, synced := m.clocks.ahead(now, len(m.view.Members()))
 	if synced && m.slot.synced && (ahead-m.ahead).Abs() < m.cfg.Constants.Slot/8 {
 		ahead = m.ahead // readings vary; slots need not
 	}
