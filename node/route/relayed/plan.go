@@ -30,11 +30,8 @@ type step struct {
 // there would be too few drops left.
 const few = 4
 
-// drawBeside draws what the guard will see of a packet: two relays that it has links
-// to, of other operators than its own if there are two of these, and none that loses
-// packets if there are two others.
-func (m *Machine) drawBeside() (b beside, ok bool) {
-	from := m.neighbours()
+// drawBeside draws what the guard will see of a packet: two of its neighbours.
+func (m *Machine) drawBeside(from []directory.Member) (b beside, ok bool) {
 	if len(from) < 2 {
 		return b, false
 	}
@@ -49,6 +46,8 @@ func (m *Machine) drawBeside() (b beside, ok bool) {
 	return beside{from[i].ID, from[j].ID}, true
 }
 
+// neighbours returns the relays that the guard has links to, of other operators than its
+// own if there are two of these, and none that loses packets if there are two others.
 func (m *Machine) neighbours() []directory.Member {
 	guard, _ := m.view.Member(m.guards.active())
 	var all []directory.Member
@@ -129,9 +128,9 @@ func (m *Machine) way(a, at onion.ID) []onion.ID {
 // known one that leads there. Loops, and what is yet to be decided, take the others.
 func (m *Machine) plan() []step {
 	emissions := cadence.Emissions(m.seed, m.slot.number, m.slot.length)
-	steps := make([]step, len(emissions))
+	steps, from := make([]step, len(emissions)), m.neighbours()
 	for i, e := range emissions {
-		b, ok := m.drawBeside()
+		b, ok := m.drawBeside(from)
 		if !ok {
 			return nil
 		}
