@@ -10,6 +10,7 @@
 //	ratchet    Double Ratchet with encrypted headers and ML-KEM in every step
 //	onion      packets of the relay network: Sphinx with a KEM for each hop
 //	cadence    slots, lanes and periods, delays, the order of catching up
+//	drop       boxes that wait at relays: addresses, day keys, control state
 //	directory  relays without an authority: vouchers, descriptors, views, ways
 //	vault      slots in which levels of records lie that nobody can count
 //	mandate    for whom an envoy speaks: a MAC for one listener, a ring for himself

@@ -15,10 +15,15 @@ const (
 	failedFirst // the first replica was not there, or did not answer
 	found
 	written // a later box of the peer says so
+	turned  // the replica that is asked first is the one with number 1
+
+	marks = askedFirst | askedSecond | failedFirst | found | written | turned
 )
 
 // A Book says which periods of one contact were read. No address is read twice, so
 // what was asked is marked, and committed, before the get leaves.
+//
+// Replicas are counted here in the order in which they are asked; see [Book.Turn].
 type Book struct {
 	first  uint64 // the period of marks[0]
 	marks  []mark
@@ -98,30 +103,37 @@ func Overdue(slot, lag Slot, p Period) (uint64, bool) {
 // next returns what is asked for next of this contact: if numbers are missing, the
 // periods that the peer is known to have written; then the stretch behind the
 // newest box, in ever smaller strides; then the second replicas there.
-func (b *Book) next(horizon uint64, missing bool) (period uint64, replica int, ok bool) {
+func (b *Book) next(horizon uint64, missing bool, skip func(uint64, int) bool) (period uint64, replica int, ok bool) {
 	if b.at(horizon) == nil {
 		return 0, 0, false
+	}
+	if skip == nil {
+		skip = func(uint64, int) bool { return false }
 	}
 	top := int(horizon - b.first)
 	for i := top; missing && i >= 0; i-- {
 		switch m := b.marks[i]; {
 		case m&written == 0 || m&found != 0:
 		case m&askedFirst == 0:
-			return b.first + uint64(i), 0, true
+			if p := b.first + uint64(i); !skip(p, 0) {
+				return p, 0, true
+			}
 		case m&failedFirst != 0 && m&askedSecond == 0:
-			return b.first + uint64(i), 1, true
+			if p := b.first + uint64(i); !skip(p, 1) {
+				return p, 1, true
+			}
 		}
 	}
 	for _, stride := range []uint64{256, 64, 16, 4, 1} {
 		for i := top; i > b.newest; i-- {
-			if p := b.first + uint64(i); p%stride == 0 && b.marks[i]&(askedFirst|found) == 0 {
+			if p := b.first + uint64(i); p%stride == 0 && b.marks[i]&(askedFirst|found) == 0 && !skip(p, 0) {
 				return p, 0, true
 			}
 		}
 	}
 	for i := top; i > b.newest; i-- {
-		if b.marks[i]&(failedFirst|askedSecond|found) == failedFirst {
-			return b.first + uint64(i), 1, true
+		if p := b.first + uint64(i); b.marks[i]&(failedFirst|askedSecond|found) == failedFirst && !skip(p, 1) {
+			return p, 1, true
 		}
 	}
 	return 0, 0, false
@@ -139,6 +151,9 @@ type Reader struct {
 	Book    *Book
 	Period  Period
 	Missing bool // a number between the lowest owed and the highest is missing
+	// Skip reports whether a question is to be passed over, because the packet that
+	// leaves now does not lead there. Nil: none is.
+	Skip func(period uint64, replica int) bool
 }
 
 // Ask returns what the catch-up get of a lane asks for. Contacts who need something
@@ -151,7 +166,7 @@ func Ask(seed secret.Key, readers []Reader, slot, lag Slot, lane int) Question {
 		if !ok {
 			continue
 		}
-		if period, replica, ok := r.Book.next(horizon, r.Missing); ok {
+		if period, replica, ok := r.Book.next(horizon, r.Missing, r.Skip); ok {
 			all = append(all, Question{c, period, replica})
 		}
 	}

@@ -86,6 +86,21 @@ const (
 
 	CadenceDraw Label = prefix + "cadence/draw" // one number for a moment, a tie or an address
 
+	DropChain    Label = prefix + "drop/chain"    // first day key of a contact's chain
+	DropDay      Label = prefix + "drop/day"      // the next day key
+	DropExport   Label = prefix + "drop/export"   // fresh entropy for a day key
+	DropBox      Label = prefix + "drop/box"      // write key and box key
+	DropAddress  Label = prefix + "drop/address"  // address of a write key
+	DropReplicas Label = prefix + "drop/replicas" // which two drops of three
+	DropNeutral  Label = prefix + "drop/neutral"  // which relay is the third drop of a pair
+	DropMeeting  Label = prefix + "drop/meeting"  // root of an invitation's boxes for cards
+	DropAnswer   Label = prefix + "drop/answer"   // root of the boxes after a card
+	DropHour     Label = prefix + "drop/hour"     // hour key of either root
+	DropRecovery Label = prefix + "drop/recovery" // day key of recovery boxes
+	DropIdle     Label = prefix + "drop/idle"     // key of the boxes that a lane writes to itself
+	DropWork     Label = prefix + "drop/work"     // work for a put
+	DropRecord   Label = prefix + "drop/record"   // name and key of a box on a drop's disk
+
 	DirectoryNetwork    Label = prefix + "directory/network"    // root of a network
 	DirectoryConsent    Label = prefix + "directory/consent"    // a founder on the network
 	DirectoryVoucher    Label = prefix + "directory/voucher"    // founders on a relay
@@ -152,6 +167,8 @@ func All() []Label {
 		FileCell, FileNonce,
 		OnionRelay, OnionCoins, OnionHop, OnionPad, OnionSURB, OnionKeys, OnionReply,
 		CadenceDraw,
+		DropChain, DropDay, DropExport, DropBox, DropAddress, DropReplicas, DropNeutral,
+		DropMeeting, DropAnswer, DropHour, DropRecovery, DropIdle, DropWork, DropRecord,
 		DirectoryNetwork, DirectoryConsent, DirectoryVoucher, DirectoryRelay, DirectoryDescriptor,
 		DirectoryItem, DirectoryKey, DirectoryMembership, DirectoryGraph,
 		VaultKEK, VaultHeader, VaultRoot, VaultLevel, VaultObject, VaultNonce,

@@ -36,17 +36,36 @@ func DeriveLinkKeys(root secret.Key, dialler, listener Hello) LinkKeys {
 	}
 }
 
-// SealBox seals a control block and a cell under key with XChaCha20-Poly1305. The
-// nonce is taken from an HMAC over 32 random bytes and what is sealed, so that a
-// source of randomness that repeats does not seal two boxes under one nonce.
+// SealBox seals a control block and a cell under key: [Seal] of its encoding.
 func SealBox(key secret.Key, random *[32]byte, c Control, cell *Cell) *Box {
+	return Seal(key, random, (*[ControlSize]byte)(c.Append(nil)), cell)
+}
+
+// OpenBox opens a box. A wrong key, an altered byte and a control block that is
+// not canonical are one error, [ErrFormat].
+func OpenBox(key secret.Key, box *Box) (Control, *Cell, error) {
+	control, cell, err := Open(key, box)
+	if err != nil {
+		return Control{}, nil, err
+	}
+	c, err := ParseControl(control[:])
+	if err != nil {
+		return Control{}, nil, err
+	}
+	return c, cell, nil
+}
+
+// Seal seals an encoded control block and a cell under key with XChaCha20-Poly1305.
+// The nonce is taken from an HMAC over 32 random bytes and what is sealed, so that a
+// source of randomness that repeats does not seal two boxes under one nonce.
+func Seal(key secret.Key, random *[32]byte, control *[ControlSize]byte, cell *Cell) *Box {
 	aead, err := chacha20poly1305.NewX(key.Bytes())
 	if err != nil {
 		panic("wire: a secret.Key is not a key of XChaCha20-Poly1305")
 	}
 	var box Box
 	plain := box[nonceSize : nonceSize+ControlSize+CellSize]
-	c.Append(plain[:0])
+	copy(plain, control[:])
 	copy(plain[ControlSize:], cell[:])
 	nonce := label.MAC(label.WireNonce, key.Bytes(), random[:], plain)
 	copy(box[:nonceSize], nonce[:])
@@ -54,20 +73,16 @@ func SealBox(key secret.Key, random *[32]byte, c Control, cell *Cell) *Box {
 	return &box
 }
 
-// OpenBox opens a box. A wrong key, an altered byte and a control block that is
-// not canonical are one error, [ErrFormat].
-func OpenBox(key secret.Key, box *Box) (Control, *Cell, error) {
+// Open opens a box and leaves its control block to the caller's parser. Any failure
+// is [ErrFormat].
+func Open(key secret.Key, box *Box) (*[ControlSize]byte, *Cell, error) {
 	aead, err := chacha20poly1305.NewX(key.Bytes())
 	if err != nil {
 		panic("wire: a secret.Key is not a key of XChaCha20-Poly1305")
 	}
 	plain, err := aead.Open(nil, box[:nonceSize], box[nonceSize:], nil)
 	if err != nil {
-		return Control{}, nil, ErrFormat
+		return nil, nil, ErrFormat
 	}
-	c, err := ParseControl(plain[:ControlSize])
-	if err != nil {
-		return Control{}, nil, err
-	}
-	return c, (*Cell)(plain[ControlSize:]), nil
+	return (*[ControlSize]byte)(plain), (*Cell)(plain[ControlSize:]), nil
 }

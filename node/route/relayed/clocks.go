@@ -1,0 +1,67 @@
+package relayed
+
+import (
+	"slices"
+	"time"
+
+	"github.com/backchannel/backchannel/protocol/onion"
+)
+
+const (
+	minClocks = 3                // relays whose clocks must be known, if there are so many beside the guard
+	readings  = 8                // of each that are kept
+	fresh     = time.Hour        // for how long a reading counts
+	jump      = 40 * time.Second // more than delays explain
+)
+
+// clocks is how far the clocks of relays are ahead of this machine's. A reply says when
+// it was made: that was half way between sending and receiving, give or take the
+// delays, which even out over some readings.
+type clocks map[onion.ID][]reading
+
+type reading struct {
+	at    time.Time
+	ahead time.Duration
+}
+
+func (c clocks) heard(relay onion.ID, sent, now time.Time, said uint32) {
+	half := sent.Add(now.Sub(sent) / 2)
+	stamp := time.Unix(int64(said), int64(time.Second/2)) // it was cut to seconds
+	ahead := stamp.Sub(half)
+	all := c[relay]
+	if n := len(all); n > 0 && (all[n-1].ahead-ahead).Abs() > jump {
+		all = nil // one of the two clocks was set
+	}
+	all = append(all, reading{now, ahead})
+	c[relay] = all[max(0, len(all)-readings):]
+}
+
+// ahead returns the median over relays, and whether enough of them are known.
+func (c clocks) ahead(now time.Time, relays int) (time.Duration, bool) {
+	var all []time.Duration
+	for id, rs := range c {
+		rs = slices.DeleteFunc(rs, func(r reading) bool { return now.Sub(r.at) > fresh })
+		if c[id] = rs; len(rs) == 0 {
+			delete(c, id)
+			continue
+		}
+		var sum time.Duration
+		for _, r := range rs {
+			sum += r.ahead
+		}
+		all = append(all, sum/time.Duration(len(rs)))
+	}
+	if len(all) == 0 || len(all) < min(minClocks, relays-1) {
+		return 0, false
+	}
+	slices.Sort(all)
+	return all[len(all)/2], true
+}
+
+func (c clocks) keep(v View) {
+	for id := range c {
+		if _, ok := v.Member(id); !ok {
+			delete(c, id)
+		}
+	}
+}

@@ -1,0 +1,94 @@
+package relayed
+
+import (
+	"errors"
+	"time"
+
+	"github.com/backchannel/backchannel/protocol/drop"
+	"github.com/backchannel/backchannel/protocol/onion"
+	"github.com/backchannel/backchannel/protocol/wire"
+)
+
+// ErrBusy is returned when too many errands wait.
+var ErrBusy = errors.New("relayed: too many boxes wait to be put or got")
+
+// maxErrands bounds the errands that wait: four boxes in each of the hours that a drop
+// keeps, and as many again.
+const maxErrands = 2 * drop.MeetingBoxes * 96
+
+// An Errand is a box outside of any contact's periods: a meeting or a recovery box. It
+// takes the place of something that a lane would have done for nobody, so it shows
+// nowhere; and it waits for that.
+type Errand struct {
+	Number  uint64 // by which Done names it
+	Command onion.Command
+	Drop    onion.ID
+	Keys    drop.Keys
+	Control drop.Control // of a put
+	Cell    *wire.Cell
+}
+
+// Done says what came of an errand: the drop's word, or zero if none came. Control and
+// Cell are those of a box that was found and opens; one that does not is [drop.None].
+type Done struct {
+	Number  uint64
+	Status  drop.Status
+	Control drop.Control
+	Cell    *wire.Cell
+}
+
+// Run takes an errand. That its address is asked for, or written, counts from now on: the
+// owner has committed it. If its drop is the guard in use, the other guard takes over: no
+// way leads from a relay to itself.
+func (m *Machine) Run(e Errand) error {
+	if e.Command != onion.Put && e.Command != onion.Get {
+		return ErrRecord
+	}
+	if len(m.errands) >= maxErrands {
+		return ErrBusy
+	}
+	if e.Drop == m.guards.active() {
+		m.useOther()
+	}
+	m.errands = append(m.errands, e)
+	return nil
+}
+
+// errand sends the next put or get that waits, and reports whether there was one.
+func (m *Machine) errand(now time.Time, c onion.Command) bool {
+	for i, e := range m.errands {
+		fits := m.fits(e.Drop, m.slot.beside)
+		if _, there := m.view.Member(e.Drop); e.Command != c || there && fits == noWay {
+			continue // another packet leads there
+		}
+		p := &pending{command: c, errand: &e.Number, drop: e.Drop, box: e.Keys.Box}
+		m.errands = append(m.errands[:i:i], m.errands[i+1:]...)
+		if m.sendErrand(now, p, e) {
+			return true
+		}
+		m.done(p, drop.Failed, nil)
+		return false
+	}
+	return false
+}
+
+func (m *Machine) sendErrand(now time.Time, p *pending, e Errand) bool {
+	if e.Command == onion.Get {
+		address := e.Keys.Address()
+		return m.send(now, p, address[:], nil)
+	}
+	var random [32]byte
+	m.fill(random[:])
+	return m.send(now, p, e.Keys.Write.Bytes(), drop.Seal(e.Keys.Box, &random, e.Control, e.Cell))
+}
+
+func (m *Machine) done(p *pending, status drop.Status, box *drop.Box) {
+	d := Done{Number: *p.errand, Status: status}
+	if box != nil {
+		var err error
+		if d.Control, d.Cell, err = drop.Open(p.box, box); err != nil {
+			d.Status = drop.None
+		}
+	}
+	m.out.Done = append(m.out.Done, d)
+}

@@ -1,0 +1,114 @@
+package relayed
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/backchannel/backchannel/protocol/cadence"
+	"github.com/backchannel/backchannel/protocol/drop"
+	"github.com/backchannel/backchannel/protocol/onion"
+	"github.com/backchannel/backchannel/protocol/wire"
+)
+
+// TestMeeting: somebody puts a card under an invitation and goes; hours later the
+// inviter's machine reads all boxes of that hour and finds it. A second card is seen,
+// too. No packet more leaves by it.
+func TestMeeting(t *testing.T) {
+	w := newWorld(t, 20, 6)
+	inviter, friend, thief := w.user(1), w.user(2), w.user(3)
+	root := drop.MeetingRoot(make([]byte, 16), []byte("invitation"))
+	hour := uint32(w.now.Unix() / 3600)
+	at := onion.ID{4}
+	card := func(u *user, number uint64, first byte) {
+		cell := wire.Cell{first}
+		e := Errand{
+			Number: 1, Command: onion.Put, Drop: at, Keys: drop.DeriveKeys(drop.HourKey(root, hour), drop.FromAccepter, number, 0),
+			Control: drop.Control{Flags: drop.FlagFlight}, Cell: &cell,
+		}
+		if err := u.m.Run(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	friend.start()
+	thief.start()
+	w.run(3 * time.Minute)
+	card(friend, 2, 'f')
+	w.run(3 * time.Minute)
+	card(thief, 2, 't') // drew the same number
+	w.run(3 * time.Minute)
+	if len(friend.done) != 1 || friend.done[0].Status != drop.Stored || len(thief.done) != 1 || thief.done[0].Status != drop.Taken {
+		t.Fatalf("%v, %v", friend.done, thief.done)
+	}
+	card(thief, 0, 't')
+	w.run(5 * time.Minute)
+	friend.stop()
+	w.run(3 * time.Hour)
+	inviter.start()
+	w.run(3 * time.Minute)
+	for n := range uint64(drop.MeetingBoxes) {
+		err := inviter.m.Run(Errand{Number: n, Command: onion.Get, Drop: at, Keys: drop.DeriveKeys(drop.HourKey(root, hour), drop.FromAccepter, n, 0)})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.run(5 * time.Minute)
+	cards := map[byte]bool{}
+	for _, d := range inviter.done {
+		if d.Status == drop.Found && d.Control.Flags == drop.FlagFlight {
+			cards[d.Cell[0]] = true
+		}
+	}
+	if len(inviter.done) != drop.MeetingBoxes || len(cards) != 2 || !cards['f'] || !cards['t'] {
+		t.Errorf("%d answers, cards %v", len(inviter.done), cards)
+	}
+	last, _ := inviter.m.Slot()
+	for s, n := range inviter.sent {
+		if n != cadence.Packets && s != last {
+			t.Errorf("%d packets in slot %d", n, s)
+		}
+	}
+}
+
+func TestErrandsThatFail(t *testing.T) {
+	w := newWorld(t, 21, 6)
+	u := w.user(1)
+	u.start()
+	w.run(3 * time.Minute)
+	keys := func(n uint64) drop.Keys { return drop.DeriveKeys(drop.IdleKey(u.m.idle, 0), drop.FromInviter, n, 0) }
+	run := func(n uint64, at onion.ID) drop.Status {
+		t.Helper()
+		if err := u.m.Run(Errand{Number: n, Command: onion.Get, Drop: at, Keys: keys(n)}); err != nil {
+			t.Fatal(err)
+		}
+		w.run(10 * time.Minute)
+		if len(u.done) != int(n) || u.done[n-1].Number != n {
+			t.Fatalf("%d answers", len(u.done))
+		}
+		return u.done[n-1].Status
+	}
+	if got := run(1, u.m.Guard()); got != drop.None {
+		t.Errorf("at the guard in use: %v", got)
+	}
+	if got := run(2, onion.ID{99}); got != drop.Failed {
+		t.Errorf("at a relay that there is not: %v", got)
+	}
+	dead := w.relays[0]
+	for dead.ID == u.m.guards.pinned[0].id || dead.ID == u.m.guards.pinned[1].id {
+		dead = w.relays[dead.ID[0]]
+	}
+	dead.dead = true
+	if got := run(3, dead.ID); got != 0 {
+		t.Errorf("at a relay that is dead: %v", got)
+	}
+	if err := u.m.Run(Errand{Command: onion.Loop}); err == nil {
+		t.Error("an errand of nothing")
+	}
+	var err error
+	for n := uint64(0); err == nil && n < 10000; n++ {
+		err = u.m.Run(Errand{Command: onion.Get, Drop: onion.ID{5}, Keys: keys(n)})
+	}
+	if !errors.Is(err, ErrBusy) {
+		t.Errorf("errands without a bound: %v", err)
+	}
+}

@@ -1,0 +1,180 @@
+package relayed
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/backchannel/backchannel/protocol/directory"
+	"github.com/backchannel/backchannel/protocol/onion"
+)
+
+// A machine keeps two guards for weeks: of relays that are chosen anew each time, one
+// that is hostile would come up soon.
+const (
+	guardCount  = 2
+	guardLeast  = 60 * 24 * time.Hour
+	guardSpread = 30 // days, drawn
+	// guardGone is for how long a guard may be missing from the view.
+	guardGone = 7 * 24 * time.Hour
+	// silentSlots is after how many slots without any reply the other guard takes over,
+	// if there is a connection; without one it is one slot.
+	silentSlots = 3
+)
+
+type guard struct {
+	id    onion.ID
+	until time.Time // it is replaced then
+	seen  time.Time // when it was last in the view
+}
+
+type guards struct {
+	pinned    [guardCount]guard
+	using     int
+	home      onion.ID // the machine's name at the guard, while there is a connection
+	linked    bool
+	reached   bool // there was a connection since it is in use
+	silent    int
+	alarmed   time.Time
+	clockTold time.Time
+}
+
+func (g *guards) active() onion.ID { return g.pinned[g.using].id }
+
+// Guard returns the relay to which the owner keeps a connection; zero while there is
+// none.
+func (m *Machine) Guard() onion.ID { return m.guards.active() }
+
+// linked reports whether packets can leave.
+func (m *Machine) linked() bool { return m.guards.linked }
+
+// LinkUp tells that there is a connection to the guard, and the name that it gave it.
+func (m *Machine) LinkUp(guard, home onion.ID) {
+	if guard == m.guards.active() {
+		m.guards.linked, m.guards.reached, m.guards.home, m.guards.silent = true, true, home, 0
+	}
+}
+
+// LinkDown tells that the connection to a guard ended, or could not be made.
+func (m *Machine) LinkDown(guard onion.ID) {
+	if guard == m.guards.active() {
+		m.guards.linked = false
+	}
+}
+
+// watchGuard lets the other guard take over when the one in use was down for a slot, or
+// nothing has come back for some. The one that takes over stays in use.
+func (m *Machine) watchGuard() {
+	g := &m.guards
+	switch {
+	case !g.linked && m.slot.running && m.slot.sent == 0:
+		g.silent += silentSlots
+	case m.slot.sent > 0 && m.slot.replies == 0:
+		g.silent++
+	case m.slot.replies > 0:
+		g.silent = 0
+	}
+	if reached := g.reached; g.silent >= silentSlots && m.useOther() && reached {
+		m.notice(Moved, ContactID{})
+	}
+}
+
+// useOther lets the other guard take over, if it can.
+func (m *Machine) useOther() bool {
+	g := &m.guards
+	other := g.pinned[1-g.using].id
+	if m.view == nil || other == (onion.ID{}) {
+		return false
+	}
+	if _, ok := m.view.Member(other); !ok {
+		return false
+	}
+	g.using, g.linked, g.reached, g.silent = 1-g.using, false, false, 0
+	m.health.trips = nil // that was the other guard
+	from := m.neighbours()
+	for i := range m.slot.plan {
+		if b, ok := m.drawBeside(from); ok {
+			m.slot.plan[i].beside = b
+		}
+	}
+	return true
+}
+
+// keepGuards replaces guards whose time is over, or that are gone. Never both at once,
+// but at the very beginning.
+func (m *Machine) keepGuards(now time.Time) {
+	changed := false
+	for i := range m.guards.pinned {
+		g := &m.guards.pinned[i]
+		if _, ok := m.view.Member(g.id); ok {
+			g.seen = now
+		}
+		fresh := g.id == onion.ID{}
+		if !fresh && (changed || now.Before(g.until) && now.Sub(g.seen) < guardGone) {
+			continue
+		}
+		id, ok := m.newGuard(i)
+		if !ok {
+			continue
+		}
+		*g = guard{id, now.Add(guardLeast + time.Duration(m.below(guardSpread*24))*time.Hour), now}
+		changed = true
+		if i == m.guards.using {
+			m.guards.linked = false
+		}
+	}
+	if changed {
+		m.write(ContactID{}, Guards, 0, m.guards.append(nil))
+	}
+}
+
+// newGuard draws a relay that is not the other guard and at which no contact's boxes
+// lie, of another operator than the other guard. In a small network the last and then
+// the second of these conditions are given up.
+func (m *Machine) newGuard(place int) (onion.ID, bool) {
+	other := m.guards.pinned[1-place].id
+	beside, _ := m.view.Member(other)
+	atDrop := map[onion.ID]bool{}
+	for _, c := range m.contacts {
+		for _, id := range c.set {
+			atDrop[id] = true
+		}
+	}
+	for given := range 3 {
+		var from []directory.Member
+		for _, r := range m.view.Members() {
+			switch {
+			case r.ID == other || r.ID == m.guards.pinned[place].id:
+			case given < 2 && atDrop[r.ID]:
+			case given < 1 && beside.Operator != "" && r.Operator == beside.Operator:
+			default:
+				from = append(from, r)
+			}
+		}
+		if len(from) > 0 {
+			return from[m.below(len(from))].ID, true
+		}
+	}
+	return onion.ID{}, false
+}
+
+// append writes the record of the guards: of each its ID 20 and until 8, seconds.
+func (g *guards) append(b []byte) []byte {
+	for _, p := range g.pinned {
+		b = append(b, p.id[:]...)
+		b = binary.BigEndian.AppendUint64(b, uint64(p.until.Unix()))
+	}
+	return b
+}
+
+// LoadGuards takes the record of an earlier run. It is called before SetView.
+func (m *Machine) LoadGuards(now time.Time, b []byte) error {
+	const size = onion.IDSize + 8
+	if len(b) != guardCount*size {
+		return ErrRecord
+	}
+	for i := range m.guards.pinned {
+		at := b[i*size:]
+		m.guards.pinned[i] = guard{onion.ID(at), time.Unix(int64(binary.BigEndian.Uint64(at[onion.IDSize:])), 0), now}
+	}
+	return nil
+}

@@ -1,0 +1,148 @@
+package relayed
+
+import (
+	"bytes"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/backchannel/backchannel/protocol/onion"
+)
+
+const (
+	window    = 256  // trips that are looked at
+	minTrips  = 12   // over a relay before it is judged
+	certainty = 2.6  // standard deviations
+	tooMany   = 0.2  // of what a relay's trips lose, surely, beyond what others lose
+	alarming  = 0.35 // of all packets that no relay behind the guard explains
+)
+
+// health is what became of the last packets: each trip went over the guard and some
+// relays, and came back or did not.
+type health struct {
+	trips []trip
+	bad   []onion.ID
+}
+
+type trip struct {
+	relays []onion.ID
+	back   bool
+}
+
+func newHealth() health { return health{} }
+
+func (h *health) ended(relays []onion.ID, back bool) {
+	h.trips = append(h.trips, trip{relays, back})
+	h.trips = h.trips[max(0, len(h.trips)-window):]
+}
+
+// isBad reports whether a relay loses packets. Ways avoid such a relay where they can:
+// all who meet it find it, so that avoiding it tells nothing of anybody.
+func (h *health) isBad(id onion.ID) bool { return slices.Contains(h.bad, id) }
+
+func (h *health) keep(v View) {
+	h.bad = slices.DeleteFunc(h.bad, func(id onion.ID) bool {
+		_, ok := v.Member(id)
+		return !ok
+	})
+}
+
+// judge finds the relays to blame: the one whose trips surely lose most, then, without
+// its trips, the next, and so on. What is lost of the rest is the guard's doing, or the
+// network's.
+func (h *health) judge() (rest float64, trips int) {
+	left := slices.Clone(h.trips)
+	h.bad = nil
+	for {
+		worst, found := worstOf(left)
+		if !found {
+			break
+		}
+		h.bad = append(h.bad, worst)
+		left = slices.DeleteFunc(left, func(t trip) bool { return slices.Contains(t.relays, worst) })
+	}
+	if len(left) == 0 {
+		return 0, 0
+	}
+	return share(left), len(left)
+}
+
+// share is the part of trips that did not come back.
+func share(trips []trip) float64 {
+	lost := 0
+	for _, t := range trips {
+		if !t.back {
+			lost++
+		}
+	}
+	return float64(lost) / float64(max(1, len(trips)))
+}
+
+// worstOf returns the relay whose trips lose most compared with those that do not go
+// over it, if that is surely too many.
+func worstOf(trips []trip) (worst onion.ID, found bool) {
+	type record struct{ all, lost int }
+	of := map[onion.ID]*record{}
+	total := record{}
+	for _, t := range trips {
+		total.all++
+		if !t.back {
+			total.lost++
+		}
+		for _, id := range t.relays {
+			r := of[id]
+			if r == nil {
+				r = &record{}
+				of[id] = r
+			}
+			r.all++
+			if !t.back {
+				r.lost++
+			}
+		}
+	}
+	most := 0.0
+	for id, r := range of {
+		if r.all < minTrips {
+			continue
+		}
+		others := float64(total.lost-r.lost) / float64(max(1, total.all-r.all))
+		surely := lower(r.lost, r.all)
+		if excess := surely - others; excess > tooMany && (excess > most || excess == most && bytes.Compare(id[:], worst[:]) < 0) {
+			worst, most, found = id, excess, true
+		}
+	}
+	return worst, found
+}
+
+// lower is the least share that so many of all are likely to stand for (Wilson).
+func lower(lost, all int) float64 {
+	n, p := float64(all), float64(lost)/float64(all)
+	z2 := certainty * certainty
+	return (p + z2/(2*n) - certainty*math.Sqrt(p*(1-p)/n+z2/(4*n*n))) / (1 + z2/n)
+}
+
+// alarmEvery is how often a person is told that packets are lost.
+const alarmEvery = 6 * time.Hour
+
+// judge looks back on the slot that ends.
+func (m *Machine) judge(now time.Time) {
+	rest, trips := m.health.judge()
+	if trips >= window/4 && rest > alarming && now.Sub(m.guards.alarmed) >= alarmEvery {
+		m.guards.alarmed = now
+		m.notice(Losing, ContactID{})
+	}
+	m.watchGuard()
+}
+
+// prefers reports whether drop a rather than b is asked first: b has not answered
+// lately, and a has.
+func (m *Machine) prefers(a, b onion.ID) bool {
+	if m.health.isBad(a) != m.health.isBad(b) {
+		return m.health.isBad(b)
+	}
+	return m.misses[a] == 0 && m.misses[b] >= 3
+}
+
+// Bad returns the relays that lose packets, as far as this machine can tell.
+func (m *Machine) Bad() []onion.ID { return slices.Clone(m.health.bad) }

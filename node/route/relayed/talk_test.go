@@ -1,0 +1,172 @@
+package relayed
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/backchannel/backchannel/protocol/cadence"
+	"github.com/backchannel/backchannel/protocol/drop"
+	"github.com/backchannel/backchannel/protocol/onion"
+	"github.com/backchannel/backchannel/protocol/secret"
+	"github.com/backchannel/backchannel/protocol/wire"
+)
+
+// A talk stands for a conversation: it numbers texts, acknowledges, sends again, and
+// says what is true of each text. Its state survives restarts.
+type talk struct {
+	u         *user
+	peer      *talk
+	direction drop.Direction
+	days      *drop.Chain // to look at drops, not used by the machine
+	set       [drop.SetSize]onion.ID
+
+	texts    []text // own, number n at n-1
+	sent     uint32 // highest number given out
+	turn     uint64
+	carried  map[uint64]uint32 // period → number
+	told     map[uint64]bool
+	in       map[uint32]time.Time
+	received uint32
+	peerSent uint32
+	peerLow  uint32
+	order    []uint32 // as the person sees them
+}
+
+type text struct {
+	written, mailed, read, delivered time.Time
+	lastTurn                         uint64
+	has                              bool // the peer's bitmap names it
+}
+
+// meet makes two users contacts of one another.
+func (w *world) meet(id byte, a, b *user, p cadence.Period, set [drop.SetSize]onion.ID) (*talk, *talk) {
+	root := secret.New(&[32]byte{id, 99})
+	first := drop.DayAt(time.Duration(w.now.UnixNano()))
+	cid := ContactID{id}
+	side := func(u *user, d drop.Direction) *talk {
+		t := &talk{u: u, direction: d, days: drop.NewChain(root, first), set: set, carried: map[uint64]uint32{}, told: map[uint64]bool{}, in: map[uint32]time.Time{}}
+		u.talks[cid] = t
+		u.setup[cid] = Contact{ID: cid, Direction: d, Set: set, Period: p, Chain: drop.NewChain(root, first)}
+		return t
+	}
+	ta, tb := side(a, drop.FromInviter), side(b, drop.FromAccepter)
+	ta.peer, tb.peer = tb, ta
+	return ta, tb
+}
+
+func (t *talk) write(n int) {
+	for range n {
+		t.texts = append(t.texts, text{written: t.u.w.now})
+	}
+}
+
+func (t *talk) lowest() uint32 {
+	for i, x := range t.texts {
+		if x.delivered.IsZero() {
+			return uint32(i + 1)
+		}
+	}
+	return uint32(len(t.texts) + 1)
+}
+
+// fill is what the next box says: state, and a cell that was never sent, or the one
+// that was sent least recently.
+func (t *talk) fill(period uint64) Content {
+	t.turn++
+	next := uint32(0)
+	low := t.lowest()
+	if int(t.sent) < len(t.texts) && t.sent+1 < low+wire.Window {
+		t.sent++
+		next = t.sent
+	} else {
+		for n := low; n <= t.sent; n++ {
+			x := t.texts[n-1]
+			if x.delivered.IsZero() && !x.has && (next == 0 || x.lastTurn < t.texts[next-1].lastTurn) {
+				next = n
+			}
+		}
+	}
+	c := drop.Control{Sent: t.sent, Owed: uint16(t.sent + 1 - min(low, t.sent+1)), Received: t.received}
+	state := c.State()
+	for n := range t.in {
+		if n > t.received+1 {
+			state.Set(n)
+		}
+	}
+	c.Bitmap = state.Bitmap
+	if next == 0 {
+		return Content{Control: c}
+	}
+	t.texts[next-1].lastTurn = t.turn
+	t.carried[period] = next
+	c.Flags = drop.FlagCell
+	var cell wire.Cell
+	binary.BigEndian.PutUint32(cell[:], next)
+	return Content{c, &cell}
+}
+
+func (t *talk) opened(o Opened) {
+	w := t.u.w
+	c := o.Control.State()
+	for n := uint32(1); n <= t.sent; n++ {
+		x := &t.texts[n-1]
+		if n <= c.Received && x.delivered.IsZero() {
+			x.delivered = w.now
+			if t.peer.received < n {
+				w.t.Errorf("text %d is called delivered and is not", n)
+			}
+		}
+		x.has = x.has || c.Has(n)
+	}
+	t.peerSent, t.peerLow = max(t.peerSent, c.Sent), max(t.peerLow, c.Lowest())
+	if c.Flags&drop.FlagCell == 0 {
+		return
+	}
+	n := binary.BigEndian.Uint32(o.Cell[:])
+	if _, there := t.in[n]; there || n <= t.received || n > t.received+wire.Window {
+		return
+	}
+	t.in[n] = w.now
+	for {
+		if _, there := t.in[t.received+1]; !there {
+			return
+		}
+		t.received++
+		t.order = append(t.order, t.received)
+		delete(t.in, t.received)
+		t.peer.texts[t.received-1].read = w.now
+	}
+}
+
+func (t *talk) missing() bool { return t.received < t.peerSent }
+
+// mailed hears a drop's own word; what it says must be so.
+func (t *talk) mailed(period uint64) {
+	if t.told[period] {
+		t.u.w.t.Errorf("period %d is called stored twice", period)
+	}
+	t.told[period] = true
+	day, ok := t.days.Key(t.u.m.day(t.u.setup[t.contact()].Period, period))
+	if !ok {
+		t.u.w.t.Fatal("no key")
+	}
+	truly := false
+	for r := range drop.Replicas {
+		truly = truly || t.u.w.stored[drop.DeriveKeys(day, t.direction, period, r).Address()]
+	}
+	if !truly && !t.u.w.lies {
+		t.u.w.t.Errorf("period %d is called stored and is not", period)
+	}
+	if n := t.carried[period]; n > 0 && t.texts[n-1].mailed.IsZero() {
+		t.texts[n-1].mailed = t.u.w.now
+	}
+}
+
+func (t *talk) contact() ContactID {
+	for id, other := range t.u.talks {
+		if other == t {
+			return id
+		}
+	}
+	return ContactID{}
+}

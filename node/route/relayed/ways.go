@@ -1,0 +1,146 @@
+package relayed
+
+import (
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"github.com/backchannel/backchannel/protocol/drop"
+	"github.com/backchannel/backchannel/protocol/onion"
+	"github.com/backchannel/backchannel/protocol/secret"
+	"github.com/backchannel/backchannel/protocol/wire"
+)
+
+// maxPending bounds the packets whose replies are waited for. At the end of the longest
+// wait there are ten times as many slots as anybody waits.
+const maxPending = 4096
+
+// pending is a packet whose reply has not come.
+type pending struct {
+	command onion.Command
+	drop    onion.ID
+	contact *contact // nil: it is nobody's
+	errand  *uint64  // the number of an errand
+	period  uint64
+	replica int        // of a put
+	place   int        // of a get: 0 the replica that is asked first
+	box     secret.Key // opens what comes
+
+	reply  Reply
+	guard  onion.ID
+	relays []onion.ID // on the way out and back, but the guard
+	sent   time.Time
+}
+
+// send makes a packet and puts it into the output. It reports false, and sends nothing,
+// if what the guard is to see of it does not lead to the drop.
+func (m *Machine) send(now time.Time, p *pending, key []byte, box *wire.Box) bool {
+	b := m.slot.beside
+	if m.fits(p.drop, b) == noWay || len(m.pending) >= maxPending {
+		return false
+	}
+	out, back := m.way(b.out, p.drop), m.way(b.back, p.drop)
+	slices.Reverse(back)
+	if box == nil {
+		box = new(wire.Box)
+		m.fill(box[:])
+	}
+	r := onion.Request{
+		Suite: m.cfg.Constants.Suite, Out: m.hops(out), Back: m.hops(back[1:]), Home: m.guards.home,
+		Command: p.command, Key: [onion.KeySize]byte(key), Box: box, Token: m.token(p, key),
+	}
+	if r.Out == nil || r.Back == nil {
+		return false
+	}
+	coins := m.draw()
+	defer coins.Wipe()
+	packet, tag, reply, err := m.cfg.Onion.Create(coins, r)
+	if err != nil {
+		return false
+	}
+	p.reply, p.guard, p.sent = reply, m.guards.active(), now
+	p.relays = append(slices.Clone(out[1:]), back[1:len(back)-1]...)
+	m.pending[tag] = p
+	m.waiting = append(m.waiting, tag)
+	m.out.Packets = append(m.out.Packets, packet)
+	m.slot.sent++
+	return true
+}
+
+// hops returns the relays of a way with their keys, or nil if one is not in the view.
+func (m *Machine) hops(ids []onion.ID) []onion.Hop {
+	hops := make([]onion.Hop, len(ids))
+	for i, id := range ids {
+		r, ok := m.view.Member(id)
+		if !ok {
+			return nil
+		}
+		hops[i] = onion.Hop{ID: id, Key: r.Key}
+	}
+	return hops
+}
+
+const (
+	maxWork  = 16 // bits: a fraction of a second
+	workStep = 2
+)
+
+// token is the work for a put at a drop that has wanted some, and none else. Packets for
+// nobody show as much as others.
+func (m *Machine) token(p *pending, key []byte) []byte {
+	want := m.work[p.drop]
+	if p.command != onion.Put || want == 0 {
+		return nil
+	}
+	t, ok := drop.Work(p.drop, key, want, 1<<(want+3))
+	if !ok {
+		return nil
+	}
+	return t.Append(nil)
+}
+
+// anyRelay returns a relay to which the packet that leaves now leads, each equally
+// likely.
+func (m *Machine) anyRelay() (onion.ID, bool) {
+	for _, least := range []fit{well, poorly} {
+		var from []onion.ID
+		for _, r := range m.view.Members() {
+			if m.fits(r.ID, m.slot.beside) >= least {
+				from = append(from, r.ID)
+			}
+		}
+		if len(from) > 0 {
+			return from[m.below(len(from))], true
+		}
+	}
+	return onion.ID{}, false
+}
+
+// below draws a number below n, which is small.
+func (m *Machine) below(n int) int {
+	var b [8]byte
+	m.fill(b[:])
+	return int(binary.BigEndian.Uint64(b[:]) % uint64(n))
+}
+
+// packets makes the packets of package onion.
+type packets struct{}
+
+type packetReply struct{ *onion.ReplyKeys }
+
+// Create implements [Onion].
+func (packets) Create(coins secret.Key, r onion.Request) ([]byte, onion.Tag, Reply, error) {
+	packet, keys, err := onion.Create(coins, r)
+	if err != nil {
+		return nil, onion.Tag{}, nil, err
+	}
+	return packet, keys.Tag, packetReply{keys}, nil
+}
+
+// Tag implements [Onion].
+func (packets) Tag(packet []byte) (onion.Tag, error) {
+	if len(packet) < 2 {
+		return onion.Tag{}, onion.ErrFormat
+	}
+	return onion.ReplyTag(onion.Suite(packet[1]), packet)
+}
