@@ -1,6 +1,7 @@
 package relayed
 
 import (
+	"flag"
 	"slices"
 	"testing"
 	"time"
@@ -73,10 +74,13 @@ func latency(s *talk) (median, p95 time.Duration) {
 	return all[len(all)/2], all[len(all)*95/100]
 }
 
+// long plays the long runs in full: go test ./node/route/relayed -long -timeout 30m
+var long = flag.Bool("long", false, "play all of the long runs")
+
 func TestTalk(t *testing.T) {
 	periods := []cadence.Period{1, 2, 4, 8}
-	if testing.Short() {
-		periods = periods[:1]
+	if !*long {
+		periods = periods[:2]
 	}
 	for _, p := range periods {
 		w := newWorld(t, byte(p), 6)
@@ -243,6 +247,9 @@ func TestNeverOnTogether(t *testing.T) {
 		{"eight hours each, never together", 8 * time.Hour, 18 * time.Hour, 8 * time.Hour, 8 * time.Hour, 6, 40},
 		{"ten minutes a day", 8 * time.Hour, 12 * time.Hour, 10 * time.Minute, 8 * time.Hour, 10, 20},
 	} {
+		if !*long {
+			c.days, c.texts = c.days/2, c.texts/2
+		}
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t, 5, 6)
 			w.loss = 0.0085
