@@ -74,7 +74,7 @@ func latency(s *talk) (median, p95 time.Duration) {
 	return all[len(all)/2], all[len(all)*95/100]
 }
 
-// long plays the long runs in full: go test ./node/route/relayed -long -timeout 30m
+// long plays the long runs in full: "go test ./node/route/relayed -long -timeout 30m".
 var long = flag.Bool("long", false, "play all of the long runs")
 
 func TestTalk(t *testing.T) {
