@@ -33,6 +33,22 @@ func Create(g Geometry, store *[32]byte, keks []secret.Key, coins *Coins) (*Vaul
 // The bytes have to be yielded whole, once, and to take the place of the old ones
 // in one step. It fails only for keys that cannot be, and then changes nothing.
 func (v *Vault) Refresh(keks []secret.Key, coins *Coins) (All, error) {
+	return v.refresh(keks, 0, coins)
+}
+
+// Renew is Refresh with the keys that the levels have.
+func (v *Vault) Renew(coins *Coins) (All, error) { return v.Refresh(v.keks, coins) }
+
+// Rekey is Refresh for who counts levels from the deepest one that is open: its
+// records go to the level of the last key, those of the next one to the level
+// before, and so on. A level more is a new one above all others; one less destroys
+// the shallowest.
+func (v *Vault) Rekey(keks []secret.Key, coins *Coins) (All, error) {
+	return v.refresh(keks, len(keks)-len(v.levels), coins)
+}
+
+// refresh puts the records of each level so many levels deeper.
+func (v *Vault) refresh(keks []secret.Key, deeper int, coins *Coins) (All, error) {
 	if len(keks) < 1 || len(keks) > MaxLevels {
 		return nil, ErrGeometry
 	}
@@ -47,8 +63,8 @@ func (v *Vault) Refresh(keks []secret.Key, coins *Coins) (All, error) {
 	for n, kek := range keks {
 		root := newRoot(kek, coins.stream("root", n).next())
 		l := newLevel(v.geometry, n, root)
-		if n < len(v.levels) {
-			l.copyFrom(v.levels[n])
+		if from := n - deeper; from >= 0 && from < len(v.levels) {
+			l.copyFrom(v.levels[from])
 		}
 		next.keks, next.roots, next.levels = append(next.keks, kek.Clone()), append(next.roots, root), append(next.levels, l)
 	}
