@@ -124,12 +124,10 @@ func TestKillWhileRebuilding(t *testing.T) {
 				continue
 			}
 			met[deed]++
-			look := mustLook(t, cfg, testPass)
-			n, err := count(look, 80)
-			if err != nil || n != 5 && n != 7 || look.RolledBack() {
-				t.Errorf("%s, step %d: a look finds %d records, rolled back %v, %v", deed, at, n, look.RolledBack(), err)
+			n := recordsOf(t, cfg, false)
+			if n != 5 && n != 7 {
+				t.Errorf("%s, step %d: a look finds %d records", deed, at, n)
 			}
-			mustClose(t, look)
 			s := wantRollback(t, cfg, false)
 			mustCommit(t, s, put(n, numbered(n, 80)))
 			mustClose(t, s)

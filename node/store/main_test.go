@@ -142,10 +142,13 @@ func count(s *Store, n int) (uint64, error) {
 	return next, nil
 }
 
-// recordsOf opens the store and counts.
+// recordsOf looks into the store and counts.
 func recordsOf(t *testing.T, cfg Config, rolledBack bool) uint64 {
 	t.Helper()
-	s := wantRollback(t, cfg, rolledBack)
+	s := mustLook(t, cfg, testPass)
+	if s.RolledBack() != rolledBack {
+		t.Errorf("RolledBack is %v", s.RolledBack())
+	}
 	n, err := count(s, 80)
 	if err != nil {
 		t.Fatal(err)
