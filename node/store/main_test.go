@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -20,6 +21,10 @@ import (
 func TestMain(m *testing.M) {
 	if script := os.Getenv(childEnv); script != "" {
 		os.Exit(childMain(script))
+	}
+	// Each step of a history is a tick; the flag of the command line still wins.
+	if err := flag.Set("rapid.checks", "5"); err != nil {
+		panic(err)
 	}
 	goleak.VerifyTestMain(m)
 }
