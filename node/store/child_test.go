@@ -160,26 +160,29 @@ func childDie(args []string) error {
 }
 
 // childOutcome opens each of the folders in args and prints what came of it:
-// damaged, full, rolled back, or how many records there are.
+// damaged, full, rolled back, or how many records there are. Every third it writes
+// to as well.
 func childOutcome(args []string) error {
-	for _, dir := range args {
-		fmt.Println(filepath.Base(dir), outcome(childConfig(dir)))
+	for i, dir := range args {
+		fmt.Println(filepath.Base(dir), outcome(childConfig(dir), i%3 == 0))
 	}
 	return nil
 }
 
-func outcome(cfg Config) string {
+func outcome(cfg Config, write bool) string {
 	s, err := Open(cfg, testPass)
 	if err != nil {
 		return "error " + strings.ReplaceAll(err.Error(), "\n", "; ")
 	}
 	defer s.Close()
 	rolledBack := s.RolledBack()
-	if err := s.Online(); err != nil {
-		return "offline: " + strings.ReplaceAll(err.Error(), "\n", "; ")
-	}
-	if err := s.Tick(); err != nil {
-		return "no tick: " + err.Error()
+	if write {
+		if err := s.Online(); err != nil {
+			return "offline: " + strings.ReplaceAll(err.Error(), "\n", "; ")
+		}
+		if err := s.Tick(); err != nil {
+			return "no tick: " + err.Error()
+		}
 	}
 	if rolledBack {
 		for r, err := range s.ScanKind(1) {

@@ -92,13 +92,13 @@ func Create(cfg Config, passphrases ...[]byte) error {
 		return err
 	}
 	l, err := takeLock(cfg.Dir)
-	if err == nil {
-		err = l.sign()
-	}
 	if err != nil {
 		return err
 	}
-	if err := createLocked(cfg, g, normalized); err != nil {
+	if err = l.sign(); err == nil {
+		err = createLocked(cfg, g, normalized)
+	}
+	if err != nil {
 		err = errors.Join(err, os.RemoveAll(stageDir(cfg.Dir)), l.drop())
 		if vacant(cfg.Dir) == nil {
 			err = errors.Join(err, os.RemoveAll(lockPath(cfg.Dir)))

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 		os.Exit(childMain(script))
 	}
 	// Each step of a history is a tick; the flag of the command line still wins.
-	if err := flag.Set("rapid.checks", "5"); err != nil {
+	if err := errors.Join(flag.Set("rapid.checks", "3"), flag.Set("rapid.steps", "15")); err != nil {
 		panic(err)
 	}
 	goleak.VerifyTestMain(m)
@@ -172,20 +172,44 @@ func wantRollback(t *testing.T, cfg Config, want bool) *Store {
 	return s
 }
 
-// copyFolder copies a folder with holes and modes as they are.
+// copyFolder copies a folder, with holes as they are and without the reserve.
 func copyFolder(t testing.TB, from, to string) {
 	t.Helper()
+	if err := CopyFolder(from, to); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// CopyFolder is copyFolder for the tests outside.
+func CopyFolder(from, to string) error {
 	if err := os.RemoveAll(to); err != nil {
-		t.Fatal(err)
+		return err
 	}
-	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
-		t.Fatal(err)
-	}
-	for _, dir := range []string{to, recordsDir(to)} {
-		if err := os.Chmod(dir, 0o700); err != nil && !errors.Is(err, os.ErrNotExist) {
-			t.Fatal(err)
+	return filepath.WalkDir(from, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.Name() == "reserve" {
+			return err
 		}
+		name, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			return os.MkdirAll(filepath.Join(to, name), 0o700)
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return writeSparse(filepath.Join(to, name), b)
+	})
+}
+
+// writeSparse writes a file whose zeros at the end take no room.
+func writeSparse(path string, b []byte) error {
+	if err := os.WriteFile(path, bytes.TrimRight(b, "\x00"), 0o600); err != nil {
+		return err
 	}
+	return os.Truncate(path, int64(len(b)))
 }
 
 // contents returns every file of a folder.

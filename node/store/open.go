@@ -36,7 +36,7 @@ func Open(cfg Config, passphrase []byte) (*Store, error) {
 }
 
 func openLocked(cfg Config, l *lock, passphrase []byte) (*Store, error) {
-	if err := l.sign(); err != nil {
+	if err := l.sign(); err != nil && !errors.Is(err, ErrFull) { // to look needs no room
 		return nil, err
 	}
 	b, err := readHeader(cfg.Dir)

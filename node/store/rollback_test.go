@@ -214,7 +214,7 @@ func TestSingleFilesPutBack(t *testing.T) {
 	for name := range contents(t, old) {
 		copyFolder(t, now, cfg.Dir)
 		replace(t, filepath.Join(old, name), filepath.Join(cfg.Dir, name))
-		got := outcome(cfg)
+		got := outcome(cfg, true)
 		t.Logf("%s: %s", name, got)
 		if got != "rolled back" && got != "records 6" && got != "error "+ErrDamaged.Error() {
 			t.Errorf("%s put back: %s", name, got)

@@ -1,7 +1,6 @@
 package store_test
 
 import (
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -21,7 +20,7 @@ func (h *diskHarness) Passphrase() []byte             { return []byte(storetest.
 
 func (h *diskHarness) Crash(storetest.Store) (storetest.Store, error) {
 	dir := filepath.Join(h.t.TempDir(), "s")
-	if err := os.CopyFS(dir, os.DirFS(h.cfg.Dir)); err != nil {
+	if err := store.CopyFolder(h.cfg.Dir, dir); err != nil {
 		return nil, err
 	}
 	h.cfg.Dir = dir
