@@ -149,7 +149,7 @@ func TestAnswerTime(t *testing.T) {
 			}
 		}
 	})
-	if answerTime(8192, time.Second) != 300*time.Millisecond || answerTime(16384, time.Second) != 600*time.Millisecond {
+	if answerTime(8192, time.Second) != 200*time.Millisecond || answerTime(16384, time.Second) != 400*time.Millisecond {
 		t.Error("the answer does not come in proportion")
 	}
 }

@@ -27,7 +27,6 @@ func TestModel(t *testing.T) {
 		defer func() { _ = m.s.Close() }()
 		rt.Repeat(map[string]func(*rapid.T){
 			"stage":  m.stage,
-			"stage ": m.stage, // twice as often
 			"tick":   m.tick,
 			"drop":   m.drop,
 			"purge":  m.purge,

@@ -111,7 +111,7 @@ func (s *Store) unlock(im *image, passphrase []byte) error {
 // full levels do, in proportion to what stretching took, because that tells how
 // fast the machine is at the moment.
 func answerTime(slots uint32, stretched time.Duration) time.Duration {
-	per := max(stretched*3/10, answerLeast)
+	per := max(stretched/5, answerLeast)
 	return per * time.Duration(slots) / vault.MinSlots
 }
 

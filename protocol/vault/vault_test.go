@@ -384,7 +384,7 @@ func TestRekeyKeepsTheDeepest(t *testing.T) {
 		}
 		d.write(all)
 		d.reopen(len(keks) - 1)
-		for n := range len(keks) {
+		for n := range keks {
 			v, ok := d.vault.Level(n).Get(key(1, 1, 1))
 			if last := n == len(keks)-1; ok != last || last && len(v) != 20 {
 				t.Errorf("%d levels: level %d has %d bytes, %v", len(keks), n, len(v), ok)
