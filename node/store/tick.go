@@ -226,13 +226,14 @@ func (s *Store) tidy() error {
 // rebuildLive rebuilds the open database, if there is room. An error leaves the
 // store without one.
 func (s *Store) rebuildLive() error {
-	if full(s.dir, tickSpace+openSpace+tablesSpace(s.slots)) != nil {
-		return nil
+	err := full(s.dir, tickSpace+openSpace+tablesSpace(s.slots))
+	if err == nil {
+		err = build(s.dir, s.slots, sourceIn(s.db), s.cfg.faults)
 	}
-	switch err := build(s.dir, s.slots, sourceIn(s.db), s.cfg.faults); {
-	case errors.Is(err, ErrDamaged):
+	if errors.Is(err, ErrDamaged) {
 		return err
-	case err != nil:
+	}
+	if built := err == nil; !built {
 		return nil // the old slots are as they were
 	}
 	if err := s.exchange(); err != nil {
