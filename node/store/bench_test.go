@@ -1,60 +1,69 @@
 package store
 
 import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
 	"testing"
+	"time"
 
-	"github.com/dgraph-io/badger/v4"
+	"github.com/backchannel/backchannel/protocol/vault"
 )
 
-// BenchmarkCommit commits a value of 4 KiB; beside it what Badger alone takes for
-// a synced write of as many bytes.
-func BenchmarkCommit(b *testing.B) {
-	b.Run("store", func(b *testing.B) {
-		cfg := testConfig(b)
-		mustCreate(b, cfg)
-		s := mustOpen(b, cfg)
-		value := make([]byte, 4096)
-		seq := uint64(0)
-		for b.Loop() {
-			mustCommit(b, s, put(seq%1000, value))
-			seq++
-		}
-	})
-	b.Run("badger", func(b *testing.B) {
-		db, err := badger.Open(badgerOptions(b.TempDir(), false).WithNumCompactors(2))
-		if err != nil {
-			b.Fatal(err)
-		}
-		defer db.Close()
-		seq := uint64(0)
-		for b.Loop() {
-			err := db.Update(func(txn *badger.Txn) error {
-				name := [16]byte{byte(seq), byte(seq % 1000 >> 8)}
-				return txn.Set(name[:], make([]byte, SealedSize(4096)))
-			})
+// benchSizes are the smallest and the largest store that there can be.
+var benchSizes = []uint32{vault.MinSlots, vault.MaxSlots}
+
+func benchStore(b *testing.B, slots uint32, cost Cost) Config {
+	b.Helper()
+	cfg := testConfig(b)
+	cfg.Slots, cfg.Cost = slots, cost
+	mustCreate(b, cfg)
+	return cfg
+}
+
+// written is how many bytes this process has had written to a device.
+func written(b *testing.B) float64 {
+	b.Helper()
+	text, err := os.ReadFile("/proc/self/io")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(text)) {
+		if n, ok := strings.CutPrefix(line, "write_bytes: "); ok {
+			bytes, err := strconv.ParseFloat(strings.TrimSpace(n), 64)
 			if err != nil {
 				b.Fatal(err)
 			}
-			seq++
+			return bytes
 		}
-	})
+	}
+	return 0
 }
 
-// BenchmarkOpen opens and closes a store of 4 KiB records at the test cost.
-func BenchmarkOpen(b *testing.B) {
-	for name, n := range map[string]uint64{"empty": 0, "1000 records": 1000, "10000 records": 10000} {
-		b.Run(name, func(b *testing.B) {
-			cfg := testConfig(b)
-			mustCreate(b, cfg)
-			s := mustOpen(b, cfg)
-			for seq := uint64(0); seq < n; seq += 25 {
-				var writes []Write
-				for i := range uint64(25) {
-					writes = append(writes, put(seq+i, numbered(seq+i, 4096)))
-				}
-				mustCommit(b, s, writes...)
+// BenchmarkTick ticks through a rebuild, and says what one tick writes.
+func BenchmarkTick(b *testing.B) {
+	for _, n := range benchSizes {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			s := mustOpen(b, benchStore(b, n, Cheap))
+			before := written(b)
+			var longest time.Duration
+			for b.Loop() {
+				start := time.Now()
+				mustTick(b, s)
+				longest = max(longest, time.Since(start))
 			}
-			mustClose(b, s)
+			b.ReportMetric((written(b)-before)/float64(b.N), "device-B/op")
+			b.ReportMetric(float64(longest.Milliseconds()), "longest-ms")
+		})
+	}
+}
+
+// BenchmarkOpen opens a store at the real cost, beside what stretching alone takes.
+func BenchmarkOpen(b *testing.B) {
+	for _, n := range benchSizes {
+		cfg := benchStore(b, n, Standard)
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			for b.Loop() {
 				s, err := Open(cfg, testPass)
 				if err != nil {
@@ -66,22 +75,59 @@ func BenchmarkOpen(b *testing.B) {
 			}
 		})
 	}
+	b.Run("Argon2id alone", func(b *testing.B) {
+		for b.Loop() {
+			k, err := Config{}.kek(new([storeSize]byte), testPass)
+			if err != nil {
+				b.Fatal(err)
+			}
+			k.Wipe()
+		}
+	})
 }
 
-func BenchmarkGet(b *testing.B) {
-	cfg := testConfig(b)
-	mustCreate(b, cfg)
-	s := mustOpen(b, cfg)
-	mustCommit(b, s, put(0, make([]byte, 4096)))
-	for b.Loop() {
-		if _, err := s.Get(key(0)); err != nil {
-			b.Fatal(err)
-		}
+// BenchmarkSteps times what else there is: creating, going online, closing, a purge.
+func BenchmarkSteps(b *testing.B) {
+	for _, n := range benchSizes {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			for b.Loop() {
+				at := time.Now()
+				lap := func(what string) {
+					b.ReportMetric(float64(time.Since(at).Milliseconds()), what+"-ms")
+					at = time.Now()
+				}
+				cfg := benchStore(b, n, Cheap)
+				lap("create")
+				s := mustLook(b, cfg, testPass)
+				lap("open")
+				if err := s.Online(); err != nil {
+					b.Fatal(err)
+				}
+				lap("online")
+				if err := s.Purge(); err != nil {
+					b.Fatal(err)
+				}
+				lap("purge")
+				mustClose(b, s)
+				lap("close")
+			}
+		})
 	}
 }
 
-func BenchmarkStandardCost(b *testing.B) {
+// BenchmarkRead reads 10,000 messages of 100 bytes back.
+func BenchmarkRead(b *testing.B) {
+	s := mustOpen(b, benchStore(b, vault.MinSlots, Cheap))
+	for i := uint64(0); i < 10_000; i += 100 {
+		var batch []Write
+		for j := range uint64(100) {
+			batch = append(batch, put(i+j, numbered(i+j, 128)))
+		}
+		mustCommit(b, s, batch...)
+	}
 	for b.Loop() {
-		stretch(testPass, header{version: formatVersion}, Standard).Wipe()
+		if n, err := count(s, 128); n != 10_000 || err != nil {
+			b.Fatal(n, err)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -19,7 +20,7 @@ const childEnv = "STORE_TEST_CHILD"
 // scripts maps a name to what the child does; args come from the parent. Files
 // that are built on some systems only add theirs.
 var scripts = map[string]func(args []string) error{
-	"commit":  childCommit,
+	"write":   childWrite,
 	"die":     childDie,
 	"outcome": childOutcome,
 	"hold":    childHold,
@@ -50,36 +51,82 @@ func runChild(t testing.TB, script string, args ...string) (string, error) {
 	return string(out), err
 }
 
-func childConfig(dir string) Config { return Config{Dir: dir, Cost: Cheap} }
+func childConfig(dir string) Config { return Config{Dir: dir, Slots: testSlots, Cost: Cheap} }
 
-// childCommit commits the numbered records from args[1] on, two in each commit,
-// and prints the first of each pair after its commit, until it is killed.
-func childCommit(args []string) error {
+// childOpen opens a store for writing.
+func childOpen(cfg Config) (*Store, error) {
+	s, err := Open(cfg, testPass)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.Online()
+}
+
+// childWrite stages the numbered records from args[1] on, two in each commit and
+// up to four commits before a tick, and prints how many are durable after each
+// tick, until it is killed.
+func childWrite(args []string) error {
 	next, err := strconv.ParseUint(args[1], 10, 64)
 	if err != nil {
 		return err
 	}
-	s, err := Open(childConfig(args[0]), testPass)
+	s, err := childOpen(childConfig(args[0]))
 	if err != nil {
 		return err
 	}
 	fmt.Println("open", s.RolledBack())
-	for ; ; next += 2 {
-		if err := s.Commit(put(next, numbered(next, 2000)), put(next+1, numbered(next+1, 2000))); err != nil {
+	type staged struct{ ticket, next uint64 }
+	var waiting []staged
+	for round := 0; ; round++ {
+		for range round % 5 {
+			ticket, err := s.Stage(put(next, numbered(next, 80)), put(next+1, numbered(next+1, 80)))
+			if err != nil {
+				return err
+			}
+			next += 2
+			waiting = append(waiting, staged{ticket, next})
+		}
+		if err := s.Tick(); err != nil {
 			return err
 		}
-		fmt.Println(next)
+		for len(waiting) > 0 && waiting[0].ticket <= s.Durable() {
+			fmt.Println(waiting[0].next)
+			waiting = waiting[1:]
+		}
 	}
 }
 
-// childDie does one commit of two records and kills itself at the step in args[1].
+// deeds are what a child dies in.
+var deeds = map[string]func(*Store) error{
+	"tick":  (*Store).Tick,
+	"purge": (*Store).Purge,
+	"rekey": func(s *Store) error { return s.Rekey(testPass, otherPass) },
+	"close": (*Store).Close,
+	"rebuild": func(s *Store) error {
+		for range s.rebuildAfter() {
+			if err := s.Tick(); err != nil {
+				return err
+			}
+		}
+		return nil
+	},
+	"accept": func(s *Store) error {
+		if err := s.AcceptRollback(); err != nil {
+			return err
+		}
+		return errors.Join(s.Tick(), s.Tick())
+	},
+}
+
+// childDie stages one commit of two records and kills itself at the step in
+// args[2] of the deed in args[1]. With the deed "online" it does so while opening.
 func childDie(args []string) error {
-	at, err := strconv.Atoi(args[1])
+	at, err := strconv.Atoi(args[2])
 	if err != nil {
 		return err
 	}
 	cfg := childConfig(args[0])
-	armed := false
+	armed := args[1] == "online"
 	cfg.faults = &faults{at: func(s step) {
 		if armed && int(s) == at {
 			p, _ := os.FindProcess(os.Getpid())
@@ -87,7 +134,7 @@ func childDie(args []string) error {
 			select {}
 		}
 	}}
-	s, err := Open(cfg, testPass)
+	s, err := childOpen(cfg)
 	if err != nil {
 		return err
 	}
@@ -95,34 +142,49 @@ func childDie(args []string) error {
 	if err != nil {
 		return err
 	}
-	armed = true
-	if len(args) > 2 {
-		err = s.AcceptRollback()
-	} else {
-		err = s.Commit(put(n, numbered(n, 80)), put(n+1, numbered(n+1, 80)))
+	if _, err = s.Stage(put(n, numbered(n, 80)), put(n+1, numbered(n+1, 80))); err != nil {
+		return err
 	}
-	if err != nil {
+	if armed = true; deeds[args[1]] == nil {
+		return fmt.Errorf("step %d was never met", at)
+	}
+	if args[1] == "close" {
+		armed = false
+		err = commit(s)
+		armed = true
+	}
+	if err := errors.Join(err, deeds[args[1]](s)); err != nil {
 		return err
 	}
 	return fmt.Errorf("step %d was never met", at)
 }
 
 // childOutcome opens each of the folders in args and prints what came of it:
-// damaged, full, rolled back, or how many records there are.
+// damaged, full, rolled back, or how many records there are. Every third it writes
+// to as well.
 func childOutcome(args []string) error {
-	for _, dir := range args {
-		fmt.Println(filepath.Base(dir), outcome(childConfig(dir)))
+	for i, dir := range args {
+		fmt.Println(filepath.Base(dir), outcome(childConfig(dir), i%3 == 0))
 	}
 	return nil
 }
 
-func outcome(cfg Config) string {
+func outcome(cfg Config, write bool) string {
 	s, err := Open(cfg, testPass)
 	if err != nil {
 		return "error " + strings.ReplaceAll(err.Error(), "\n", "; ")
 	}
 	defer s.Close()
-	if s.RolledBack() {
+	rolledBack := s.RolledBack()
+	if write {
+		if err := s.Online(); err != nil {
+			return "offline: " + strings.ReplaceAll(err.Error(), "\n", "; ")
+		}
+		if err := s.Tick(); err != nil {
+			return "no tick: " + err.Error()
+		}
+	}
+	if rolledBack {
 		for r, err := range s.ScanKind(1) {
 			if err != nil {
 				return fmt.Sprintf("broken at %d: %v", r.Key.Seq, err)

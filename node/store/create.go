@@ -9,16 +9,22 @@ import (
 	"path/filepath"
 
 	"github.com/backchannel/backchannel/protocol/secret"
+	"github.com/backchannel/backchannel/protocol/vault"
 )
 
 // A Config says where a store lies and what it is made with.
 type Config struct {
 	Dir    string    // the folder; its parent must exist
+	Slots  uint32    // for Create: 4 KiB each, vault.MinSlots to vault.MaxSlots; zero: 8192
 	Cost   Cost      // the zero value is Standard
 	Random io.Reader // nil: crypto/rand
 
-	faults  *faults  // tests of this package; nil: none
-	formats *formats // tests of this package; nil: known
+	// Second returns a second secret that lies outside this machine and is mixed
+	// into every key; nil: there is none. It is asked for whenever a passphrase is,
+	// and what it returns is wiped.
+	Second func() (secret.Key, error)
+
+	faults *faults // tests of this package; nil: none
 }
 
 func (c Config) random() io.Reader {
@@ -28,7 +34,32 @@ func (c Config) random() io.Reader {
 	return c.Random
 }
 
-func headerPath(dir string) string { return filepath.Join(dir, "header") }
+// cheapSlots is how many slots a store of tests has if it does not say.
+const cheapSlots = 2048
+
+// geometry is that of a new store.
+func (c Config) geometry() (vault.Geometry, error) {
+	n := c.Slots
+	switch {
+	case n == 0 && c.Cost == Cheap:
+		n = cheapSlots
+	case n == 0:
+		n = vault.MinSlots
+	}
+	g := vault.Standard(n)
+	if !g.Valid() || n < vault.MinSlots && c.Cost != Cheap {
+		return g, ErrSlots
+	}
+	return g, nil
+}
+
+func (c Config) coins() (*vault.Coins, error) {
+	var coins vault.Coins
+	if _, err := io.ReadFull(c.random(), coins[:]); err != nil {
+		return nil, errors.New("drawing coins")
+	}
+	return &coins, nil
+}
 
 // Exists reports whether there is a store in dir, whole or not.
 func Exists(dir string) bool {
@@ -36,38 +67,67 @@ func Exists(dir string) bool {
 	return err == nil
 }
 
-// Create makes a new, empty store in cfg.Dir, readable to the owner alone. It
-// returns ErrExists if anything but an empty folder is there, and ErrEmpty,
-// ErrLong or ErrFull. The folder appears complete or not at all: it is built
-// beside its place, as Dir.new, which a later Create clears away after a crash.
-func Create(cfg Config, passphrase []byte) error {
-	p, err := normalize(passphrase)
+func stageDir(dir string) string { return filepath.Clean(dir) + ".new" }
+
+// Create makes a new, empty store in cfg.Dir, readable to the owner alone, with a
+// level for each passphrase, one to three. The first is the everyday one: it opens
+// all levels and shows the deepest. The others open shallower ones. How many there
+// are changes nothing in what is written, nor how long it takes.
+//
+// It returns ErrExists if anything but an empty folder is there, and ErrEmpty,
+// ErrLong, ErrSame, ErrSlots or ErrFull. The folder appears complete or not at all:
+// it is built beside its place, as Dir.new, which a later Create clears away after
+// a crash.
+func Create(cfg Config, passphrases ...[]byte) error {
+	normalized, err := normalizeAll(passphrases)
 	if err != nil {
 		return err
 	}
-	defer clear(p)
+	defer wipe(normalized)
+	g, err := cfg.geometry()
+	if err != nil {
+		return err
+	}
 	if err := vacant(cfg.Dir); err != nil {
 		return err
 	}
-	stage := filepath.Clean(cfg.Dir) + ".new"
-	l, err := makeStage(stage)
+	l, err := takeLock(cfg.Dir)
 	if err != nil {
 		return err
 	}
-	if err := build(cfg, stage, p); err != nil {
-		err = errors.Join(err, os.RemoveAll(stage))
-		return errors.Join(err, l.drop())
+	if err = l.sign(); err == nil {
+		err = createLocked(cfg, g, normalized)
 	}
-	if err := l.release(); err != nil {
+	if err != nil {
+		err = errors.Join(err, os.RemoveAll(stageDir(cfg.Dir)), l.drop())
+		if vacant(cfg.Dir) == nil {
+			err = errors.Join(err, os.RemoveAll(lockPath(cfg.Dir)))
+		}
+		return err
+	}
+	return l.release()
+}
+
+// createLocked builds a store beside its place and moves it there.
+func createLocked(cfg Config, g vault.Geometry, normalized [][]byte) error {
+	stage := stageDir(cfg.Dir)
+	if err := os.RemoveAll(stage); err != nil {
 		return fmt.Errorf("creating store: %w", err)
+	}
+	if err := os.Mkdir(stage, 0o700); err != nil {
+		return fmt.Errorf("creating store: %w", err)
+	}
+	if err := furnish(cfg, stage, g, normalized); err != nil {
+		return err
 	}
 	if err := os.Remove(cfg.Dir); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return ErrExists // filled meanwhile
 	}
-	if err := os.Rename(stage, cfg.Dir); err != nil {
-		return fmt.Errorf("creating store: %w", err)
+	err := os.Rename(stage, cfg.Dir)
+	if err == nil {
+		err = syncDir(filepath.Dir(filepath.Clean(cfg.Dir)))
 	}
-	if err := syncDir(filepath.Dir(filepath.Clean(cfg.Dir))); err != nil {
+	if err != nil {
 		return fmt.Errorf("creating store: %w", err)
 	}
 	return nil
@@ -88,80 +148,53 @@ func vacant(dir string) error {
 	return nil
 }
 
-// makeStage makes the folder that a store is built in, and takes its lock.
-func makeStage(stage string) (*lock, error) {
-	err := os.Mkdir(stage, 0o700)
-	if errors.Is(err, os.ErrExist) {
-		l, lerr := takeLock(stage)
-		if lerr != nil {
-			return nil, lerr
-		}
-		if err = errors.Join(os.RemoveAll(stage), l.drop()); err == nil {
-			err = os.Mkdir(stage, 0o700)
-		}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("creating store: %w", err)
-	}
-	l, err := takeLock(stage)
-	if err != nil {
-		return nil, err
-	}
-	if err := l.sign(); err != nil {
-		return nil, errors.Join(err, l.drop())
-	}
-	return l, nil
-}
-
-// build fills the stage: an empty database at generation 1, both counters, the
-// reserve, and last the header.
-func build(cfg Config, stage string, normalized []byte) error {
-	if err := full(stage, openSpace+reserveSize+commitSpace); err != nil {
+// furnish fills the stage: all slots, both counters, the reserve, and last the
+// header.
+func furnish(cfg Config, stage string, g vault.Geometry, normalized [][]byte) error {
+	if err := full(stage, tablesSpace(g.Slots)+openSpace+reserveSize+tickSpace); err != nil {
 		return err
 	}
-	h := header{version: cfg.known().current}
-	salt, err := secret.Read(cfg.random())
+	var store [storeSize]byte
+	if _, err := io.ReadFull(cfg.random(), store[:]); err != nil {
+		return errors.New("drawing a salt")
+	}
+	keks, err := cfg.keks(&store, normalized)
 	if err != nil {
 		return err
 	}
-	copy(h.salt[:], salt.Bytes())
-	root := stretch(normalized, h, cfg.Cost)
-	defer root.Wipe()
-	k, check := deriveKeys(root)
-	defer k.wipe()
-	h.check = check
-
-	if err := os.Mkdir(recordsDir(stage), 0o700); err != nil {
+	defer wipeKeys(keks)
+	coins, err := cfg.coins()
+	if err != nil {
+		return err
+	}
+	v, all, err := vault.Create(g, &store, keks, coins)
+	if err != nil {
+		return err
+	}
+	defer v.Wipe()
+	if err := build(stage, g.Slots, sourceOf(all), cfg.faults); err != nil {
+		return err
+	}
+	if err := os.Rename(freshDir(stage), recordsDir(stage)); err != nil {
 		return fmt.Errorf("creating records: %w", err)
 	}
-	db, err := openBadger(recordsDir(stage), cfg.faults)
-	if err != nil {
-		return err
-	}
-	c, err := openCounter(stage, cfg.faults.wrap())
-	if err != nil {
-		return errors.Join(err, closeBadger(db))
-	}
-	s := &Store{cfg: cfg, dir: stage, keys: k, db: db, counter: c, index: newIndex()}
-	err = errors.Join(
-		c.write(k, cfg.random(), mark{}, cfg.faults.hook),
-		s.commit(nil, mark{generation: 1}),
-		closeBadger(db), c.close())
-	if err != nil {
+	key := v.CountKey()
+	defer key.Wipe()
+	if err := createCounters(stage, cfg.random(), key, v.Ticks()); err != nil {
 		return err
 	}
 	if err := holdReserve(stage); err != nil {
 		return err
 	}
-	if err := writeFile(headerPath(stage), appendHeader(nil, h)); err != nil {
-		return fmt.Errorf("writing header: %w", err)
+	if err := writeFile(headerPath(stage), appendHeader(nil, &store)); err != nil {
+		return fmt.Errorf("writing header: %w", writeError(err))
 	}
 	return syncDir(stage)
 }
 
 // writeFile writes a new file and makes its bytes durable.
 func writeFile(path string, b []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -13,33 +14,34 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
+
+	"github.com/backchannel/backchannel/protocol/vault"
 )
 
-// Badger's sizes. A transaction may fill 15 % of a memtable, and ValueThreshold
-// must lie under that and over the largest sealed value, so that the value log
+// Badger's sizes. A transaction may fill 15 % of a memtable, and a tick is 128
+// slots with their keys; ValueThreshold lies over a slot, so that the value log
 // stays empty for ever.
 const (
-	memTableSize   = 1 << 20
-	valueThreshold = 128 << 10
+	memTableSize   = 4 << 20
+	valueThreshold = 64 << 10
 	memFileSize    = 2 * memTableSize // what Badger maps for a memtable's log
-	compactAt      = 4                // level-0 tables that Commit compacts away
-	refuseAt       = 8                // level-0 tables at which Commit gives up
-	stallAt        = 16               // level-0 tables at which Badger would stop
+	neverStall     = 1 << 20          // level-0 tables at which Badger would compact or stop
+	keySize        = 4                // a key is the index of a slot
 )
 
-func badgerOptions(dir string, compactOnClose bool) badger.Options {
+// badgerOptions are those of a store with n slots.
+func badgerOptions(dir string, n uint32) badger.Options {
 	return badger.DefaultOptions(dir).
 		WithSyncWrites(true).
 		WithMemTableSize(memTableSize).
 		WithNumMemtables(2).
 		WithValueThreshold(valueThreshold).
-		WithValueLogFileSize(1 << 20). // never written beyond its header
-		WithBaseTableSize(1 << 20).
-		WithBaseLevelSize(4 << 20).
-		WithNumLevelZeroTables(compactAt).
-		WithNumLevelZeroTablesStall(stallAt).
-		WithNumCompactors(0). // compaction runs inside Commit; see tidy
-		WithCompactL0OnClose(compactOnClose).
+		WithValueLogFileSize(1 << 20).                    // never written beyond its header
+		WithBaseTableSize(min(tablesSpace(n)/28, 2<<20)). // rebuilt tables have up to 32 times as much
+		WithNumLevelZeroTables(neverStall).
+		WithNumLevelZeroTablesStall(neverStall + 1).
+		WithNumCompactors(0). // a rebuild takes their place
+		WithCompactL0OnClose(false).
 		WithNumVersionsToKeep(1).
 		WithCompression(options.None).
 		WithBlockCacheSize(0).
@@ -50,6 +52,8 @@ func badgerOptions(dir string, compactOnClose bool) badger.Options {
 		WithBypassLockGuard(true). // the store has its own lock, with a name in it
 		WithLogger(nil)
 }
+
+func recordsDir(dir string) string { return filepath.Join(dir, "records") }
 
 // guard runs f and turns a panic, or a fault on a mapped file, into ErrDamaged.
 // It reaches the calling goroutine only.
@@ -63,21 +67,16 @@ func guard(f func() error) (err error) {
 	return f()
 }
 
-// openBadger opens the database, and tries once more if the first attempt fails:
-// after a crash Badger may put things right in the attempt that it gives up. It
-// may have begun to flush logs in it, and goes on with that after it returned; a
-// second attempt meanwhile would take the new tables for lost ones.
-func openBadger(dir string, f *faults) (db *badger.DB, err error) {
+// openBadger opens a database that a rebuild has left, or an empty folder. It
+// tries once more if the first attempt fails.
+func openBadger(dir string, n uint32, f *faults) (db *badger.DB, err error) {
 	for attempt := range 2 {
-		if attempt > 0 && !flushed(dir, flushWait) {
-			break
-		}
 		err = guard(func() error {
 			if err := f.beforeBadger(attempt); err != nil {
 				return err
 			}
 			var err error
-			db, err = badger.Open(badgerOptions(dir, false))
+			db, err = badger.Open(badgerOptions(dir, n))
 			return err
 		})
 		if err == nil {
@@ -103,7 +102,7 @@ func noMemory(err error) bool {
 // cannot be written for ever.
 const closeWait = 20 * time.Second
 
-var errStuck = errors.New("store: closing: records cannot be flushed; they are safe in the log")
+var errStuck = errors.New("store: closing: slots cannot be flushed; they are safe in the log")
 
 // closeBadger closes the database. If it returns errStuck, Badger still runs.
 func closeBadger(db *badger.DB) error {
@@ -119,17 +118,25 @@ func closeBadger(db *badger.DB) error {
 	}
 }
 
-// settle compacts what the last close flushed, so that replaced and deleted
-// values of the session leave Badger's files. A failure loses nothing.
-func settle(dir string) {
-	_ = guard(func() error {
-		db, err := badger.Open(badgerOptions(dir, true))
-		if err != nil {
-			return err
+// writeChanges commits the slots of a tick in one synced transaction.
+func writeChanges(db *badger.DB, changes []vault.Change) error {
+	err := guard(func() error {
+		txn := db.NewTransaction(true)
+		defer txn.Discard()
+		for _, c := range changes {
+			if err := txn.SetEntry(badger.NewEntry(slotKey(c.Index), c.Slot[:])); err != nil {
+				return err
+			}
 		}
-		return db.Close()
+		return txn.Commit()
 	})
+	if err != nil {
+		return fmt.Errorf("committing: %w", lateError(err))
+	}
+	return nil
 }
+
+func slotKey(index uint32) []byte { return binary.BigEndian.AppendUint32(nil, index) }
 
 // isLog reports whether name is a memtable's log.
 func isLog(name string) bool { return strings.HasSuffix(name, ".mem") }
@@ -153,6 +160,9 @@ func files(dir string) (map[string]os.FileInfo, error) {
 	}
 	return found, nil
 }
+
+// flushWait bounds the wait for a memtable's flush, which takes milliseconds.
+const flushWait = 5 * time.Second
 
 // flushed waits until the active memtable's log is the only one, so that nothing
 // of Badger's wants disk space behind our back. It reports false if that did not
@@ -181,15 +191,34 @@ func flushed(dir string, limit time.Duration) bool {
 	}
 }
 
-// tableBytes is the size of all tables, and zeroTables how many are in level 0.
-func tableBytes(db *badger.DB) (total int64, zeroTables int) {
-	for _, t := range db.Tables() {
-		total += int64(t.OnDiskSize)
-		if t.Level == 0 {
-			zeroTables++
-		}
+// readError keeps a refused permission apart from damage, and leaves out what
+// else an error of Badger's may say.
+func readError(err error) error {
+	if errors.Is(err, os.ErrPermission) {
+		return os.ErrPermission
 	}
-	return total, zeroTables
+	return ErrDamaged
 }
 
-func recordsDir(dir string) string { return filepath.Join(dir, "records") }
+// writeError is readError for writes: it keeps what the system said.
+func writeError(err error) error {
+	if noRoom(err) {
+		return ErrFull
+	}
+	return lateError(err)
+}
+
+// lateError is writeError for a write that may have begun: a full disk is then no
+// ErrFull, which says that nothing was written.
+func lateError(err error) error {
+	for _, ours := range []error{ErrDamaged, ErrMemory, ErrFull, errStuck} {
+		if errors.Is(err, ours) {
+			return err
+		}
+	}
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno
+	}
+	return readError(err)
+}

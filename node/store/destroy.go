@@ -10,18 +10,14 @@ import (
 )
 
 // DestroyKey makes the store in dir unreadable for good, whoever has it open and
-// whether or not anybody knows the passphrase: the header, without whose salt no
-// passphrase leads to the keys, is overwritten in place and fsynced, and then the
-// counters; after them those of an upgrade that is under way. It takes milliseconds. What a process has in its memory stays there,
+// whether or not anybody knows a passphrase: the header, without whose salt no
+// passphrase leads to a key, is overwritten in place and fsynced, and then the
+// counters. It takes milliseconds. What a process has in its memory stays there,
 // and so does any copy that was made of the header before. A file that is missing
 // is passed over; the error says which one could not be overwritten.
 func DestroyKey(dir string) error {
 	var errs []error
-	paths := []string{headerPath(dir), counterPath(dir, 0), counterPath(dir, 1)}
-	for _, next := range []string{upgradeDir(dir), partDir(dir)} { // all of it once more, under another salt
-		paths = append(paths, headerPath(next), counterPath(next, 0), counterPath(next, 1))
-	}
-	for _, path := range paths {
+	for _, path := range []string{headerPath(dir), counterPath(dir, 0), counterPath(dir, 1), nextCounterPath(dir)} {
 		if err := overwrite(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 			errs = append(errs, fmt.Errorf("overwriting %s: %w", filepath.Base(path), err))
 		}
@@ -45,14 +41,14 @@ func overwrite(path string) error {
 }
 
 // Remove removes the files of a store whose key was destroyed, and of one that was
-// being made. It tries for a moment, because a process that had the store open may
+// being made, and the lock beside them. It tries for a moment, because a process that had the store open may
 // still be writing.
 func Remove(dir string) error {
 	end := time.Now().Add(200 * time.Millisecond)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		err := errors.Join(os.RemoveAll(dir), os.RemoveAll(filepath.Clean(dir)+".new"))
+		err := errors.Join(os.RemoveAll(dir), os.RemoveAll(stageDir(dir)), os.RemoveAll(lockPath(dir)))
 		if err == nil || time.Now().After(end) {
 			_ = syncDir(filepath.Dir(filepath.Clean(dir)))
 			return err

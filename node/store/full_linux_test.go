@@ -18,7 +18,7 @@ import (
 // ErrFull, and every acknowledged one must be there.
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
-	cmd := child(t, "full", t.TempDir(), strconv.Itoa(few(600)))
+	cmd := child(t, "full", t.TempDir(), strconv.Itoa(few(120)))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
 	if os.Getuid() != 0 {
 		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
@@ -40,7 +40,7 @@ func childFull(args []string) error {
 	dir := args[0]
 	err := errors.Join(
 		syscall.Mount("none", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""),
-		syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=40m"))
+		syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64m"))
 	if err != nil {
 		fmt.Println("cannot mount:", err)
 		return err
@@ -58,7 +58,7 @@ func childFull(args []string) error {
 		return err
 	}
 	d := &fullDisk{cfg: cfg, filler: f, model: make(map[Key][]byte)}
-	if d.s, err = Open(cfg, testPass); err != nil {
+	if d.s, err = childOpen(cfg); err != nil {
 		return err
 	}
 	steps, err := strconv.Atoi(args[1])
@@ -131,7 +131,7 @@ func (d *fullDisk) step() error {
 	case 3:
 		return d.reopen()
 	}
-	for range 20 {
+	for range 6 {
 		if err := d.commit(false); err != nil {
 			return err
 		}
@@ -139,13 +139,21 @@ func (d *fullDisk) step() error {
 	return nil
 }
 
-// commit tries one commit; must says that there is room for it.
+// commit stages and ticks once; must says that there is room for it.
 func (d *fullDisk) commit(must bool) error {
 	var writes []Write
 	for range 1 + rand.IntN(3) {
-		writes = append(writes, put(uint64(rand.IntN(30)), bytes.Repeat([]byte{byte(rand.Uint32())}, rand.IntN(16000))))
+		writes = append(writes, put(uint64(rand.IntN(12)), bytes.Repeat([]byte{byte(rand.Uint32())}, rand.IntN(9000))))
 	}
-	err := d.s.Commit(writes...)
+	_, err := d.s.Stage(writes...)
+	if err == nil {
+		for _, w := range writes {
+			d.model[w.Key] = w.Value
+		}
+		for err == nil && d.s.Durable() < d.s.staged {
+			err = d.s.Tick()
+		}
+	}
 	if errors.Is(err, ErrFull) && !must {
 		d.refused++
 		return nil
@@ -154,8 +162,20 @@ func (d *fullDisk) commit(must bool) error {
 		return fmt.Errorf("commit %d: %w", d.commits, err)
 	}
 	d.commits++
-	for _, w := range writes {
-		d.model[w.Key] = w.Value
+	return nil
+}
+
+// makeDurable frees the disk if it has to, and ticks until nothing waits.
+func (d *fullDisk) makeDurable() error {
+	for d.s.Durable() < d.s.staged {
+		err := d.s.Tick()
+		if errors.Is(err, ErrFull) {
+			d.free()
+			err = d.s.Tick()
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -166,17 +186,27 @@ func (d *fullDisk) reopen() error {
 	if d.full {
 		d.opensFull++
 	}
+	if err := d.makeDurable(); err != nil {
+		return fmt.Errorf("before closing: %w", err)
+	}
+	if d.full = d.full && rand.IntN(2) == 0; d.full {
+		if err := d.fill(1 << 30); err != nil {
+			return err
+		}
+	}
 	if err := d.s.Close(); err != nil {
 		return fmt.Errorf("closing: %w", err)
 	}
 	var err error
-	d.s, err = Open(d.cfg, testPass)
-	if errors.Is(err, ErrFull) {
+	if d.s, err = Open(d.cfg, testPass); err != nil { // a look needs no room
+		return fmt.Errorf("opening: %w", err)
+	}
+	if err = d.s.Online(); errors.Is(err, ErrFull) {
 		d.free()
-		d.s, err = Open(d.cfg, testPass)
+		err = d.s.Online()
 	}
 	if err != nil {
-		return fmt.Errorf("opening: %w", err)
+		return fmt.Errorf("going online: %w", err)
 	}
 	if d.s.RolledBack() {
 		return errors.New("rolled back")

@@ -11,11 +11,18 @@ const Format = formatVersion
 // FormatOf returns the version of the format of a store, without a passphrase:
 // ErrMissing, ErrDamaged or ErrNewer if that cannot be said.
 func FormatOf(dir string) (int, error) {
-	h, err := readHeader(Config{Dir: dir})
+	b, err := readHeader(dir)
 	if err != nil {
 		return 0, err
 	}
-	return int(h.version), nil
+	version, err := headerVersion(b)
+	if err == nil && version > formatVersion {
+		err = ErrNewer
+	}
+	if err != nil {
+		return 0, err
+	}
+	return int(version), nil
 }
 
 // FreeSpace returns how many bytes are free on the disk of a folder, or

@@ -1,29 +1,22 @@
 package store
 
-import (
-	"cmp"
-	"encoding/binary"
-)
+import "github.com/backchannel/backchannel/protocol/vault"
 
-// A Kind says what a record is for; the callers hand them out. Kind 0 is
-// reserved for the store's own control record and is invalid everywhere else.
-type Kind byte
+// A Kind says what a record is for; the callers hand them out. Kind 0 is the
+// store's own and is invalid everywhere else.
+type Kind = vault.Kind
 
-// A Key names a record. Records of one kind and object are ordered by Seq.
-type Key struct {
-	Kind   Kind
-	Object [16]byte
-	Seq    uint64
-}
+// A Key names a record. Records of one kind and object are ordered by Seq. An
+// object has a key of its own; see [Store.DropObject].
+type Key = vault.Key
 
-// Compare orders keys by kind, then object, then sequence number.
-func (k Key) Compare(other Key) int {
-	return cmp.Or(
-		cmp.Compare(k.Kind, other.Kind),
-		cmp.Compare(binary.BigEndian.Uint64(k.Object[:8]), binary.BigEndian.Uint64(other.Object[:8])),
-		cmp.Compare(binary.BigEndian.Uint64(k.Object[8:]), binary.BigEndian.Uint64(other.Object[8:])),
-		cmp.Compare(k.Seq, other.Seq))
-}
+// A Write is one step of a commit: Value is stored under Key, or with Delete the
+// record is removed and Value is ignored. Removing what is not there is no error.
+// Of several writes to one key in a commit the last one counts.
+type Write = vault.Write
+
+// A Usage is how full a level is.
+type Usage = vault.Usage
 
 // A Record is a key with its value.
 type Record struct {
@@ -31,45 +24,29 @@ type Record struct {
 	Value []byte
 }
 
-// A Write is one step of a commit: Value is stored under Key, or with Delete the
-// record is removed and Value is ignored. Removing what is not there is no error.
-// Of several writes to one key in a commit the last one counts.
-type Write struct {
-	Key    Key
-	Value  []byte
-	Delete bool
-}
-
-// Limits of one commit; docs/spec/store.md, section Sizes. They follow from
-// Badger's smallest memtable, which takes a transaction only in one piece.
+// Limits of one commit; docs/spec/vault.md, section Commits.
 const (
-	MaxValue  = 64 << 10  // bytes in a value
-	MaxWrites = 256       // writes in a commit
-	MaxCommit = 144 << 10 // bytes in a commit: SealedSize plus 32 for each write
+	MaxValue  = vault.MaxValue  // bytes in a value
+	MaxWrites = vault.MaxWrites // writes in a commit
+	MaxCommit = vault.MaxCommit // bytes in a commit: those of the values, and 32 for each write
 )
 
-// CheckWrites reports whether a commit is within the limits, as Commit would:
-// nil, [ErrKind] or [ErrTooLarge].
-func CheckWrites(writes []Write) error {
-	if len(writes) > MaxWrites {
-		return ErrTooLarge
-	}
-	total := 0
-	for _, w := range writes {
-		if w.Key.Kind == 0 {
-			return ErrKind
+// CheckWrites reports whether a commit is within the limits, as Stage would: nil,
+// [ErrKind] or [ErrTooLarge].
+func CheckWrites(writes []Write) error { return levelError(vault.CheckWrites(writes)) }
+
+// plannedSizes are the sizes that [SealedSize] rounds up to.
+var plannedSizes = [...]int{179, 1203, 5043, 16563, MaxValue}
+
+// SealedSize returns what a value of n bytes counts where commits are planned, or
+// -1 if it is over [MaxValue]. It is rounded up to one of five sizes, so that what
+// comes together does not depend on a few bytes more or less, and is never under
+// what the value counts towards [MaxCommit].
+func SealedSize(n int) int {
+	for _, size := range plannedSizes {
+		if n <= size {
+			return size
 		}
-		total += 32
-		if w.Delete {
-			continue
-		}
-		if len(w.Value) > MaxValue {
-			return ErrTooLarge
-		}
-		total += SealedSize(len(w.Value))
 	}
-	if total > MaxCommit {
-		return ErrTooLarge
-	}
-	return nil
+	return -1
 }

@@ -2,17 +2,20 @@ package store
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 )
 
 const lockSize = 64
 
-// A lock is held on the file "lock" for as long as a store is open. The kernel
+// A lock is held on a file beside the folder, whose name ends in ".lock", for as
+// long as a store is open: a look must not change a byte in the folder. The kernel
 // lets it go when the process dies, in whatever way. The file says who holds it,
 // as "pid start" in decimal, the start in Unix seconds, and is blank otherwise.
 // It always has lockSize bytes, so that signing it needs no room on the disk.
@@ -21,11 +24,14 @@ type lock struct {
 	signed bool
 }
 
-func lockPath(dir string) string { return filepath.Join(dir, "lock") }
+func lockPath(dir string) string { return filepath.Clean(dir) + ".lock" }
 
-// takeLock takes the lock or returns an *InUseError.
+// takeLock takes the lock of a folder or returns an *InUseError.
 func takeLock(dir string) (*lock, error) {
 	f, err := os.OpenFile(lockPath(dir), os.O_RDWR|os.O_CREATE, 0o600)
+	if errors.Is(err, syscall.EROFS) {
+		return new(lock), nil // where nobody can write, nobody has to be kept out
+	}
 	if err != nil {
 		return nil, fmt.Errorf("opening lock: %w", err)
 	}
@@ -40,9 +46,11 @@ func takeLock(dir string) (*lock, error) {
 	return &lock{f: f}, nil
 }
 
-// sign writes this process into the file. It comes after the checks of Open, so
-// that a damaged folder is not touched.
+// sign writes this process into the file.
 func (l *lock) sign() error {
+	if l.f == nil {
+		return nil
+	}
 	l.signed = true
 	return l.write(fmt.Sprintf("%d %d", os.Getpid(), time.Now().Unix()))
 }
@@ -72,24 +80,11 @@ func (l *lock) release() error {
 // closes: a process that is being started elsewhere in the program holds a copy
 // of the descriptor for a moment, and the lock with it.
 func (l *lock) drop() error {
+	if l.f == nil {
+		return nil
+	}
 	unlockFile(l.f)
 	return l.f.Close()
-}
-
-// here reports whether the folder still holds this very lock file.
-func (l *lock) here(dir string) error {
-	at, err := os.Stat(lockPath(dir))
-	if err != nil {
-		return err
-	}
-	ours, err := l.f.Stat()
-	if err != nil {
-		return err
-	}
-	if !os.SameFile(at, ours) {
-		return os.ErrNotExist
-	}
-	return nil
 }
 
 // readOwner reads who holds the lock. What does not read as an owner gives PID 0.

@@ -22,12 +22,8 @@ func TestMain(m *testing.M) {
 	if script := os.Getenv(childEnv); script != "" {
 		os.Exit(childMain(script))
 	}
-	checks := "30"
-	if slow {
-		checks = "6"
-	}
-	// Each step of the model is a commit; the flag of the command line still wins.
-	if err := flag.Set("rapid.checks", checks); err != nil {
+	// Each step of a history is a tick; the flag of the command line still wins.
+	if err := errors.Join(flag.Set("rapid.checks", "3"), flag.Set("rapid.steps", "15")); err != nil {
 		panic(err)
 	}
 	goleak.VerifyTestMain(m)
@@ -46,26 +42,44 @@ func few(n int) int {
 	return n
 }
 
-var testPass = []byte("correct horse battery staple")
+var (
+	testPass  = []byte("correct horse battery staple")
+	otherPass = []byte("another")
+	thirdPass = []byte("the third of three")
+)
+
+// testSlots is a store that a test can rebuild a hundred times: every 8 ticks.
+const testSlots = 1024
 
 func testConfig(t testing.TB) Config {
-	return Config{Dir: filepath.Join(t.TempDir(), "s"), Cost: Cheap}
+	return Config{Dir: filepath.Join(t.TempDir(), "s"), Slots: testSlots, Cost: Cheap}
 }
 
-func mustCreate(t testing.TB, cfg Config) {
+func mustCreate(t testing.TB, cfg Config, others ...[]byte) {
 	t.Helper()
-	if err := Create(cfg, testPass); err != nil {
+	if err := Create(cfg, append([][]byte{testPass}, others...)...); err != nil {
 		t.Fatalf("creating: %v", err)
 	}
 }
 
-func mustOpen(t testing.TB, cfg Config) *Store {
+// mustLook opens a store for reading.
+func mustLook(t testing.TB, cfg Config, passphrase []byte) *Store {
 	t.Helper()
-	s, err := Open(cfg, testPass)
+	s, err := Open(cfg, passphrase)
 	if err != nil {
 		t.Fatalf("opening: %v", err)
 	}
 	t.Cleanup(func() { mustClose(t, s) })
+	return s
+}
+
+// mustOpen opens a store for writing.
+func mustOpen(t testing.TB, cfg Config) *Store {
+	t.Helper()
+	s := mustLook(t, cfg, testPass)
+	if err := s.Online(); err != nil {
+		t.Fatalf("going online: %v", err)
+	}
 	return s
 }
 
@@ -76,11 +90,36 @@ func mustClose(t testing.TB, s *Store) {
 	}
 }
 
+func mustStage(t testing.TB, s *Store, writes ...Write) uint64 {
+	t.Helper()
+	ticket, err := s.Stage(writes...)
+	if err != nil {
+		t.Fatalf("staging: %v", err)
+	}
+	return ticket
+}
+
+func mustTick(t testing.TB, s *Store) {
+	t.Helper()
+	if err := s.Tick(); err != nil {
+		t.Fatalf("ticking: %v", err)
+	}
+}
+
 func mustCommit(t testing.TB, s *Store, writes ...Write) {
 	t.Helper()
-	if err := s.Commit(writes...); err != nil {
+	if err := commit(s, writes...); err != nil {
 		t.Fatalf("committing: %v", err)
 	}
+}
+
+// commit stages and ticks until it is durable.
+func commit(s *Store, writes ...Write) error {
+	ticket, err := s.Stage(writes...)
+	for err == nil && s.Durable() < ticket {
+		err = s.Tick()
+	}
+	return err
 }
 
 func key(seq uint64) Key { return Key{Kind: 1, Seq: seq} }
@@ -108,20 +147,69 @@ func count(s *Store, n int) (uint64, error) {
 	return next, nil
 }
 
-// copyFolder copies a folder with holes and modes as they are.
+// recordsOf looks into the store and counts.
+func recordsOf(t *testing.T, cfg Config, rolledBack bool) uint64 {
+	t.Helper()
+	s := mustLook(t, cfg, testPass)
+	if s.RolledBack() != rolledBack {
+		t.Errorf("RolledBack is %v", s.RolledBack())
+	}
+	n, err := count(s, 80)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, s)
+	return n
+}
+
+// wantRollback opens a store and looks whether it is rolled back.
+func wantRollback(t *testing.T, cfg Config, want bool) *Store {
+	t.Helper()
+	s := mustOpen(t, cfg)
+	if s.RolledBack() != want {
+		t.Errorf("RolledBack is %v", s.RolledBack())
+	}
+	return s
+}
+
+// copyFolder copies a folder, with holes as they are and without the reserve.
 func copyFolder(t testing.TB, from, to string) {
 	t.Helper()
+	if err := CopyFolder(from, to); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// CopyFolder is copyFolder for the tests outside.
+func CopyFolder(from, to string) error {
 	if err := os.RemoveAll(to); err != nil {
-		t.Fatal(err)
+		return err
 	}
-	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
-		t.Fatal(err)
-	}
-	for _, dir := range []string{to, recordsDir(to)} {
-		if err := os.Chmod(dir, 0o700); err != nil && !errors.Is(err, os.ErrNotExist) {
-			t.Fatal(err)
+	return filepath.WalkDir(from, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.Name() == "reserve" {
+			return err
 		}
+		name, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			return os.MkdirAll(filepath.Join(to, name), 0o700)
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return writeSparse(filepath.Join(to, name), b)
+	})
+}
+
+// writeSparse writes a file whose zeros at the end take no room.
+func writeSparse(path string, b []byte) error {
+	if err := os.WriteFile(path, bytes.TrimRight(b, "\x00"), 0o600); err != nil {
+		return err
 	}
+	return os.Truncate(path, int64(len(b)))
 }
 
 // contents returns every file of a folder.

@@ -2,196 +2,149 @@ package store
 
 import (
 	"errors"
-	"fmt"
-	"io"
 	"os"
+	"runtime/debug"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
+	"github.com/backchannel/backchannel/protocol/secret"
+	"github.com/backchannel/backchannel/protocol/vault"
 )
 
-// flushWait bounds the wait for a memtable's flush, which takes milliseconds.
-const flushWait = 5 * time.Second
-
-// Open opens the store in cfg.Dir for this process alone. Besides wrapped system
-// errors it returns ErrMissing, ErrDamaged, ErrNewer, ErrPassphrase, ErrFull or
-// an *InUseError; ErrDamaged says that a file cannot be read as it is, whatever
-// the passphrase. Look at [Store.RolledBack] before anything else.
+// Open opens the store in cfg.Dir for this process alone, for reading: every level
+// that the passphrase reaches, of which the deepest is shown. It changes not one
+// byte in the folder, keeps no file open but the lock beside it, and holds all
+// records in memory; see [Store.Online].
+//
+// Besides wrapped system errors it returns ErrMissing, ErrDamaged, ErrNewer,
+// ErrOlder, ErrPassphrase, ErrMemory or an *InUseError. ErrDamaged says that a file
+// cannot be read as it is, whatever the passphrase. How long the answer takes does
+// not depend on the passphrase, on what levels there are or what they hold. Look at
+// [Store.RolledBack] before anything else.
 func Open(cfg Config, passphrase []byte) (*Store, error) {
-	if _, err := readHeader(cfg); err != nil {
-		return nil, err
+	if _, err := readHeader(cfg.Dir); err != nil {
+		return nil, err // without a lock file where there is no store
 	}
 	l, err := takeLock(cfg.Dir)
 	if err != nil {
 		return nil, err
 	}
-	s, err := openAny(cfg, l, passphrase)
+	s, err := openLocked(cfg, l, passphrase)
 	if err != nil {
 		return nil, errors.Join(err, l.release())
 	}
 	return s, nil
 }
 
-// openAny opens a store whose lock is held, after an upgrade if its format is an
-// older one.
-func openAny(cfg Config, l *lock, passphrase []byte) (*Store, error) {
-	if err := settleUpgrade(cfg); err != nil {
+func openLocked(cfg Config, l *lock, passphrase []byte) (*Store, error) {
+	if err := l.sign(); err != nil && !errors.Is(err, ErrFull) { // to look needs no room
 		return nil, err
 	}
-	h, err := readHeader(cfg)
-	if err == nil && h.version < cfg.known().current {
-		if err = upgrade(cfg, h.version, l, passphrase); err == nil {
-			h, err = readHeader(cfg)
+	b, err := readHeader(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{cfg: cfg, dir: cfg.Dir, lock: l}
+	if s.store, err = parseHeader(b); err != nil {
+		return nil, err
+	}
+	if s.header, err = os.Stat(headerPath(cfg.Dir)); err != nil {
+		return nil, err
+	}
+	im, err := readImage(currentRecords(cfg.Dir))
+	if err != nil {
+		return nil, err
+	}
+	boxes, err := readCounters(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	s.slots, s.sum = uint32(len(im.slots)), im.sum()
+	if cfg.Cost != Cheap && s.slots < vault.MinSlots {
+		return nil, ErrDamaged
+	}
+	if err := s.unlock(im, passphrase); err != nil {
+		return nil, err
+	}
+	key := s.vault.CountKey()
+	defer key.Wipe()
+	if boxes.judge(key, s.vault.Ticks()) == counterBroken {
+		for n := range s.vault.Depth() {
+			s.vault.Level(n).Suspect()
 		}
 	}
-	if err != nil {
-		return nil, err
-	}
-	return openLocked(cfg, h, l, passphrase)
-}
-
-func openLocked(cfg Config, h header, l *lock, passphrase []byte) (*Store, error) {
-	records := recordsDir(cfg.Dir)
-	if err := finishPurge(cfg.Dir); err != nil {
-		return nil, err
-	}
-	if err := checkFiles(records); err != nil {
-		return nil, err
-	}
-	if err := l.sign(); err != nil {
-		return nil, err
-	}
-	k, err := unlock(h, passphrase, cfg.Cost)
-	if err != nil {
-		return nil, err
-	}
-	s := &Store{cfg: cfg, dir: cfg.Dir, header: h, lock: l, keys: k}
-	if err := s.start(records); err != nil {
-		k.wipe()
-		return nil, err
-	}
+	s.durable = s.level().Durable()
+	s.staged = s.durable
 	return s, nil
 }
 
-// start opens Badger and the counter and compares them.
-func (s *Store) start(records string) error {
-	if err := makeRoom(s.dir); err != nil {
+// unlock opens the levels. It answers at a moment that was fixed before it looked
+// into any slot.
+func (s *Store) unlock(im *image, passphrase []byte) error {
+	p, err := normalize(passphrase)
+	if err != nil {
+		return ErrPassphrase
+	}
+	defer clear(p)
+	start := time.Now()
+	kek, err := s.cfg.kek(&s.store, p)
+	if err != nil {
 		return err
 	}
-	if err := prepare(records); err != nil {
-		return fmt.Errorf("preparing records: %w", err)
+	end := time.After(answerTime(s.slots, time.Since(start)))
+	s.vault, err = vault.Open(vault.Standard(s.slots), &s.store, kek, im.slot)
+	<-end
+	if err != nil {
+		kek.Wipe()
+		if errors.Is(err, vault.ErrKey) {
+			return ErrPassphrase
+		}
+		return ErrDamaged
 	}
-	var err error
-	if s.db, err = openBadger(records, s.cfg.faults); err != nil {
-		return err
+	s.kek = kek
+	if s.cfg.Cost != Cheap {
+		defer debug.FreeOSMemory() // the files, too, were read into memory
 	}
-	s.pending = !flushed(records, flushWait)
-	err = materialize(records)
+	return nil
+}
+
+// answerTime is how long looking into the slots is made to take: as long as three
+// full levels do, in proportion to what stretching took, because that tells how
+// fast the machine is at the moment.
+func answerTime(slots uint32, stretched time.Duration) time.Duration {
+	per := max(stretched/5, answerLeast)
+	return per * time.Duration(slots) / vault.MinSlots
+}
+
+// answerLeast is for stores of tests, whose passphrases are not stretched.
+const answerLeast = 40 * time.Millisecond
+
+// level is the deepest open level.
+func (s *Store) level() *vault.Level { return s.vault.Level(s.vault.Depth() - 1) }
+
+// Opens reports whether this is the passphrase that the store was opened with, at
+// the price of opening it. It is for lifting a screen lock: keys stay in memory
+// either way.
+func (s *Store) Opens(passphrase []byte) bool {
+	s.mu.Lock()
+	err := s.usable()
+	var mine secret.Key
 	if err == nil {
-		s.counter, err = openCounter(s.dir, s.cfg.faults.wrap())
+		mine = s.kek.Clone()
 	}
-	if err == nil {
-		err = s.judge()
-	}
+	s.mu.Unlock()
 	if err != nil {
-		if s.counter != nil {
-			_ = s.counter.close()
-		}
-		return errors.Join(err, closeBadger(s.db))
+		return false
 	}
-	// From here on the store can be read. What a commit needs beyond that is
-	// looked for again before each one.
-	if !s.rolledBack {
-		_ = forgetLost(records)
-	}
-	_ = dropLeftovers(s.dir)
-	_, s.crowd = tableBytes(s.db)
-	_ = s.secure()
-	return nil
-}
-
-// readHeader reads the header; a folder of ours without one is damaged.
-func readHeader(cfg Config) (header, error) {
-	f, err := os.Open(headerPath(cfg.Dir))
-	if errors.Is(err, os.ErrNotExist) {
-		if _, err := os.Lstat(recordsDir(cfg.Dir)); err == nil {
-			return header{}, ErrDamaged
-		}
-		return header{}, ErrMissing
-	}
+	defer mine.Wipe()
+	p, err := normalize(passphrase)
 	if err != nil {
-		return header{}, fmt.Errorf("reading header: %w", readError(err))
+		return false
 	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxHeaderSize+1))
+	defer clear(p)
+	kek, err := s.cfg.kek(&s.store, p)
 	if err != nil {
-		return header{}, ErrDamaged
+		return false
 	}
-	return parseHeader(b, cfg.known().current)
-}
-
-// judge reads every record, and holds the digest over them against the control
-// record in Badger and the counter outside it; docs/spec/store.md, section
-// Rollback, has the table.
-func (s *Store) judge() error {
-	control, err := s.load()
-	if err != nil {
-		return err
-	}
-	newest, state := s.counter.read(s.keys)
-	s.generation = max(control.generation, newest.generation)
-	s.rolledBack = control.tainted || control.digest != s.index.sum || s.highest > control.generation
-	switch {
-	case control.generation == newest.generation:
-		s.rolledBack = s.rolledBack || state != counterWhole || control.digest != newest.digest
-	case control.generation == newest.generation+1 && state != counterGone:
-		if !s.rolledBack { // the process died between Badger and the counter
-			return s.counter.write(s.keys, s.cfg.random(), control.mark, s.cfg.faults.hook)
-		}
-	default:
-		s.rolledBack = true
-	}
-	return nil
-}
-
-// load reads Badger whole and builds the index. Without a control record it
-// returns the zero one, which no counter agrees with.
-func (s *Store) load() (control, error) {
-	s.index = newIndex()
-	var found control
-	err := guard(func() error {
-		return s.db.View(func(txn *badger.Txn) error {
-			it := txn.NewIterator(badger.IteratorOptions{})
-			defer it.Close()
-			for it.Rewind(); it.Valid(); it.Next() {
-				item := it.Item()
-				if err := item.Value(func(sealed []byte) error {
-					return s.take(&found, item.Key(), sealed)
-				}); err != nil {
-					return ErrDamaged
-				}
-			}
-			return nil
-		})
-	})
-	return found, err
-}
-
-// take puts one record found in Badger into the index.
-func (s *Store) take(found *control, name, sealed []byte) error {
-	p, err := s.keys.open(name, sealed)
-	if err != nil {
-		return err
-	}
-	defer clear(p.value)
-	if p.key == (Key{}) {
-		*found, err = parseControl(p.value)
-		return err
-	}
-	if p.key.Kind == 0 {
-		return errRecord
-	}
-	s.highest = max(s.highest, p.generation)
-	s.index.put(p.key, entry{p.generation, s.keys.term([nameSize]byte(name), p.generation, sealed)})
-	return nil
+	defer kek.Wipe()
+	return kek.Equal(mine)
 }

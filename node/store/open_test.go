@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/backchannel/backchannel/protocol/label"
+	"github.com/backchannel/backchannel/protocol/vault"
 )
 
 func TestCreateRefusesWhatIsThere(t *testing.T) {
@@ -53,13 +54,17 @@ func TestCreateClearsAnUnfinishedStage(t *testing.T) {
 
 func TestCreateLeavesNothingWhenItFails(t *testing.T) {
 	cfg := testConfig(t)
-	cfg.Random = io.LimitReader(strings.NewReader(strings.Repeat("x", 70)), 70)
-	if err := Create(cfg, testPass); err == nil {
-		t.Fatal("creating without randomness succeeds")
-	}
-	list, _ := os.ReadDir(filepath.Dir(cfg.Dir))
-	if len(list) != 0 {
-		t.Errorf("%d files are left over", len(list))
+	for n := range int64(96) { // salt, coins of the slots, coins of the counter
+		cfg.Random = io.LimitReader(zeros{}, n)
+		if n%31 != 0 {
+			continue
+		}
+		if err := Create(cfg, testPass); err == nil {
+			t.Fatal("creating without randomness succeeds")
+		}
+		if list, _ := os.ReadDir(filepath.Dir(cfg.Dir)); len(list) != 0 {
+			t.Errorf("%d files are left over", len(list))
+		}
 	}
 }
 
@@ -109,8 +114,8 @@ func TestPassphraseRule(t *testing.T) {
 				if err != nil {
 					t.Fatalf("an equal passphrase: %v", err)
 				}
-				if !s.Verify([]byte(test.made)) {
-					t.Error("an equal passphrase does not verify")
+				if !s.Opens([]byte(test.made)) {
+					t.Error("an equal passphrase does not open it")
 				}
 				mustClose(t, s)
 			}
@@ -123,12 +128,43 @@ func TestPassphraseRule(t *testing.T) {
 	}
 }
 
+func TestPassphrasesOfACreation(t *testing.T) {
+	cfg := testConfig(t)
+	four := [][]byte{testPass, otherPass, thirdPass, []byte("fourth")}
+	for _, test := range []struct {
+		passes [][]byte
+		want   error
+	}{
+		{nil, ErrSlots},
+		{four, ErrSlots},
+		{[][]byte{testPass, nil}, ErrEmpty},
+		{[][]byte{[]byte("caf\u00e9"), []byte("cafe\u0301")}, ErrSame},
+	} {
+		if err := Create(cfg, test.passes...); !errors.Is(err, test.want) {
+			t.Errorf("%d passphrases: got error %v, want %v", len(test.passes), err, test.want)
+		}
+	}
+	for _, n := range []uint32{1, 8, 1023, 1 << 20} {
+		cfg.Slots = n
+		if err := Create(cfg, testPass); !errors.Is(err, ErrSlots) {
+			t.Errorf("%d slots: got error %v, want ErrSlots", n, err)
+		}
+	}
+	cfg.Slots, cfg.Cost = testSlots, Standard
+	if err := Create(cfg, testPass); !errors.Is(err, ErrSlots) {
+		t.Errorf("a small store at the standard cost: got error %v, want ErrSlots", err)
+	}
+}
+
 func TestStandardCost(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t)
-	cfg.Cost = Standard
+	cfg.Cost, cfg.Slots = Standard, 0
 	mustCreate(t, cfg)
 	s := mustOpen(t, cfg)
+	if s.slots != vault.MinSlots {
+		t.Errorf("%d slots", s.slots)
+	}
 	mustCommit(t, s, put(0, []byte("v")))
 	mustClose(t, s)
 	cfg.Cost = Cheap
@@ -137,22 +173,13 @@ func TestStandardCost(t *testing.T) {
 	}
 }
 
-func TestWrongPassphraseChangesNothing(t *testing.T) {
-	cfg := testConfig(t)
-	mustCreate(t, cfg)
-	before := fingerprint(t, cfg.Dir)
-	if _, err := Open(cfg, []byte("wrong")); !errors.Is(err, ErrPassphrase) {
-		t.Fatalf("got error %v, want ErrPassphrase", err)
-	}
-	if before != fingerprint(t, cfg.Dir) {
-		t.Error("a wrong passphrase changed a file")
-	}
-}
-
 // TestHeaderIsTold cuts the header at every length and flips every bit.
 func TestHeaderIsTold(t *testing.T) {
 	cfg := testConfig(t)
 	mustCreate(t, cfg)
+	if err := os.Remove(reservePath(cfg.Dir)); err != nil { // large, and of no interest here
+		t.Fatal(err)
+	}
 	whole, err := os.ReadFile(headerPath(cfg.Dir))
 	if err != nil {
 		t.Fatal(err)
@@ -176,14 +203,20 @@ func TestHeaderIsTold(t *testing.T) {
 	for bit := range len(whole) * 8 {
 		b := bytes.Clone(whole)
 		b[bit/8] ^= 1 << (bit % 8)
-		if _, err := parseHeader(b, formatVersion); !errors.Is(err, ErrDamaged) {
+		if _, err := parseHeader(b); !errors.Is(err, ErrDamaged) {
 			t.Fatalf("bit %d flipped: got error %v, want ErrDamaged", bit, err)
 		}
 	}
 	check(append(bytes.Clone(whole), 0), ErrDamaged)
-	newer := append([]byte{formatVersion + 1}, "whatever comes"...)
-	sum := label.Hash(label.StoreCheck, newer)
-	check(append(newer, sum[:]...), ErrNewer)
+	for version, want := range map[byte]error{formatVersion - 1: ErrOlder, formatVersion + 1: ErrNewer, 0: ErrDamaged} {
+		other := append([]byte{version}, "whatever comes"...)
+		sum := label.Hash(label.StoreCheck, other)
+		check(append(other, sum[:]...), want)
+		n, err := FormatOf(cfg.Dir)
+		if want == ErrOlder && (err != nil || n != formatVersion-1) || want != ErrOlder && !errors.Is(err, want) {
+			t.Errorf("format %d: FormatOf gives %d, %v", version, n, err)
+		}
+	}
 	if err := os.Remove(headerPath(cfg.Dir)); err != nil {
 		t.Fatal(err)
 	}
@@ -223,7 +256,7 @@ func TestInUse(t *testing.T) {
 	}
 	_ = cmd.Wait()
 	_ = in.Close()
-	s := mustOpen(t, cfg)
+	s := mustLook(t, cfg, testPass)
 	if _, err := Open(cfg, testPass); !errors.As(err, &inUse) || inUse.PID != os.Getpid() {
 		t.Errorf("opening twice in one process: got error %v", err)
 	}
@@ -250,9 +283,20 @@ func TestOpenTriesTwice(t *testing.T) {
 	}
 	cfg = testConfig(t)
 	mustCreate(t, cfg)
-	cfg.faults = &faults{badger: func(int) error { return errors.New("never") }}
-	if _, err := Open(cfg, testPass); !errors.Is(err, ErrDamaged) {
+	never := true
+	cfg.faults = &faults{badger: func(int) error {
+		if never {
+			return errors.New("never")
+		}
+		return nil
+	}}
+	s := mustLook(t, cfg, testPass)
+	if err := s.Online(); !errors.Is(err, ErrDamaged) {
 		t.Errorf("got error %v, want ErrDamaged", err)
+	}
+	never = false
+	if err := s.Online(); err != nil {
+		t.Errorf("going online again: %v", err)
 	}
 }
 
@@ -278,7 +322,7 @@ func TestNothingShows(t *testing.T) {
 			}
 		}
 	}
-	for range 300 { // through memtables and tables
+	for range 6 {
 		mustCommit(t, s, Write{Key: k, Value: bytes.Repeat(canary, 600)})
 	}
 	look("open")
@@ -287,28 +331,54 @@ func TestNothingShows(t *testing.T) {
 	look("closed")
 }
 
-// TestDeletedLeavesTables states what Close does for replaced and deleted values.
-func TestDeletedLeavesTables(t *testing.T) {
+// TestChangedBehindItsBack changes slots between Open and Online.
+func TestChangedBehindItsBack(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig(t)
+	mustCreate(t, cfg)
+	old := cfg.Dir + ".copy"
+	copyFolder(t, cfg.Dir, old)
+	s := mustOpen(t, cfg)
+	mustCommit(t, s, put(0, numbered(0, 80)))
+	mustClose(t, s)
+	s = mustLook(t, cfg, testPass)
+	copyFolder(t, recordsDir(old), recordsDir(cfg.Dir))
+	before := fingerprint(t, cfg.Dir)
+	if err := s.Online(); !errors.Is(err, ErrDamaged) {
+		t.Errorf("got error %v, want ErrDamaged", err)
+	}
+	if fingerprint(t, cfg.Dir) != before {
+		t.Error("it was written to")
+	}
+	if n, err := count(s, 80); n != 1 || err != nil {
+		t.Errorf("it cannot be read any more: %d records, error %v", n, err)
+	}
+}
+
+// TestLevelFull fills a level: it says so, changes nothing, and deleting makes room.
+func TestLevelFull(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t)
 	mustCreate(t, cfg)
 	s := mustOpen(t, cfg)
-	for seq := range uint64(200) {
-		mustCommit(t, s, put(seq, numbered(seq, 16000)))
-	}
-	for seq := range uint64(200) {
-		mustCommit(t, s, Write{Key: key(seq), Delete: true})
-	}
-	mustClose(t, s)
-	total := 0
-	for name, b := range contents(t, recordsDir(cfg.Dir)) {
-		if strings.HasSuffix(name, ".sst") || strings.HasSuffix(name, ".mem") {
-			total += len(b)
+	n := uint64(0)
+	for ; ; n++ {
+		if _, err := s.Stage(put(n, numbered(n, 4000))); errors.Is(err, ErrLevelFull) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if n%10 == 9 { // what waits takes the room of two
+			mustTick(t, s)
 		}
 	}
-	t.Logf("%d bytes of tables after deleting 200 records of 16 kB", total)
-	s = mustOpen(t, cfg)
-	if n, err := count(s, 16000); n != 0 || err != nil || s.RolledBack() {
-		t.Errorf("%d records are left, error %v", n, err)
+	mustCommit(t, s)
+	if u := s.Usage(); u.Limit-u.Pages > 1 || n < 50 {
+		t.Errorf("full with %d records, %d pages of %d", n, u.Pages, u.Limit)
 	}
+	if got, err := count(s, 4000); got != n || err != nil {
+		t.Errorf("%d records, want %d, error %v", got, n, err)
+	}
+	mustCommit(t, s, Write{Key: key(n - 1), Delete: true})
+	mustCommit(t, s, put(n-1, numbered(n-1, 4000)))
 }

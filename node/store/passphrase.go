@@ -1,14 +1,14 @@
 package store
 
 import (
-	"crypto/subtle"
 	"runtime/debug"
+	"slices"
 
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/text/unicode/norm"
 
-	"github.com/backchannel/backchannel/protocol/label"
 	"github.com/backchannel/backchannel/protocol/secret"
+	"github.com/backchannel/backchannel/protocol/vault"
 )
 
 // MaxPassphrase is the longest passphrase, in bytes after normalization.
@@ -21,9 +21,18 @@ const (
 	// Standard is Argon2id with 256 MiB, 4 passes and 4 lanes. It is fixed by the
 	// format version and written nowhere, so that nobody can lower it in a file.
 	Standard Cost = iota
-	// Cheap is for tests: 64 KiB, one pass. A store made with it opens only with it.
+	// Cheap is for tests: 64 KiB, one pass, and stores may be small. A store made
+	// with it opens only with it.
 	Cheap
 )
+
+// String names a cost.
+func (c Cost) String() string {
+	if c == Cheap {
+		return "cheap"
+	}
+	return "standard"
+}
 
 // normalize applies the passphrase rule: Unicode NFC, at least one byte, at most
 // MaxPassphrase bytes. NUL, spaces and bytes that are no UTF-8 are ordinary and
@@ -44,63 +53,79 @@ func normalize(p []byte) ([]byte, error) {
 	return n, nil
 }
 
-// stretch is Argon2id, then one derivation that binds the format version.
-func stretch(normalized []byte, h header, cost Cost) secret.Key {
+// normalizeAll is normalize for the passphrases of a store, which differ.
+func normalizeAll(passphrases [][]byte) ([][]byte, error) {
+	if len(passphrases) == 0 || len(passphrases) > vault.MaxLevels {
+		return nil, ErrSlots
+	}
+	var all [][]byte
+	for _, p := range passphrases {
+		n, err := normalize(p)
+		if err == nil && slices.ContainsFunc(all, func(other []byte) bool { return string(other) == string(n) }) {
+			clear(n)
+			err = ErrSame
+		}
+		if err != nil {
+			wipe(all)
+			return nil, err
+		}
+		all = append(all, n)
+	}
+	return all, nil
+}
+
+func wipe(all [][]byte) {
+	for _, b := range all {
+		clear(b)
+	}
+}
+
+// kek stretches a passphrase, and mixes in the second secret if there is one.
+func (c Config) kek(store *[storeSize]byte, normalized []byte) (secret.Key, error) {
+	var second *secret.Key
+	if c.Second != nil {
+		k, err := c.Second()
+		if err != nil {
+			return secret.Key{}, err
+		}
+		defer k.Wipe()
+		second = &k
+	}
 	passes, kib, lanes := uint32(4), uint32(256<<10), uint8(4)
-	if cost == Cheap {
+	if c.Cost == Cheap {
 		passes, kib, lanes = 1, 64, 1
 	}
-	stretched := argon2.IDKey(normalized, h.salt[:], passes, kib, lanes, secret.Size)
+	stretched := argon2.IDKey(normalized, store[:], passes, kib, lanes, secret.Size)
 	defer clear(stretched)
-	if cost != Cheap {
+	if c.Cost != Cheap {
 		debug.FreeOSMemory() // gives back the 256 MiB now, not at the next collection
 	}
-	root := label.Derive(label.StoreRoot, stretched, h.salt[:], secret.Size, []byte{h.version})
-	defer clear(root)
-	return secret.FromBytes(root)
+	return vault.KEK(store, stretched, second), nil
 }
 
-// keys are the keys of an open store, one for each use.
-type keys struct {
-	name    secret.Key // record names
-	value   secret.Key // sealing records
-	nonce   secret.Key // nonces of records
-	counter secret.Key // sealing counters
-	hedge   secret.Key // nonces of counters
-	digest  secret.Key // terms of the digest
-}
-
-// deriveKeys derives the keys and the header's check value from a root.
-func deriveKeys(root secret.Key) (keys, [checkSize]byte) {
-	return keys{
-		name:    label.DeriveKey(label.StoreName, root),
-		value:   label.DeriveKey(label.StoreValue, root, []byte("seal")),
-		nonce:   label.DeriveKey(label.StoreValue, root, []byte("nonce")),
-		counter: label.DeriveKey(label.StoreCounter, root, []byte("seal")),
-		hedge:   label.DeriveKey(label.StoreCounter, root, []byte("nonce")),
-		digest:  label.DeriveKey(label.StoreDigest, root),
-	}, label.MAC(label.StoreCheck, root.Bytes())
-}
-
-func (k keys) wipe() {
-	for _, key := range []secret.Key{k.name, k.value, k.nonce, k.counter, k.hedge, k.digest} {
-		key.Wipe()
+// keks makes the keys of all levels, the shallowest first. The first passphrase is
+// that of the deepest level. As much is stretched as for [vault.MaxLevels]
+// passphrases, however many there are.
+func (c Config) keks(store *[storeSize]byte, normalized [][]byte) ([]secret.Key, error) {
+	var all []secret.Key
+	for i := range vault.MaxLevels {
+		k, err := c.kek(store, normalized[min(i, len(normalized)-1)])
+		if err != nil {
+			wipeKeys(all)
+			return nil, err
+		}
+		if i >= len(normalized) {
+			k.Wipe()
+			continue
+		}
+		all = append(all, k)
 	}
+	slices.Reverse(all)
+	return all, nil
 }
 
-// unlock derives the keys that h was made with, or returns ErrPassphrase.
-func unlock(h header, passphrase []byte, cost Cost) (keys, error) {
-	p, err := normalize(passphrase)
-	if err != nil {
-		return keys{}, ErrPassphrase
+func wipeKeys(keys []secret.Key) {
+	for _, k := range keys {
+		k.Wipe()
 	}
-	defer clear(p)
-	root := stretch(p, h, cost)
-	defer root.Wipe()
-	k, check := deriveKeys(root)
-	if subtle.ConstantTimeCompare(check[:], h.check[:]) != 1 {
-		k.wipe()
-		return keys{}, ErrPassphrase
-	}
-	return k, nil
 }

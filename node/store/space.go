@@ -8,31 +8,36 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/backchannel/backchannel/protocol/vault"
 )
 
 // Badger writes through memory maps of sparse files. When the disk has no block
 // for a page the kernel answers with SIGBUS, and the process dies. So every block
 // is secured before Badger can touch it; docs/spec/store.md, section Space:
 //
-//   - the logs that are open get all their blocks at Open;
+//   - the logs that are open get all their blocks at Online and after a rebuild;
 //   - the next memtable's log exists beforehand, empty, with its blocks behind
 //     its end ("spare"), under the name that Badger will take;
-//   - a file "reserve" holds the blocks that flushing at Close and at the next
-//     Open needs, and is given up just before them;
-//   - a commit goes ahead only with spare and reserve in hand and commitSpace
-//     free, for the flush that it may set off;
-//   - compaction runs only inside Commit and Close, with room for a second copy
-//     of all tables, or not at all.
+//   - a file "reserve" holds the blocks that flushing at Close needs, and is given
+//     up just before it;
+//   - a tick goes ahead only with spare and reserve in hand and tickSpace free, for
+//     the flush that it may set off;
+//   - a rebuild goes ahead only with room for all slots once more.
 //
 // BUG: Badger makes each table anew, so its blocks cannot be secured beforehand.
 // Another program that fills the disk to the brim between the look at free space
-// and the end of a flush (milliseconds) or of a compaction can still end the
-// process. What was acknowledged is in the log by then, and stays.
+// and the end of a flush (milliseconds) or of a rebuild can still end the process.
+// What was acknowledged is in the log by then, and stays.
 const (
 	reserveSize = 8 << 20
-	commitSpace = 4 << 20
-	openSpace   = 6 << 20 // a log, a value log, discard counts, the flush of one log
+	tickSpace   = 6 << 20               // the flush of one log
+	openSpace   = 2*memFileSize + 2<<20 // a log and the next, a value log, discard counts
+	tableSlot   = vault.SlotSize + 64   // what a slot takes in a table, at most
 )
+
+// tablesSpace is what the tables of a rebuilt store take, at most.
+func tablesSpace(slots uint32) int64 { return int64(slots)*tableSlot + 1<<20 }
 
 func reservePath(dir string) string { return filepath.Join(dir, "reserve") }
 
@@ -55,13 +60,13 @@ func full(dir string, need int64) error {
 	return nil
 }
 
-// holdReserve makes or completes the reserve, if commitSpace is left over.
+// holdReserve makes or completes the reserve, if room for a tick is left over.
 func holdReserve(dir string) error {
 	f, err := os.OpenFile(reservePath(dir), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return fmt.Errorf("opening reserve: %w", err)
 	}
-	err = full(dir, reserveSize+commitSpace)
+	err = full(dir, reserveSize+tickSpace)
 	if err == nil {
 		err = allocate(f, reserveSize, false)
 	}
@@ -83,27 +88,6 @@ func dropReserve(dir string) error {
 func hasReserve(dir string) bool {
 	info, err := os.Stat(reservePath(dir))
 	return err == nil && info.Size() == reserveSize
-}
-
-// makeRoom secures what opening Badger takes, from the reserve if need be.
-func makeRoom(dir string) error {
-	found, err := files(recordsDir(dir))
-	if err != nil {
-		return err
-	}
-	need := int64(openSpace)
-	for name, info := range found {
-		if isLog(name) && info.Size() > 0 {
-			need += memFileSize // its flush to a table
-		}
-	}
-	if full(dir, need) == nil {
-		return nil
-	}
-	if err := dropReserve(dir); err != nil {
-		return err
-	}
-	return full(dir, need)
 }
 
 // materialize gives every file that Badger has mapped its blocks.

@@ -1,9 +1,10 @@
 package store
 
-// A step is a point in a commit at which a crash is interesting. The tests of
-// this package kill the process at each of them.
+// A step is a point at which a crash is interesting. The tests of this package
+// kill the process at each of them.
 type step int
 
+// The steps of a tick.
 const (
 	stepBegin        step = iota // nothing written
 	stepBadger                   // before Badger's commit
@@ -11,23 +12,22 @@ const (
 	stepCounterWrite             // before the counter's bytes
 	stepCounterSync              // the bytes are written and not yet fsynced
 	stepCounterDone              // durable in both, not yet told to the caller
-	stepTidy                     // before compaction and the next memtable's file
-	stepEnd                      // before Commit returns
-	stepCount                    // of a commit
-
-	stepUpgradeWhole    // the new store is written, and not yet in its folder
-	stepUpgradeReady    // in its folder, not in use
-	stepUpgradeSwitched // in use, its files not in their places
-	stepUpgradeMove     // before each file
-	stepUpgradeMoved    // the old file is gone, the new one not in its place
+	stepTidy                     // before the next memtable's file
+	stepEnd                      // before Tick returns
+	stepCount                    // of a tick
 )
 
-// The steps of a purge.
+// The steps of a rebuild, which a refresh goes through as well.
 const (
-	stepPurgeBuilt   = stepCount + 1 + iota // the fresh records are whole, beside the old ones
-	stepPurgeAside                          // the old ones are out of their place
-	stepPurgeInPlace                        // the fresh ones are in it, the counter is behind
-	stepPurgeCounted                        // the old ones are still in the folder
+	stepBuilding     = stepCount + 1 + iota // some of the fresh slots are written
+	stepBuilt                               // they are whole, beside the old ones
+	stepNextCounter                         // a refresh: its counter lies ready
+	stepOldClosed                           // Badger has let the old ones go
+	stepAside                               // the old ones are out of their place
+	stepInPlace                             // the fresh ones are in it
+	stepOldGone                             // the old ones are removed
+	stepRefreshEnd                          // the counters are in order
+	stepRebuildCount                        // of a rebuild or refresh
 )
 
 // faults are what tests inject; nil everywhere else.
@@ -43,11 +43,11 @@ func (f *faults) hook(s step) {
 	}
 }
 
-func (f *faults) wrap() func(counterFile) counterFile {
-	if f == nil {
-		return nil
+func (f *faults) wrap(c counterFile) counterFile {
+	if f == nil || f.counter == nil {
+		return c
 	}
-	return f.counter
+	return f.counter(c)
 }
 
 func (f *faults) beforeBadger(attempt int) error {

@@ -1,109 +1,97 @@
 package store
 
 import (
-	"crypto/subtle"
+	"crypto/sha256"
 	"errors"
 	"iter"
 	"os"
 	"sync"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/backchannel/backchannel/protocol/secret"
+	"github.com/backchannel/backchannel/protocol/vault"
 )
 
-// A Store is an open store. Its methods may be called from several goroutines.
+// A Store is an open store: its deepest open level. Its methods may be called from
+// several goroutines; reads do not wait for a tick that is being written.
 type Store struct {
 	cfg    Config
 	dir    string
-	header header
+	store  [storeSize]byte
+	slots  uint32
+	sum    [sha256.Size]byte // of the nonces that Open found
+	header os.FileInfo       // tells whether the folder is still the same one
 	lock   *lock
 
-	mu         sync.RWMutex // guards all below; read-locked by readers
-	keys       keys
-	db         *badger.DB
-	counter    *counter
-	index      *index
-	generation uint64 // of the last commit, in Badger or the counter
-	highest    uint64 // of any record at open
-	rolledBack bool
-	spare      string // path of the next memtable's log; empty: to be made
-	pending    bool   // a flush has not been seen to end
-	crowd      int    // level-0 tables after the last flush
-	written    bool   // something was committed since the open
-	closed     bool
-	err        error // set once: the store is poisoned
+	disk    sync.Mutex // guards the next five; taken before mu
+	db      *badger.DB
+	counter *counter
+	spare   string // path of the next memtable's log; empty: to be made
+	pending bool   // a flush has not been seen to end
+	ticks   int    // since the last rebuild
+
+	mu          sync.Mutex // guards all below
+	vault       *vault.Vault
+	kek         secret.Key // of the deepest open level
+	staged      uint64     // last ticket that was handed out
+	durable     uint64
+	accepting   bool   // a rollback is accepted, and the disk does not know yet
+	acceptAfter uint64 // ticket that has to be durable first
+	online      bool
+	closed      bool
+	err         error // set once: the store is poisoned
 }
 
 // RolledBack reports that records are missing or old, or that the counter cannot
 // vouch for them. What is there is authentic and may be read and written, but
 // nothing may be sent that must not be sent twice. It stays true, over any number
-// of opens and commits, until AcceptRollback.
+// of opens and ticks, until AcceptRollback. It speaks of the deepest open level.
 func (s *Store) RolledBack() bool {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.rolledBack
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.closed && s.level().RolledBack() && !s.accepting
 }
 
-// AcceptRollback makes the present records the state that the next Open expects.
-// Call it after dropping, with Commit, whatever must not be taken up again. If
-// the process dies on the way, the next Open is rolled back still or clean.
+// AcceptRollback takes the present records as they are. Call it after staging
+// whatever must not be taken up again. It becomes durable with the first tick
+// after the one that makes that durable, or with Purge or Rekey: if the process
+// dies before, the next Open is rolled back still.
 func (s *Store) AcceptRollback() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.usable(); err != nil || !s.rolledBack {
+	if err := s.writable(); err != nil || s.accepting || !s.level().RolledBack() {
 		return err
 	}
-	if err := s.secure(); err != nil {
-		return err
-	}
-	// Two generations on: Badger alone is then too far ahead to be taken for a
-	// commit in flight, until the first of the two counters is written as well.
-	m := mark{s.generation + 2, s.index.sum}
-	before := mark{s.generation + 1, s.index.sum}
-	err := s.writeBadger(nil, control{mark: m})
-	if err == nil {
-		err = s.counter.write(s.keys, s.cfg.random(), before, s.cfg.faults.hook)
-	}
-	if err == nil {
-		err = s.counter.write(s.keys, s.cfg.random(), m, s.cfg.faults.hook)
-	}
-	if err != nil {
-		return s.poison(err)
-	}
-	s.generation, s.rolledBack, s.written = m.generation, false, true
-	_ = forgetLost(recordsDir(s.dir))
-	s.tidy()
+	s.accepting, s.acceptAfter = true, s.staged
 	return nil
+}
+
+// Usage returns how full the deepest open level is.
+func (s *Store) Usage() Usage {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return Usage{}
+	}
+	return s.level().Usage()
 }
 
 // Get returns the value of a record, or ErrNotFound. The caller owns the slice.
 func (s *Store) Get(k Key) ([]byte, error) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if err := s.usable(); err != nil {
 		return nil, err
 	}
-	e, ok := s.index.entries[k]
+	if k.Kind == 0 {
+		return nil, ErrNotFound
+	}
+	v, ok := s.level().Get(k)
 	if !ok {
 		return nil, ErrNotFound
 	}
-	var p plain
-	name := s.keys.nameOf(k)
-	err := guard(func() error {
-		return s.db.View(func(txn *badger.Txn) error {
-			item, err := txn.Get(name[:])
-			if err != nil {
-				return err
-			}
-			return item.Value(func(sealed []byte) error {
-				p, err = s.keys.open(name[:], sealed)
-				return err
-			})
-		})
-	})
-	if err != nil || p.key != k || p.generation != e.generation {
-		return nil, ErrDamaged // it was there and whole at open
-	}
-	return p.value, nil
+	return v, nil
 }
 
 // Scan yields the records of one object in the order of Seq. It goes by the keys
@@ -111,24 +99,24 @@ func (s *Store) Get(k Key) ([]byte, error) {
 // meanwhile are skipped, values are those of the moment of the yield. An error
 // comes as the last pair. The loop may call any method of the store.
 func (s *Store) Scan(kind Kind, object [16]byte) iter.Seq2[Record, error] {
-	return s.scan(func() []Key { return s.index.of(kind, object) })
+	return s.scan(func() []Key { return s.level().Keys(kind, object) })
 }
 
 // ScanKind is [Store.Scan] over every record of a kind, ordered by Object, then
 // Seq.
 func (s *Store) ScanKind(kind Kind) iter.Seq2[Record, error] {
-	return s.scan(func() []Key { return s.index.ofKind(kind) })
+	return s.scan(func() []Key { return s.level().KindKeys(kind) })
 }
 
 func (s *Store) scan(list func() []Key) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
-		s.mu.RLock()
+		s.mu.Lock()
 		err := s.usable()
 		var keys []Key
 		if err == nil {
 			keys = list()
 		}
-		s.mu.RUnlock()
+		s.mu.Unlock()
 		if err != nil {
 			yield(Record{}, err)
 			return
@@ -149,76 +137,66 @@ func (s *Store) scan(list func() []Key) iter.Seq2[Record, error] {
 	}
 }
 
-// Verify reports whether this is the passphrase of the store, at the price of
-// opening it. It is for lifting a screen lock: keys stay in memory either way.
-func (s *Store) Verify(passphrase []byte) bool {
-	s.mu.RLock()
-	err := s.usable()
-	s.mu.RUnlock()
-	if err != nil {
-		return false
-	}
-	p, err := normalize(passphrase)
-	if err != nil {
-		return false
-	}
-	defer clear(p)
-	root := stretch(p, s.header, s.cfg.Cost)
-	defer root.Wipe()
-	k, check := deriveKeys(root)
-	k.wipe()
-	return subtle.ConstantTimeCompare(check[:], s.header.check[:]) == 1
-}
-
-// Close wipes the keys, flushes and closes Badger and lets the lock go. Closing
-// again does nothing. If the folder cannot be written any more, Badger cannot be
-// stopped: Close then returns an error, the lock and Badger's goroutines stay
-// until the process ends, and nothing that was committed is lost.
+// Close wipes the keys and lets the lock go. A store that was online is rebuilt
+// without history first, if there is room; the next Online makes up for it if not.
+// What was staged and is not durable is lost. Closing again does nothing.
+//
+// If the folder cannot be written any more, Badger cannot be stopped: Close then
+// returns an error, the lock and Badger's goroutines stay until the process ends,
+// and nothing that was durable is lost.
 func (s *Store) Close() error {
+	s.disk.Lock()
+	defer s.disk.Unlock()
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.closed {
+		s.mu.Unlock()
 		return nil
 	}
 	s.closed = true
-	s.keys.wipe()
-	s.index = newIndex()
-	cerr := s.counter.close()
-	if s.db == nil { // a purge could not open it again
+	poisoned := s.err != nil
+	s.vault.Wipe()
+	s.kek.Wipe()
+	s.mu.Unlock()
+	var cerr error
+	if s.counter != nil {
+		cerr = s.counter.close()
+	}
+	if s.db == nil { // never online, or a rebuild could not open it again
 		return errors.Join(cerr, s.lock.release())
 	}
-	if s.lock.here(s.dir) != nil || writable(recordsDir(s.dir)) != nil {
-		return errors.Join(errStuck, cerr)
-	}
-	err := dropReserve(s.dir) // the blocks are for what follows
-	if err == nil && (s.written || s.pending) && full(s.dir, commitSpace) != nil {
-		err = errStuck // there is something to flush, and no room
-	}
-	if err == nil {
-		err = s.shut()
-	}
-	if err != nil {
+	if err := s.closeRecords(poisoned); err != nil {
 		return errors.Join(err, cerr)
 	}
-	_ = holdReserve(s.dir)
 	return errors.Join(cerr, s.lock.release())
 }
 
-// shut closes Badger and removes what only an open store needs.
-func (s *Store) shut() error {
-	total, _ := tableBytes(s.db)
-	if err := closeBadger(s.db); err != nil {
+// closeRecords rebuilds the database and closes it.
+func (s *Store) closeRecords(poisoned bool) error {
+	at, err := os.Stat(headerPath(s.dir))
+	if err != nil || !os.SameFile(at, s.header) || writable(s.dir) != nil || writable(recordsDir(s.dir)) != nil {
+		return errStuck
+	}
+	if err := dropReserve(s.dir); err != nil { // the blocks are for what follows
 		return err
 	}
-	if s.spare != "" {
-		if err := os.Remove(s.spare); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if full(s.dir, tickSpace) != nil {
+		return errStuck // there may be something to flush, and no room
+	}
+	rebuild := !poisoned &&
+		full(s.dir, tickSpace+openSpace+tablesSpace(s.slots)+reserveSize) == nil &&
+		build(s.dir, s.slots, sourceIn(s.db), s.cfg.faults) == nil
+	if err := s.shut(); err != nil {
+		return err
+	}
+	if rebuild {
+		if err := replaceRecords(s.dir, s.cfg.faults); err != nil {
 			return err
 		}
 	}
-	if s.written && s.err == nil && full(s.dir, total+openSpace+commitSpace+reserveSize) == nil {
-		settle(recordsDir(s.dir))
-	}
-	return nil
+	err = dropLeftovers(s.dir)
+	s.cfg.faults.hook(stepOldGone)
+	_ = holdReserve(s.dir)
+	return err
 }
 
 // usable returns why the store cannot be used, if so.
@@ -229,9 +207,29 @@ func (s *Store) usable() error {
 	return s.err
 }
 
+// writable returns why nothing can be written, if so.
+func (s *Store) writable() error {
+	if err := s.usable(); err != nil {
+		return err
+	}
+	if !s.online {
+		return ErrOffline
+	}
+	return nil
+}
+
+// ready is writable for who does not hold mu.
+func (s *Store) ready() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.writable()
+}
+
 // poison makes err the answer to every later call: after a failed write or fsync
 // nobody knows what is on the disk, and only a new Open can find out.
 func (s *Store) poison(err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.err = err
 	return err
 }

@@ -36,11 +36,11 @@ func plainUser() (*Store, Config, error) {
 	if err := Create(cfg, testPass); err != nil {
 		return nil, cfg, err
 	}
-	s, err := Open(cfg, testPass)
+	s, err := childOpen(cfg)
 	if err != nil {
 		return nil, cfg, err
 	}
-	return s, cfg, s.Commit(put(0, numbered(0, 80)))
+	return s, cfg, commit(s, put(0, numbered(0, 80)))
 }
 
 // expect returns an error unless err is want.
@@ -74,7 +74,7 @@ func childLose([]string) error {
 	if err := os.RemoveAll(filepath.Dir(cfg.Dir)); err != nil {
 		return err
 	}
-	err = expect("committing", s.Commit(put(1, nil)), ErrMissing)
+	err = expect("ticking", s.Tick(), ErrMissing)
 	_, getErr := s.Get(key(0))
 	return errors.Join(err,
 		expect("reading after it", getErr, ErrMissing),
@@ -93,9 +93,9 @@ func childUnable([]string) error {
 			if err := os.Chmod(dir, mode); err != nil {
 				return err
 			}
-			err := expect(fmt.Sprintf("committing with mode %o", mode), s.Commit(put(next, nil)), os.ErrPermission)
+			err := expect(fmt.Sprintf("ticking with mode %o", mode), s.Tick(), os.ErrPermission)
 			err = errors.Join(err, os.Chmod(dir, 0o700))
-			err = errors.Join(err, expect("committing when allowed again", s.Commit(put(next, numbered(next, 80))), nil))
+			err = errors.Join(err, expect("committing when allowed again", commit(s, put(next, numbered(next, 80))), nil))
 			if err != nil {
 				return err
 			}
@@ -105,27 +105,10 @@ func childUnable([]string) error {
 	if err := s.Close(); err != nil {
 		return err
 	}
-	for path, mode := range map[string]os.FileMode{cfg.Dir: 0o500, recordsDir(cfg.Dir): 0o500, headerPath(cfg.Dir): 0, lockPath(cfg.Dir): 0} {
-		info, err := os.Stat(path)
-		if err != nil {
-			return err
-		}
-		if err := os.Chmod(path, mode); err != nil {
-			return err
-		}
-		s, err := Open(cfg, testPass)
-		if err == nil { // the folder's own mode forbids only new files
-			err = s.Commit(put(next, nil))
-			_ = s.Close()
-		}
-		if err := expect(fmt.Sprintf("with %s of mode %o", filepath.Base(path), mode), err, os.ErrPermission); err != nil {
-			return err
-		}
-		if err := os.Chmod(path, info.Mode()); err != nil {
-			return err
-		}
+	if err := unableToOpen(cfg, next); err != nil {
+		return err
 	}
-	if s, err = Open(cfg, testPass); err != nil {
+	if s, err = childOpen(cfg); err != nil {
 		return err
 	}
 	if n, err := count(s, 80); n != next || err != nil || s.RolledBack() {
@@ -136,4 +119,33 @@ func childUnable([]string) error {
 	}
 	err = expect("closing without permission", s.Close(), errStuck)
 	return errors.Join(err, os.Chmod(recordsDir(cfg.Dir), 0o700))
+}
+
+// unableToOpen takes permissions away from a closed store. A folder that may not be
+// written to can still be looked into.
+func unableToOpen(cfg Config, records uint64) error {
+	for path, mode := range map[string]os.FileMode{cfg.Dir: 0o500, recordsDir(cfg.Dir): 0o500, headerPath(cfg.Dir): 0, lockPath(cfg.Dir): 0} {
+		info, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		if err := os.Chmod(path, mode); err != nil {
+			return err
+		}
+		s, err := Open(cfg, testPass)
+		if err == nil {
+			n, cerr := count(s, 80)
+			if err = s.Online(); n != records || cerr != nil {
+				return fmt.Errorf("a look finds %d records, want %d: %w", n, records, cerr)
+			}
+			_ = s.Close()
+		}
+		if err := expect(fmt.Sprintf("with %s of mode %o", filepath.Base(path), mode), err, os.ErrPermission); err != nil {
+			return err
+		}
+		if err := os.Chmod(path, info.Mode()); err != nil {
+			return err
+		}
+	}
+	return nil
 }

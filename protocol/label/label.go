@@ -66,12 +66,8 @@ const (
 	RatchetBody  Label = prefix + "ratchet/body"
 	RatchetCoins Label = prefix + "ratchet/coins"
 
-	StoreRoot    Label = prefix + "store/root"
-	StoreName    Label = prefix + "store/record-name"
-	StoreValue   Label = prefix + "store/record-value"
 	StoreCheck   Label = prefix + "store/check"
 	StoreCounter Label = prefix + "store/counter"
-	StoreDigest  Label = prefix + "store/digest"
 
 	FileCell  Label = prefix + "file/cell-key" // key of a file's cells
 	FileNonce Label = prefix + "file/nonce"    // nonce of a file's cell
@@ -163,7 +159,7 @@ func All() []Label {
 		HandshakeDial, HandshakeRecover, HandshakeKnock, HandshakeSeen, HandshakeRecPair, HandshakePrologue,
 		DialHostA, DialHostB, DialNetwork,
 		RatchetStep, RatchetChain, RatchetNonce, RatchetBody, RatchetCoins,
-		StoreRoot, StoreName, StoreValue, StoreCheck, StoreCounter, StoreDigest,
+		StoreCheck, StoreCounter,
 		FileCell, FileNonce,
 		OnionRelay, OnionCoins, OnionHop, OnionPad, OnionSURB, OnionKeys, OnionReply,
 		CadenceDraw,

@@ -1,7 +1,9 @@
 package vault
 
 import (
+	"cmp"
 	"iter"
+	"maps"
 	"slices"
 
 	"github.com/backchannel/backchannel/protocol/secret"
@@ -33,6 +35,22 @@ func Create(g Geometry, store *[32]byte, keks []secret.Key, coins *Coins) (*Vaul
 // The bytes have to be yielded whole, once, and to take the place of the old ones
 // in one step. It fails only for keys that cannot be, and then changes nothing.
 func (v *Vault) Refresh(keks []secret.Key, coins *Coins) (All, error) {
+	return v.refresh(keks, 0, coins)
+}
+
+// Renew is Refresh with the keys that the levels have.
+func (v *Vault) Renew(coins *Coins) (All, error) { return v.Refresh(v.keks, coins) }
+
+// Rekey is Refresh for who counts levels from the deepest one that is open: its
+// records go to the level of the last key, those of the next one to the level
+// before, and so on. A level more is a new one above all others; one less destroys
+// the shallowest.
+func (v *Vault) Rekey(keks []secret.Key, coins *Coins) (All, error) {
+	return v.refresh(keks, len(keks)-len(v.levels), coins)
+}
+
+// refresh puts the records of each level so many levels deeper.
+func (v *Vault) refresh(keks []secret.Key, deeper int, coins *Coins) (All, error) {
 	if len(keks) < 1 || len(keks) > MaxLevels {
 		return nil, ErrGeometry
 	}
@@ -47,8 +65,8 @@ func (v *Vault) Refresh(keks []secret.Key, coins *Coins) (All, error) {
 	for n, kek := range keks {
 		root := newRoot(kek, coins.stream("root", n).next())
 		l := newLevel(v.geometry, n, root)
-		if n < len(v.levels) {
-			l.copyFrom(v.levels[n])
+		if from := n - deeper; from >= 0 && from < len(v.levels) {
+			l.copyFrom(v.levels[from])
 		}
 		next.keks, next.roots, next.levels = append(next.keks, kek.Clone()), append(next.roots, root), append(next.levels, l)
 	}
@@ -59,30 +77,108 @@ func (v *Vault) Refresh(keks []secret.Key, coins *Coins) (All, error) {
 	return v.yieldAll(coins), nil
 }
 
-// copyFrom takes over the records of another image, page by page, so that it
-// always fits. Objects get new keys. Tickets go on where they were.
+// copyFrom takes over the records of another image. Objects get new keys. Tickets
+// go on where they were. All records have one version, and lie in the order of
+// their keys as if they had been written at once: which ones were written late, or
+// again, does not show to who has the key of the level.
 func (l *Level) copyFrom(old *Level) {
 	l.next, l.version, l.last, l.rolledBack = old.next+1, old.next, old.last, old.rolledBack
 	for id, o := range old.objects {
 		c := &object{id: id, number: o.number}
 		l.objects[id], l.numbers[o.number] = c, c
 	}
+	pages := map[uint64][]*page{} // that hold something, by the number of their object
 	for _, p := range old.pages {
-		var q *page
+		if p.live > 0 {
+			pages[p.object.number] = append(pages[p.object.number], p)
+		}
+	}
+	for _, number := range slices.Sorted(maps.Keys(pages)) {
+		current := currentOf(pages[number])
+		if !l.copySorted(l.numbers[number], current, len(pages[number])) {
+			l.copyPages(l.numbers[number], pages[number])
+		}
+	}
+	for _, p := range l.pages {
 		for _, f := range p.fragments {
-			if f.dead || f.total == gone { // nothing is left that could come back
-				continue
-			}
-			if q == nil {
-				q = &page{id: uint32(len(l.pages)), object: l.numbers[p.object.number]}
-				l.pages = append(l.pages, q)
-			}
-			pc := f.piece
-			pc.data = slices.Clone(f.data)
-			l.index.extend(l.add(q, pc, f.key))
+			l.index.extend(f)
 		}
 	}
 	l.index.list()
+}
+
+// currentOf returns what counts of some pages, in the order of keys. Of deleted
+// records nothing is left that could come back.
+func currentOf(pages []*page) []*fragment {
+	var all []*fragment
+	for _, p := range pages {
+		for _, f := range p.fragments {
+			if !f.dead && f.total != gone {
+				all = append(all, f)
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b *fragment) int { return cmp.Or(a.key.Compare(b.key), cmp.Compare(a.offset, b.offset)) })
+	return all
+}
+
+// copySorted fills new pages with fragments in their order. It reports false and
+// does nothing if that takes more than limit pages, which can be where all pages
+// are full to the last bytes.
+func (l *Level) copySorted(o *object, fragments []*fragment, limit int) bool {
+	var pages [][]piece
+	var keys [][]Key
+	room := 0
+	for i := 0; i < len(fragments); {
+		f := fragments[i]
+		pc := piece{kind: f.kind, seq: f.seq, version: l.next, total: f.total}
+		var value []byte
+		for ; i < len(fragments) && fragments[i].key == f.key; i++ {
+			value = append(value, fragments[i].data...)
+		}
+		for first := true; first || len(value) > 0; first = false {
+			if room < pieceSize+min(len(value), worthwhile-pieceSize) {
+				if len(pages) == limit {
+					return false
+				}
+				pages, keys, room = append(pages, nil), append(keys, nil), pageSize
+			}
+			n := min(len(value), room-pieceSize)
+			pc.data, value = value[:n:n], value[n:]
+			last := len(pages) - 1
+			pages[last], keys[last] = append(pages[last], pc), append(keys[last], f.key)
+			room -= pc.size()
+			pc.offset += uint32(n)
+		}
+	}
+	for i, pieces := range pages {
+		q := l.newPage(o)
+		for j, pc := range pieces {
+			l.add(q, pc, keys[i][j])
+		}
+	}
+	return true
+}
+
+// copyPages copies one page after the other, which always fits.
+func (l *Level) copyPages(o *object, pages []*page) {
+	for _, p := range pages {
+		var q *page
+		for _, f := range currentOf([]*page{p}) {
+			if q == nil {
+				q = l.newPage(o)
+			}
+			pc := f.piece
+			pc.version, pc.data = l.next, slices.Clone(f.data)
+			l.add(q, pc, f.key)
+		}
+	}
+}
+
+func (l *Level) newPage(o *object) *page {
+	q := &page{id: uint32(len(l.pages)), object: o}
+	l.pages = append(l.pages, q)
+	return q
 }
 
 // placeAll gives every block a slot out of all.

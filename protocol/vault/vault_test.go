@@ -316,6 +316,83 @@ func TestRefresh(t *testing.T) {
 	}
 }
 
+// TestRefreshForgetsOrder writes the same records in order, and in disorder with
+// changes and deletions, and refreshes both: the pages are the same to the byte.
+func TestRefreshForgetsOrder(t *testing.T) {
+	pages := func(disorder bool) (all [][]byte) {
+		d := newDisk(t, small, 1, 1)
+		d.stage(0, put(key(1, 1, 0), 10, 0), put(key(1, 2, 0), 10, 0)) // objects are counted in their order
+		seqs := rand.New(rand.NewPCG(1, 1)).Perm(60)
+		for i, seq := range seqs {
+			if !disorder {
+				seq = i
+			}
+			k, n := key(Kind(1+seq%2), byte(1+seq%3%2), uint64(seq)), 100+seq*17
+			if disorder && seq%5 == 0 {
+				d.stage(0, put(k, 3*n, 9), put(key(3, 1, uint64(seq)), 500, 1))
+				d.tick()
+				d.stage(0, drop(key(3, 1, uint64(seq))))
+			}
+			d.stage(0, put(k, n, byte(seq)))
+			d.tick()
+		}
+		d.settle()
+		before := d.vault.Level(0).Durable()
+		all2, err := d.vault.Renew(d.draw())
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.write(all2)
+		d.reopen(0)
+		if d.vault.Level(0).Durable() <= before || d.vault.Level(0).RolledBack() {
+			t.Error("the refresh is not in order")
+		}
+		version := d.vault.Level(0).pages[0].version
+		for _, p := range d.vault.Level(0).pages[1:] { // the first is the table, which holds keys
+			var b []byte
+			for _, f := range p.fragments {
+				if f.version != version || p.version != version {
+					t.Errorf("version %d in a page of %d, want %d", f.version, p.version, version)
+				}
+				b = appendPiece(b, piece{kind: f.kind, seq: f.seq, total: f.total, offset: f.offset, data: f.data})
+			}
+			all = append(all, b)
+		}
+		return all
+	}
+	a, b := pages(false), pages(true)
+	if len(a) != len(b) || len(a) < 5 {
+		t.Fatalf("%d pages and %d", len(a), len(b))
+	}
+	for i := range a {
+		if !bytes.Equal(a[i], b[i]) {
+			t.Errorf("page %d is another one", i)
+		}
+	}
+}
+
+// TestRekeyKeepsTheDeepest takes a level away and adds one: records go with the
+// last key.
+func TestRekeyKeepsTheDeepest(t *testing.T) {
+	d := newDisk(t, small, 2, 1)
+	d.stage(0, put(key(1, 1, 1), 10, 1))
+	d.stage(1, put(key(1, 1, 1), 20, 2))
+	for _, keks := range [][]secret.Key{testKEKs(1), testKEKs(3), testKEKs(2)} {
+		all, err := d.vault.Rekey(keks, d.draw())
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.write(all)
+		d.reopen(len(keks) - 1)
+		for n := range keks {
+			v, ok := d.vault.Level(n).Get(key(1, 1, 1))
+			if last := n == len(keks)-1; ok != last || last && len(v) != 20 {
+				t.Errorf("%d levels: level %d has %d bytes, %v", len(keks), n, len(v), ok)
+			}
+		}
+	}
+}
+
 // TestOpeningIsConstant counts what Open reads: it may not depend on what there is.
 func TestOpeningIsConstant(t *testing.T) {
 	count := func(d *disk, level int) (n int) {

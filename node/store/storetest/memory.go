@@ -15,49 +15,80 @@ import (
 const Passphrase = "a passphrase for tests"
 
 // A Memory is a store that keeps nothing. It obeys the same suite as the real
-// one and can fail and roll back when told to.
+// one and can fail, crash and roll back when told to.
 type Memory struct {
-	mu         sync.Mutex // guards all below
-	records    map[store.Key][]byte
-	rolledBack bool
-	closed     bool
-	fail       error
-	poisoned   error
+	mu          sync.Mutex // guards all below
+	now         map[store.Key][]byte
+	disk        map[store.Key][]byte // as of the last tick
+	pass        []byte
+	staged      uint64
+	durable     uint64
+	ticks       int
+	rolledBack  bool // as the disk has it
+	accepting   bool
+	acceptAfter uint64
+	online      bool
+	closed      bool
+	full        bool
+	fail        error
+	poisoned    error
 }
 
-// NewMemory returns an empty, open store.
-func NewMemory() *Memory { return &Memory{records: make(map[store.Key][]byte)} }
+// NewMemory returns an empty store, open for reading as after Open.
+func NewMemory() *Memory {
+	return &Memory{now: map[store.Key][]byte{}, disk: map[store.Key][]byte{}, pass: []byte(Passphrase)}
+}
 
-// Reopen returns a store with the same records, as after Close and Open. It
-// closes m and drops the error that Fail set.
+// Reopen returns a store with what was durable, as after Close or a crash and
+// Open. It closes m and drops what Fail and SetFull set.
 func (m *Memory) Reopen() *Memory {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.closed = true
-	return &Memory{records: m.records, rolledBack: m.rolledBack}
+	return m.copyDisk()
 }
 
-// Copy returns an open store with a copy of the present records. With RollBack
-// it plays a backup that is put back.
+// Copy is Reopen, but m goes on. With RollBack it plays a backup that is put back.
 func (m *Memory) Copy() *Memory {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return &Memory{records: maps.Clone(m.records), rolledBack: m.rolledBack}
+	return m.copyDisk()
+}
+
+func (m *Memory) copyDisk() *Memory {
+	return &Memory{
+		now: maps.Clone(m.disk), disk: maps.Clone(m.disk), pass: m.pass,
+		staged: m.durable, durable: m.durable, rolledBack: m.rolledBack,
+	}
 }
 
 // RollBack makes the store say that it is rolled back, until AcceptRollback.
 func (m *Memory) RollBack() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.rolledBack = true
+	m.rolledBack, m.accepting = true, false
 }
 
-// Fail makes the next commits fail with err and do nothing; nil ends that.
-// Unless err is store.ErrFull, the first that fails poisons the store.
+// Fail makes the next ticks fail with err and write nothing; nil ends that. Unless
+// err is store.ErrFull, the first that fails poisons the store.
 func (m *Memory) Fail(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.fail = err
+}
+
+// SetFull makes Stage refuse every commit with store.ErrLevelFull.
+func (m *Memory) SetFull(full bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.full = full
+}
+
+// Ticks returns how many ticks there were since the store was opened.
+func (m *Memory) Ticks() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.ticks
 }
 
 func (m *Memory) usable() error {
@@ -67,6 +98,27 @@ func (m *Memory) usable() error {
 	return m.poisoned
 }
 
+func (m *Memory) writable() error {
+	if err := m.usable(); err != nil {
+		return err
+	}
+	if !m.online {
+		return store.ErrOffline
+	}
+	return nil
+}
+
+// Online implements Store.
+func (m *Memory) Online() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.usable(); err != nil {
+		return err
+	}
+	m.online = true
+	return nil
+}
+
 // Get implements Store.
 func (m *Memory) Get(k store.Key) ([]byte, error) {
 	m.mu.Lock()
@@ -74,7 +126,7 @@ func (m *Memory) Get(k store.Key) ([]byte, error) {
 	if err := m.usable(); err != nil {
 		return nil, err
 	}
-	v, ok := m.records[k]
+	v, ok := m.now[k]
 	if !ok {
 		return nil, store.ErrNotFound
 	}
@@ -95,7 +147,7 @@ func (m *Memory) scan(match func(store.Key) bool) iter.Seq2[store.Record, error]
 	return func(yield func(store.Record, error) bool) {
 		m.mu.Lock()
 		err := m.usable()
-		keys := slices.SortedFunc(maps.Keys(m.records), store.Key.Compare)
+		keys := slices.SortedFunc(maps.Keys(m.now), store.Key.Compare)
 		m.mu.Unlock()
 		if err != nil {
 			yield(store.Record{}, err)
@@ -116,14 +168,56 @@ func (m *Memory) scan(match func(store.Key) bool) iter.Seq2[store.Record, error]
 	}
 }
 
-// Commit implements Store.
-func (m *Memory) Commit(writes ...store.Write) error {
+// Stage implements Store.
+func (m *Memory) Stage(writes ...store.Write) (uint64, error) {
 	if err := store.CheckWrites(writes); err != nil {
-		return err
+		return 0, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.usable(); err != nil || len(writes) == 0 {
+	if err := m.writable(); err != nil {
+		return 0, err
+	}
+	if m.full {
+		return 0, store.ErrLevelFull
+	}
+	for _, w := range writes {
+		if w.Delete {
+			delete(m.now, w.Key)
+		} else {
+			m.now[w.Key] = bytes.Clone(w.Value)
+		}
+	}
+	if len(writes) > 0 {
+		m.staged++
+	}
+	return m.staged, nil
+}
+
+// DropObject implements Store.
+func (m *Memory) DropObject(object [16]byte) (uint64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.writable(); err != nil {
+		return 0, err
+	}
+	maps.DeleteFunc(m.now, func(k store.Key, _ []byte) bool { return k.Object == object })
+	m.staged++
+	return m.staged, nil
+}
+
+// Durable implements Store.
+func (m *Memory) Durable() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.durable
+}
+
+// Tick implements Store. Everything that was staged is durable after it.
+func (m *Memory) Tick() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.writable(); err != nil {
 		return err
 	}
 	if m.fail != nil {
@@ -132,46 +226,74 @@ func (m *Memory) Commit(writes ...store.Write) error {
 		}
 		return m.fail
 	}
-	for _, w := range writes {
-		if w.Delete {
-			delete(m.records, w.Key)
-		} else {
-			m.records[w.Key] = bytes.Clone(w.Value)
-		}
+	m.ticks++
+	if m.accepting && m.durable >= m.acceptAfter {
+		m.rolledBack, m.accepting = false, false
 	}
+	m.write()
 	return nil
 }
 
-// Verify implements Store; see Passphrase.
-func (m *Memory) Verify(passphrase []byte) bool {
+func (m *Memory) write() { m.disk, m.durable = maps.Clone(m.now), m.staged }
+
+// Opens implements Store; see Passphrase.
+func (m *Memory) Opens(passphrase []byte) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.usable() == nil && string(passphrase) == Passphrase
+	return m.usable() == nil && bytes.Equal(passphrase, m.pass)
+}
+
+// Usage implements Store. A page has room for 4,000 bytes.
+func (m *Memory) Usage() store.Usage {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	u := store.Usage{Limit: 1 << 20}
+	for _, v := range m.now {
+		u.Bytes += len(v)
+	}
+	u.Pages = (u.Bytes + 3999) / 4000
+	return u
 }
 
 // RolledBack implements Store.
 func (m *Memory) RolledBack() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.rolledBack
+	return m.rolledBack && !m.accepting
 }
 
 // AcceptRollback implements Store.
 func (m *Memory) AcceptRollback() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.usable(); err != nil {
+	if err := m.writable(); err != nil || !m.rolledBack {
 		return err
 	}
-	m.rolledBack = false
+	m.accepting, m.acceptAfter = true, m.staged
 	return nil
 }
 
 // Purge implements Store.
-func (m *Memory) Purge() error {
+func (m *Memory) Purge() error { return m.Rekey() }
+
+// Rekey implements Store. The first passphrase is what Opens then knows.
+func (m *Memory) Rekey(passphrases ...[]byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.usable()
+	if err := m.writable(); err != nil {
+		return err
+	}
+	if m.fail != nil {
+		return m.fail
+	}
+	if len(passphrases) > 0 {
+		m.pass = bytes.Clone(passphrases[0])
+	}
+	if m.accepting {
+		m.rolledBack, m.accepting = false, false
+	}
+	m.write()
+	return nil
 }
 
 // Close implements Store.

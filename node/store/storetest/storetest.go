@@ -15,14 +15,20 @@ import (
 
 // A Store is what the suite asks of a store, and what its users may rely on.
 type Store interface {
+	Online() error
 	Get(k store.Key) ([]byte, error)
 	Scan(kind store.Kind, object [16]byte) iter.Seq2[store.Record, error]
 	ScanKind(kind store.Kind) iter.Seq2[store.Record, error]
-	Commit(writes ...store.Write) error
-	Verify(passphrase []byte) bool
+	Stage(writes ...store.Write) (ticket uint64, err error)
+	DropObject(object [16]byte) (ticket uint64, err error)
+	Durable() uint64
+	Tick() error
+	Opens(passphrase []byte) bool
+	Usage() store.Usage
 	RolledBack() bool
 	AcceptRollback() error
 	Purge() error
+	Rekey(passphrases ...[]byte) error
 	Close() error
 }
 
@@ -32,9 +38,11 @@ var (
 )
 
 // A Harness opens one and the same store again and again. The suite closes the
-// one before it opens the next.
+// one before it opens the next. Crash opens what the disk of an open store holds
+// at this moment, without closing it in order.
 type Harness interface {
 	Open() (Store, error)
+	Crash(open Store) (Store, error)
 	Passphrase() []byte
 }
 
@@ -53,9 +61,14 @@ func Run(t *testing.T, fresh func(t *testing.T) Harness) {
 		{"last write to a key counts", testLastWrite},
 		{"refused commits change nothing", testRefused},
 		{"passphrase", testPassphrase},
+		{"offline", testOffline},
 		{"closed", testClosed},
 		{"reopen", testReopen},
+		{"tickets", testTickets},
+		{"crash", testCrash},
+		{"drop object", testDropObject},
 		{"purge", testPurge},
+		{"rekey", testRekey},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, fresh(t)) })
 	}
@@ -84,7 +97,8 @@ func Collect(scan iter.Seq2[store.Record, error]) ([]store.Record, error) {
 	return all, nil
 }
 
-func open(t *testing.T, h Harness) Store {
+// look opens a store for reading.
+func look(t *testing.T, h Harness) Store {
 	t.Helper()
 	s, err := h.Open()
 	if err != nil {
@@ -94,6 +108,21 @@ func open(t *testing.T, h Harness) Store {
 	return s
 }
 
+// open opens a store for writing.
+func open(t *testing.T, h Harness) Store {
+	t.Helper()
+	s := look(t, h)
+	online(t, s)
+	return s
+}
+
+func online(t *testing.T, s Store) {
+	t.Helper()
+	if err := s.Online(); err != nil {
+		t.Fatalf("going online: %v", err)
+	}
+}
+
 func closeStore(t *testing.T, s Store) {
 	t.Helper()
 	if err := s.Close(); err != nil {
@@ -101,11 +130,38 @@ func closeStore(t *testing.T, s Store) {
 	}
 }
 
+func stage(t *testing.T, s Store, writes ...store.Write) uint64 {
+	t.Helper()
+	ticket, err := s.Stage(writes...)
+	if err != nil {
+		t.Fatalf("staging: %v", err)
+	}
+	return ticket
+}
+
+// maxTicks is in how many ticks a commit is durable, at most.
+const maxTicks = 8
+
+// settle ticks until a ticket is durable.
+func settle(t *testing.T, s Store, ticket uint64) {
+	t.Helper()
+	for range maxTicks {
+		if s.Durable() >= ticket {
+			return
+		}
+		if err := s.Tick(); err != nil {
+			t.Fatalf("ticking: %v", err)
+		}
+	}
+	if s.Durable() < ticket {
+		t.Fatalf("ticket %d is not durable after %d ticks", ticket, maxTicks)
+	}
+}
+
+// commit stages and settles.
 func commit(t *testing.T, s Store, writes ...store.Write) {
 	t.Helper()
-	if err := s.Commit(writes...); err != nil {
-		t.Fatalf("committing: %v", err)
-	}
+	settle(t, s, stage(t, s, writes...))
 }
 
 func want(t *testing.T, s Store, k store.Key, value []byte) {
@@ -205,7 +261,7 @@ func testOrder(t *testing.T, h Harness) {
 	}
 	for i := range keys {
 		k := keys[(i*4)%len(keys)] // in another order
-		commit(t, s, own(k))
+		stage(t, s, own(k))
 	}
 	wantKeys(t, s.Scan(1, keys[0].Object), keys[:5]...)
 	wantKeys(t, s.ScanKind(1), keys[:7]...)
@@ -259,7 +315,7 @@ func testRefused(t *testing.T, h Harness) {
 		{store.ErrKind, []store.Write{Drop(k), Put(store.Key{Seq: 1}, nil)}},
 		{store.ErrKind, []store.Write{Drop(store.Key{})}},
 	} {
-		if err := s.Commit(test.writes...); !errors.Is(err, test.err) {
+		if _, err := s.Stage(test.writes...); !errors.Is(err, test.err) {
 			t.Errorf("got error %v, want %v", err, test.err)
 		}
 	}
@@ -272,9 +328,32 @@ func testRefused(t *testing.T, h Harness) {
 func testPassphrase(t *testing.T, h Harness) {
 	s := open(t, h)
 	p := h.Passphrase()
-	if !s.Verify(p) || s.Verify(append(p, 'x')) || s.Verify(nil) {
-		t.Error("Verify does not know the passphrase")
+	if !s.Opens(p) || s.Opens(append(p, 'x')) || s.Opens(nil) {
+		t.Error("Opens does not know the passphrase")
 	}
+}
+
+func testOffline(t *testing.T, h Harness) {
+	s := open(t, h)
+	k := Key(1, 1, 1)
+	commit(t, s, own(k))
+	online(t, s) // again is allowed
+	closeStore(t, s)
+	s = look(t, h)
+	_, err := s.Stage(Put(k, nil))
+	_, dropErr := s.DropObject(k.Object)
+	for _, err := range []error{err, dropErr, s.Tick(), s.Purge(), s.Rekey([]byte("new")), s.AcceptRollback()} {
+		if !errors.Is(err, store.ErrOffline) {
+			t.Errorf("got error %v, want ErrOffline", err)
+		}
+	}
+	want(t, s, k, fmt.Append(nil, k))
+	wantKeys(t, s.ScanKind(1), k)
+	if !s.Opens(h.Passphrase()) {
+		t.Error("Opens does not know the passphrase")
+	}
+	online(t, s)
+	commit(t, s, Drop(k))
 }
 
 func testClosed(t *testing.T, h Harness) {
@@ -286,13 +365,17 @@ func testClosed(t *testing.T, h Harness) {
 	_, err := s.Get(k)
 	_, scanErr := Collect(s.Scan(1, k.Object))
 	_, kindErr := Collect(s.ScanKind(1))
-	for _, err := range []error{err, scanErr, kindErr, s.Commit(Put(k, nil)), s.AcceptRollback(), s.Purge()} {
+	_, stageErr := s.Stage(Put(k, nil))
+	_, dropErr := s.DropObject(k.Object)
+	for _, err := range []error{
+		err, scanErr, kindErr, stageErr, dropErr, s.Tick(), s.AcceptRollback(), s.Purge(), s.Rekey([]byte("new")), s.Online(),
+	} {
 		if !errors.Is(err, store.ErrClosed) {
 			t.Errorf("got error %v, want ErrClosed", err)
 		}
 	}
-	if s.Verify(h.Passphrase()) {
-		t.Error("a closed store verifies")
+	if s.Opens(h.Passphrase()) || s.RolledBack() || s.Usage() != (store.Usage{}) && s.Usage().Bytes > 0 {
+		t.Error("a closed store answers")
 	}
 }
 
@@ -310,17 +393,120 @@ func testReopen(t *testing.T, h Harness) {
 	}
 }
 
+func testTickets(t *testing.T, h Harness) {
+	s := open(t, h)
+	first := stage(t, s, own(Key(1, 1, 1)))
+	if s.Durable() >= first {
+		t.Error("a ticket is durable before any tick")
+	}
+	want(t, s, Key(1, 1, 1), fmt.Append(nil, Key(1, 1, 1)))
+	second := stage(t, s, own(Key(1, 1, 2)))
+	if second < first || stage(t, s) < second {
+		t.Error("tickets fall")
+	}
+	settle(t, s, second)
+	for range 3 { // a tick with nothing to write is one like others
+		if err := s.Tick(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.Durable() < second {
+		t.Error("what was durable is not any more")
+	}
+	before := s.Durable()
+	closeStore(t, s)
+	s = open(t, h)
+	if ticket := stage(t, s, own(Key(1, 1, 3))); ticket <= before {
+		t.Error("a ticket comes again after reopening")
+	}
+}
+
+// testCrash stages, ticks and crashes: what Durable promised is there, and every
+// commit is whole or not there.
+func testCrash(t *testing.T, h Harness) {
+	s := open(t, h)
+	value := bytes.Repeat([]byte("0123456789abcdef"), 600)
+	kept := uint64(0)
+	for round := range uint64(6) {
+		var tickets []uint64
+		for i := range uint64(4) {
+			seq := 10*round + i
+			tickets = append(tickets, stage(t, s, Put(Key(1, 1, seq), value), Put(Key(2, 2, seq), value)))
+		}
+		for range round % 4 {
+			if err := s.Tick(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		durable := s.Durable()
+		next, err := h.Crash(s)
+		if err != nil {
+			t.Fatalf("after a crash: %v", err)
+		}
+		t.Cleanup(func() { closeStore(t, next) })
+		s = next
+		if s.RolledBack() {
+			t.Error("a crash is taken for a rollback")
+		}
+		for i, ticket := range tickets {
+			seq := 10*round + uint64(i)
+			a, errA := s.Get(Key(1, 1, seq))
+			b, errB := s.Get(Key(2, 2, seq))
+			there := errA == nil && errB == nil && bytes.Equal(a, value) && bytes.Equal(b, value)
+			if !there && (ticket <= durable || !errors.Is(errA, store.ErrNotFound) || !errors.Is(errB, store.ErrNotFound)) {
+				t.Errorf("round %d: commit %d of durable %d is lost or half there: %v, %v", round, ticket, durable, errA, errB)
+			}
+			if there {
+				kept++
+			}
+		}
+		online(t, s)
+	}
+	if kept == 0 || kept == 24 {
+		t.Errorf("%d of 24 commits were kept: this checks nothing", kept)
+	}
+}
+
+func testDropObject(t *testing.T, h Harness) {
+	s := open(t, h)
+	for i := range uint64(30) {
+		stage(t, s, own(Key(1, 1, i)), own(Key(2, 1, i)), own(Key(1, 2, i)))
+	}
+	ticket, err := s.DropObject(Key(1, 1, 0).Object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func() {
+		t.Helper()
+		wantKeys(t, s.Scan(1, Key(1, 1, 0).Object))
+		wantKeys(t, s.ScanKind(2))
+		want(t, s, Key(1, 2, 7), fmt.Append(nil, Key(1, 2, 7)))
+	}
+	check()
+	settle(t, s, ticket)
+	closeStore(t, s)
+	s = open(t, h)
+	check()
+	if _, err := s.DropObject([16]byte{9}); err != nil {
+		t.Errorf("dropping what is not there: %v", err)
+	}
+	commit(t, s, own(Key(1, 1, 5))) // it may come again
+	wantKeys(t, s.Scan(1, Key(1, 1, 0).Object), Key(1, 1, 5))
+}
+
 func testPurge(t *testing.T, h Harness) {
 	s := open(t, h)
 	if err := s.Purge(); err != nil {
 		t.Fatalf("purging an empty store: %v", err)
 	}
 	for i := range uint64(40) {
-		commit(t, s, own(Key(1, 1, i)), own(Key(2, 2, i)))
+		stage(t, s, own(Key(1, 1, i)), own(Key(2, 2, i)))
 	}
+	commit(t, s)
+	var ticket uint64
 	for i := range uint64(40) {
 		if i%3 != 0 {
-			commit(t, s, Drop(Key(1, 1, i)))
+			ticket = stage(t, s, Drop(Key(1, 1, i)))
 		}
 	}
 	var left []store.Key
@@ -330,6 +516,9 @@ func testPurge(t *testing.T, h Harness) {
 	for range 2 {
 		if err := s.Purge(); err != nil {
 			t.Fatalf("purging: %v", err)
+		}
+		if s.Durable() < ticket {
+			t.Error("what was staged is not durable with the purge")
 		}
 		wantKeys(t, s.ScanKind(1), left...)
 		wantNone(t, s, Key(1, 1, 1))
@@ -343,4 +532,27 @@ func testPurge(t *testing.T, h Harness) {
 		t.Error("a purged store is rolled back")
 	}
 	wantKeys(t, s.ScanKind(1), left...)
+}
+
+func testRekey(t *testing.T, h Harness) {
+	s := open(t, h)
+	k := Key(1, 1, 1)
+	ticket := stage(t, s, own(k))
+	if err := s.Rekey([]byte("another")); err != nil {
+		t.Fatal(err)
+	}
+	if s.Durable() < ticket || s.Opens(h.Passphrase()) || !s.Opens([]byte("another")) {
+		t.Error("the new passphrase is not in force")
+	}
+	want(t, s, k, fmt.Append(nil, k))
+	if err := s.Rekey(h.Passphrase()); err != nil {
+		t.Fatal(err)
+	}
+	commit(t, s, own(Key(1, 1, 2)))
+	closeStore(t, s)
+	s = look(t, h)
+	if s.RolledBack() {
+		t.Error("a store with new keys is rolled back")
+	}
+	wantKeys(t, s.ScanKind(1), k, Key(1, 1, 2))
 }
