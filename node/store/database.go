@@ -40,7 +40,7 @@ func badgerOptions(dir string) badger.Options {
 		WithBlockSize(64 << 10).
 		WithBloomFalsePositive(0). // nothing is ever looked up
 		WithNumLevelZeroTables(1 << 20).
-		WithNumLevelZeroTablesStall(1 << 20).
+		WithNumLevelZeroTablesStall(2 << 20).
 		WithNumCompactors(0).
 		WithCompactL0OnClose(false).
 		WithNumVersionsToKeep(1).
