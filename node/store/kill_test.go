@@ -16,7 +16,7 @@ import (
 // that it had acknowledged is there, none is half there.
 func TestKillAnywhere(t *testing.T) {
 	t.Parallel()
-	kills := few(40)
+	kills := few(20)
 	cfg := testConfig(t)
 	mustCreate(t, cfg)
 	var next uint64
@@ -36,7 +36,7 @@ func TestKillAnywhere(t *testing.T) {
 		}
 		// The moment: some number of acknowledgements on, plus what the pipe and
 		// the scheduler add.
-		for left := rand.IntN(60); lines.Scan(); left-- {
+		for left := rand.IntN(30); lines.Scan(); left-- {
 			n, err := strconv.ParseUint(lines.Text(), 10, 64)
 			if err != nil {
 				t.Fatalf("kill %d: the child says %q", kill, lines.Text())
