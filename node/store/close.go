@@ -38,7 +38,7 @@ func (s *Store) Close() error {
 		return errors.Join(errStuck, cerr)
 	}
 	err := dropReserve(s.dir) // the blocks are for what follows
-	if err == nil && full(s.dir, commitSpace) != nil {
+	if err == nil && (s.ticks > 0 || s.pending) && full(s.dir, commitSpace) != nil {
 		err = errStuck // there is something to flush, and no room
 	}
 	if err == nil {

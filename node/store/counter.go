@@ -181,14 +181,14 @@ func (c *counter) write(k counterKeys, random io.Reader, tick uint64, hook func(
 	hook(stepCounterWrite)
 	f := c.files[slot]
 	if _, err := f.WriteAt(box, 0); err != nil {
-		return fmt.Errorf("writing counter: %w", writeError(err))
+		return fmt.Errorf("writing counter: %w", err)
 	}
 	if err := f.Truncate(counterSize); err != nil {
-		return fmt.Errorf("shortening counter: %w", writeError(err))
+		return fmt.Errorf("shortening counter: %w", err)
 	}
 	hook(stepCounterSync)
 	if err := f.Sync(); err != nil {
-		return fmt.Errorf("syncing counter: %w", writeError(err))
+		return fmt.Errorf("syncing counter: %w", err)
 	}
 	c.last[slot] = box
 	hook(stepCounterDone)

@@ -115,7 +115,7 @@ func TestDamage(t *testing.T) {
 			base := tempDir(t)
 			for how, damage := range damages() {
 				b, ok := damage(bytes.Clone(whole))
-				if !ok || rand.IntN(10) >= few(5) || idle && rand.IntN(5) > 0 {
+				if !ok || rand.IntN(10) >= few(2) || idle && rand.IntN(5) > 0 {
 					continue
 				}
 				dir := filepath.Join(base, fmt.Sprint(len(dirs)))

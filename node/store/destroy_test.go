@@ -84,4 +84,3 @@ func childDestroy(args []string) error {
 	fmt.Println("closed")
 	return nil
 }
-

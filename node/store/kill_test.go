@@ -71,7 +71,6 @@ func TestKillAtEachStep(t *testing.T) {
 		written step // from which on they are there
 	}{
 		{"tick", tick, true, stepBadgerDone},
-		{"tick", tick, true, stepBadgerDone}, // the counter's turn alternates
 		{"online", rebuild, true, stepEnd},
 		{"purge", refresh, true, stepAside},
 		{"rekey", refresh, true, stepAside},

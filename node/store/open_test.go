@@ -298,4 +298,3 @@ func TestNothingShows(t *testing.T) {
 	mustClose(t, s)
 	look("closed")
 }
-

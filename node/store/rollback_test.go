@@ -107,7 +107,7 @@ func TestCounters(t *testing.T) {
 				replace(t, counterPath(old, slot), counterPath(dir, slot))
 			}
 		}},
-		{"one put back", func(t *testing.T, dir, old string) { replace(t, counterPath(old, 1), counterPath(dir, 1)) }},
+		{"one put back", func(t *testing.T, dir, old string) { replace(t, counterPath(old, 0), counterPath(dir, 0)) }},
 		{"lengthened", func(t *testing.T, dir, _ string) {
 			f, err := os.OpenFile(counterPath(dir, 0), os.O_APPEND|os.O_WRONLY, 0)
 			if err != nil {

@@ -71,7 +71,7 @@ func (s *Store) writable() error {
 // poison makes err the answer to every later call: after a failed write or fsync
 // nobody knows what is on the disk, and only a new Open can find out.
 func (s *Store) poison(err error) error {
-	if errors.Is(err, ErrFull) {
+	if errors.Is(err, ErrFull) || noRoom(err) {
 		err = errUnknown // ErrFull promises that nothing was written
 	}
 	s.mu.Lock()
