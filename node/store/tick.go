@@ -142,45 +142,6 @@ func (s *Store) draw() ([]vault.Change, error) {
 // not depend on a deeper one.
 func (s *Store) suspect() bool { return s.vault.Level(0).RolledBack() }
 
-// AcceptRollback makes the present records the state that the next Open expects,
-// once everything that was staged until now is on the disk. Call it after dropping,
-// with Stage, whatever must not be taken up again. It writes nothing: ticks do. If
-// the process dies before them, the next Open is rolled back still.
-func (s *Store) AcceptRollback() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.usable(); err != nil {
-		return err
-	}
-	flagged := false
-	for n := range s.vault.Depth() {
-		flagged = flagged || s.vault.Level(n).RolledBack()
-	}
-	if !flagged {
-		return nil
-	}
-	if err := s.writable(); err != nil {
-		return err
-	}
-	s.accepting, s.acceptAt = true, s.staged
-	return nil
-}
-
-// accept has the next tick write down what AcceptRollback has accepted: of the
-// shallower levels, where nothing is staged, at once.
-func (s *Store) accept() {
-	if !s.accepting {
-		return
-	}
-	for n := range s.vault.Depth() - 1 {
-		s.vault.Level(n).AcceptRollback()
-	}
-	if s.durable >= s.acceptAt {
-		s.level().AcceptRollback()
-		s.accepting = false
-	}
-}
-
 // secure makes sure that a tick cannot run out of disk half-way, and that it goes
 // into the folder that is there. Its errors leave nothing written.
 func (s *Store) secure() error {
