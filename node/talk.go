@@ -13,7 +13,7 @@ import (
 
 // Rename gives a contact another name on this machine. Its number stays.
 func (n *Node) Rename(ctx context.Context, name, to string) (view channel.View, err error) {
-	err = n.do(ctx, func(d *desk) error {
+	err = n.act(ctx, func(d *desk) error {
 		p, err := d.find(name)
 		if err != nil {
 			return err
@@ -36,7 +36,7 @@ func (n *Node) Rename(ctx context.Context, name, to string) (view channel.View, 
 // RemoveContact deletes a contact and all that is kept of it. The other side is
 // told nothing, and meets silence.
 func (n *Node) RemoveContact(ctx context.Context, name string) error {
-	return n.do(ctx, func(d *desk) error {
+	return n.act(ctx, func(d *desk) error {
 		p, err := d.find(name)
 		if err != nil {
 			return err
@@ -51,7 +51,7 @@ func (n *Node) RemoveContact(ctx context.Context, name string) error {
 // Burn deletes the conversation with a contact here, and asks the other side's
 // node to do the same. The contact stays.
 func (n *Node) Burn(ctx context.Context, name string) error {
-	return n.do(ctx, func(d *desk) error {
+	return n.act(ctx, func(d *desk) error {
 		p, err := d.find(name)
 		if err != nil {
 			return err
@@ -80,7 +80,7 @@ func (n *Node) RemoveMessage(ctx context.Context, name string, seq uint64) (m ch
 
 // change changes a line, and takes what was there out of the store's files.
 func (n *Node) change(ctx context.Context, name string, f func(*channel.Conversation, time.Time) (channel.Message, *channel.Output, error)) (m channel.Message, err error) {
-	err = n.do(ctx, func(d *desk) error {
+	err = n.act(ctx, func(d *desk) error {
 		p, err := d.find(name)
 		if err != nil {
 			return err
@@ -156,6 +156,7 @@ func (d *desk) purge() error {
 	err := d.store.Purge()
 	switch {
 	case err == nil:
+		d.release() // whatever was staged is on the disk with it
 	case errors.Is(err, store.ErrFull), errors.Is(err, store.ErrMemory), errors.Is(err, os.ErrPermission):
 		return d.kept(err)
 	default:

@@ -89,6 +89,7 @@ type (
 		LocksAt   string    `json:"locks_at,omitempty"`
 		Failed    string    `json:"failed,omitempty"`
 		DiskFull  bool      `json:"disk_full,omitempty"`
+		Online    bool      `json:"online"`
 		Listening bool      `json:"listening"`
 		Address   string    `json:"address,omitempty"`
 		Proxy     bool      `json:"proxy"`
