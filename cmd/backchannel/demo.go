@@ -409,7 +409,7 @@ func (p *player) apart() error {
 }
 
 // state returns the state of a text that this player sent.
-func (p *player) state(text string) string {
+func (p *player) state(text string) control.Word {
 	var r control.ReadAnswer
 	if err := p.ask(&r, "", "read", "1"); err != nil {
 		return ""

@@ -23,6 +23,9 @@ const defaultPort = "4127"
 // pace is how often the vault is written. Only tests set it.
 var pace node.Pace
 
+// cost is what trying a passphrase costs. Only tests change it.
+var cost = store.Standard
+
 func (a *app) nodeCommand() *cobra.Command {
 	c := &cobra.Command{Use: "node", Short: "Run and stop the node, and say whether it listens"}
 	c.AddCommand(
@@ -60,7 +63,7 @@ func (a *app) nodeRun(ctx context.Context) error {
 	}
 	n := node.Open(node.Config{
 		OpenStore: func(pass []byte) (node.Store, error) {
-			s, err := store.Open(store.Config{Dir: p.vault}, pass)
+			s, err := store.Open(store.Config{Dir: p.vault, Cost: cost}, pass)
 			if err != nil {
 				return nil, err // not a typed nil
 			}

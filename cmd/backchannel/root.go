@@ -71,7 +71,7 @@ First steps:  backchannel setup
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.home, "home", os.Getenv("BACKCHANNEL_HOME"), "folder for everything, instead of the usual places")
 	flags.BoolVar(&a.json, "json", false, "answer in JSON")
-	flags.BoolVar(&a.quiet, "quiet", false, "print only the answer")
+	flags.BoolVar(&a.quiet, "quiet", false, "print the answer without advice on what to do next")
 	flags.BoolVar(&a.yes, "yes", false, "answer yes to questions")
 	flags.DurationVar(&a.timeout, "timeout", 30*time.Second, "longest time to wait for the node")
 	flags.Bool("no-color", false, "use no colour; none is ever used")

@@ -65,16 +65,16 @@ func (a *app) setup() error {
 	if err := os.MkdirAll(filepath.Dir(p.vault), 0o700); err != nil {
 		return &control.Error{Code: "no_folder", Exit: control.ExitFailed, Message: "the folder for the vault cannot be made", Hint: "choose another: backchannel --home DIR setup"}
 	}
-	if err := store.Create(store.Config{Dir: p.vault}, pass); err != nil {
+	if err := store.Create(store.Config{Dir: p.vault, Cost: cost}, pass); err != nil {
 		return err
 	}
 	return a.answer(control.Done{V: control.Version}, func() {
 		a.say("Ready. The passphrase cannot be recovered by anybody.")
-		a.say("  start the node      %s        (in a terminal of its own)", a.here("backchannel node run"))
-		a.say("  open the vault      %s", a.here("backchannel unlock"))
-		a.say("  invite someone      %s", a.here("backchannel node listen on --address HOST:PORT"))
-		a.say("                      %s", a.here("backchannel invite new"))
-		a.say("  accept one          %s", a.here("backchannel invite accept"))
+		a.advise("  start the node      %s        (in a terminal of its own)", a.here("backchannel node run"))
+		a.advise("  open the vault      %s", a.here("backchannel unlock"))
+		a.advise("  invite someone      %s", a.here("backchannel node listen on --address HOST:PORT"))
+		a.advise("                      %s", a.here("backchannel invite new"))
+		a.advise("  accept one          %s", a.here("backchannel invite accept"))
 	})
 }
 
@@ -151,7 +151,7 @@ to do.`,
 			if err := a.call(cmd, "status", control.Empty{}, &s); err != nil {
 				return err
 			}
-			if s.State != node.Unlocked.String() {
+			if string(s.State) != node.Unlocked.String() {
 				if _, err := a.unlock(cmd); err != nil {
 					return err
 				}

@@ -77,7 +77,7 @@ func contactLine(c control.Contact) string {
 	line := verifiedLine(c)
 	switch {
 	case c.Stage != "met":
-		line += " · invitation: " + c.Invitation
+		line += " · invitation: " + string(c.Invitation)
 	case c.Connected:
 		line += " · connected"
 	case c.HeardFrom != "":
@@ -91,9 +91,9 @@ func contactLine(c control.Contact) string {
 
 func verifiedLine(c control.Contact) string {
 	if c.VerifiedAt != "" {
-		return c.Verified + " " + localTime(c.VerifiedAt)
+		return string(c.Verified) + " " + localTime(c.VerifiedAt)
 	}
-	return c.Verified
+	return string(c.Verified)
 }
 
 // warnings says what a person should act on.

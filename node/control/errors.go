@@ -102,6 +102,7 @@ var known = []struct {
 	{channel.ErrFileSize, "file_too_large", ExitUsage, "", "send it in parts"},
 	{channel.ErrManyFiles, "many_files", ExitRefused, "", "wait until some have arrived: backchannel file list"},
 	{node.ErrPlaceTaken, "file_exists", ExitUsage, "", "repeat the command, and give another name"},
+	{node.ErrLongName, "long_name", ExitUsage, "", "repeat the command, and give a shorter name"},
 	{node.ErrNoFolder, "no_folder", ExitFailed, "", "repeat the command, and name a folder that you may write to"},
 	{node.ErrNoRoom, "no_room", ExitFailed, "", "free some space, or name a folder on another disk"},
 	{node.ErrNotRegular, "not_a_file", ExitUsage, "", "send a file; put a folder into an archive first"},
