@@ -9,16 +9,21 @@ import (
 	"path/filepath"
 
 	"github.com/backchannel/backchannel/protocol/secret"
+	"github.com/backchannel/backchannel/protocol/vault"
 )
+
+// Small is the number of slots of a store that is Cheap: enough for the tests of
+// other packages, with ticks of the usual size.
+const Small = 1024
 
 // A Config says where a store lies and what it is made with.
 type Config struct {
 	Dir    string    // the folder; its parent must exist
+	Slots  uint32    // of a new store, vault.MinSlots to vault.MaxSlots, a multiple of 8; zero: 8,192
 	Cost   Cost      // the zero value is Standard
 	Random io.Reader // nil: crypto/rand
 
-	faults  *faults  // tests of this package; nil: none
-	formats *formats // tests of this package; nil: known
+	faults *faults // tests of this package; nil: none
 }
 
 func (c Config) random() io.Reader {
@@ -28,7 +33,20 @@ func (c Config) random() io.Reader {
 	return c.Random
 }
 
-func headerPath(dir string) string { return filepath.Join(dir, "header") }
+// slots returns the number of slots of a new store.
+func (c Config) slots() (uint32, error) {
+	n, least := c.Slots, uint32(vault.MinSlots)
+	if c.Cost == Cheap {
+		least = Small
+	}
+	if n == 0 {
+		n = least
+	}
+	if n < least || !vault.Standard(n).Valid() {
+		return 0, ErrSlots
+	}
+	return n, nil
+}
 
 // Exists reports whether there is a store in dir, whole or not.
 func Exists(dir string) bool {
@@ -36,42 +54,56 @@ func Exists(dir string) bool {
 	return err == nil
 }
 
-// Create makes a new, empty store in cfg.Dir, readable to the owner alone. It
-// returns ErrExists if anything but an empty folder is there, and ErrEmpty,
-// ErrLong or ErrFull. The folder appears complete or not at all: it is built
-// beside its place, as Dir.new, which a later Create clears away after a crash.
-func Create(cfg Config, passphrase []byte) error {
-	p, err := normalize(passphrase)
+// Create makes a new, empty store in cfg.Dir, readable to the owner alone, with one
+// or two passphrases. The first is the everyday one and opens everything; the
+// second, if there is one, opens level 0 alone. The work, the time, and the names
+// and sizes of files are the same for one and for two.
+//
+// It returns ErrExists if anything but an empty folder is there, and ErrEmpty,
+// ErrLong, ErrSame, ErrSlots or ErrFull. The folder appears complete or not at
+// all: it is built beside its place, as Dir.new, which a later Create clears away
+// after a crash.
+func Create(cfg Config, passphrases ...[]byte) error {
+	all, err := normalizeAll(passphrases)
 	if err != nil {
 		return err
 	}
-	defer clear(p)
+	defer clearAll(all)
+	return create(cfg, func(h header) ([]secret.Key, error) { return h.keks(all, cfg.Cost, cfg.random()) })
+}
+
+// create makes a store with the levels that keks gives the keys of.
+func create(cfg Config, keks func(header) ([]secret.Key, error)) error {
+	n, err := cfg.slots()
+	if err != nil {
+		return err
+	}
 	if err := vacant(cfg.Dir); err != nil {
 		return err
 	}
-	stage := filepath.Clean(cfg.Dir) + ".new"
-	l, err := makeStage(stage)
+	l, err := takeLock(cfg.Dir)
 	if err != nil {
 		return err
 	}
-	if err := build(cfg, stage, p); err != nil {
-		err = errors.Join(err, os.RemoveAll(stage))
-		return errors.Join(err, l.drop())
+	stage := stageDir(cfg.Dir)
+	err = errors.Join(l.sign(), os.RemoveAll(stage))
+	if err == nil {
+		err = os.Mkdir(stage, 0o700)
 	}
-	if err := l.release(); err != nil {
+	if err == nil {
+		if err = build(cfg, n, stage, keks); err != nil {
+			err = errors.Join(err, os.RemoveAll(stage))
+		} else {
+			err = moveIn(stage, cfg.Dir)
+		}
+	}
+	if err = errors.Join(err, l.release()); err != nil && !errors.Is(err, ErrExists) {
 		return fmt.Errorf("creating store: %w", err)
 	}
-	if err := os.Remove(cfg.Dir); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return ErrExists // filled meanwhile
-	}
-	if err := os.Rename(stage, cfg.Dir); err != nil {
-		return fmt.Errorf("creating store: %w", err)
-	}
-	if err := syncDir(filepath.Dir(filepath.Clean(cfg.Dir))); err != nil {
-		return fmt.Errorf("creating store: %w", err)
-	}
-	return nil
+	return err
 }
+
+func stageDir(dir string) string { return filepath.Clean(dir) + ".new" }
 
 // vacant returns ErrExists unless dir is missing or an empty folder.
 func vacant(dir string) error {
@@ -88,75 +120,70 @@ func vacant(dir string) error {
 	return nil
 }
 
-// makeStage makes the folder that a store is built in, and takes its lock.
-func makeStage(stage string) (*lock, error) {
-	err := os.Mkdir(stage, 0o700)
-	if errors.Is(err, os.ErrExist) {
-		l, lerr := takeLock(stage)
-		if lerr != nil {
-			return nil, lerr
-		}
-		if err = errors.Join(os.RemoveAll(stage), l.drop()); err == nil {
-			err = os.Mkdir(stage, 0o700)
-		}
+// moveIn puts the finished folder in its place.
+func moveIn(stage, dir string) error {
+	if err := os.Remove(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return ErrExists // filled meanwhile
 	}
-	if err != nil {
-		return nil, fmt.Errorf("creating store: %w", err)
-	}
-	l, err := takeLock(stage)
-	if err != nil {
-		return nil, err
-	}
-	if err := l.sign(); err != nil {
-		return nil, errors.Join(err, l.drop())
-	}
-	return l, nil
+	return errors.Join(os.Rename(stage, dir), syncDir(filepath.Dir(filepath.Clean(dir))))
 }
 
-// build fills the stage: an empty database at generation 1, both counters, the
-// reserve, and last the header.
-func build(cfg Config, stage string, normalized []byte) error {
-	if err := full(stage, openSpace+reserveSize+commitSpace); err != nil {
+// build fills the stage: the records, both counters, the reserve, and last the
+// header.
+func build(cfg Config, n uint32, stage string, keks func(header) ([]secret.Key, error)) error {
+	if err := full(stage, rebuildSpace(n)+reserveSize); err != nil {
 		return err
 	}
-	h := header{version: cfg.known().current}
-	salt, err := secret.Read(cfg.random())
+	h := header{slots: n}
+	if _, err := io.ReadFull(cfg.random(), h.store[:]); err != nil {
+		return errors.New("drawing a salt")
+	}
+	keys, err := keks(h)
 	if err != nil {
 		return err
 	}
-	copy(h.salt[:], salt.Bytes())
-	root := stretch(normalized, h, cfg.Cost)
-	defer root.Wipe()
-	k, check := deriveKeys(root)
+	defer wipeAll(keys)
+	coins, err := drawCoins(cfg.random())
+	if err != nil {
+		return err
+	}
+	v, all, err := vault.Create(h.geometry(), &h.store, keys, coins)
+	if err != nil {
+		return err
+	}
+	defer v.Wipe()
+	if err := rebuild(stage, all); err != nil {
+		return err
+	}
+	if err := os.Rename(freshDir(stage), recordsDir(stage)); err != nil {
+		return err
+	}
+	k := newCounterKeys(v.CountKey())
 	defer k.wipe()
-	h.check = check
-
-	if err := os.Mkdir(recordsDir(stage), 0o700); err != nil {
-		return fmt.Errorf("creating records: %w", err)
-	}
-	db, err := openBadger(recordsDir(stage), cfg.faults)
-	if err != nil {
-		return err
-	}
-	c, err := openCounter(stage, cfg.faults.wrap())
-	if err != nil {
-		return errors.Join(err, closeBadger(db))
-	}
-	s := &Store{cfg: cfg, dir: stage, keys: k, db: db, counter: c, index: newIndex()}
-	err = errors.Join(
-		c.write(k, cfg.random(), mark{}, cfg.faults.hook),
-		s.commit(nil, mark{generation: 1}),
-		closeBadger(db), c.close())
-	if err != nil {
+	if err := freshCounters(stage, "", k, cfg.random(), v.Ticks()); err != nil {
 		return err
 	}
 	if err := holdReserve(stage); err != nil {
 		return err
 	}
 	if err := writeFile(headerPath(stage), appendHeader(nil, h)); err != nil {
-		return fmt.Errorf("writing header: %w", err)
+		return fmt.Errorf("writing header: %w", writeError(err))
 	}
 	return syncDir(stage)
+}
+
+func wipeAll(keys []secret.Key) {
+	for _, k := range keys {
+		k.Wipe()
+	}
+}
+
+func drawCoins(random io.Reader) (*vault.Coins, error) {
+	var c vault.Coins
+	if _, err := io.ReadFull(random, c[:]); err != nil {
+		return nil, errors.New("drawing coins")
+	}
+	return &c, nil
 }
 
 // writeFile writes a new file and makes its bytes durable.

@@ -13,43 +13,51 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
+
+	"github.com/backchannel/backchannel/protocol/vault"
 )
 
-// Badger's sizes. A transaction may fill 15 % of a memtable, and ValueThreshold
-// must lie under that and over the largest sealed value, so that the value log
-// stays empty for ever.
+// Badger's sizes. A transaction may fill 15 % of a memtable, which a tick of 128
+// slots does to 85 %. ValueThreshold lies over the size of a slot, so that the
+// value log stays empty for ever.
 const (
-	memTableSize   = 1 << 20
-	valueThreshold = 128 << 10
+	memTableSize   = 4 << 20
+	valueThreshold = 64 << 10
 	memFileSize    = 2 * memTableSize // what Badger maps for a memtable's log
-	compactAt      = 4                // level-0 tables that Commit compacts away
-	refuseAt       = 8                // level-0 tables at which Commit gives up
-	stallAt        = 16               // level-0 tables at which Badger would stop
+	tableSize      = 4 << 20
 )
 
-func badgerOptions(dir string, compactOnClose bool) badger.Options {
-	return badger.DefaultOptions(dir).
+// badgerOptions are the same for every store. Compaction is off: what ticks leave
+// behind goes when the store is rebuilt, see rebuild.go.
+func badgerOptions(dir string) badger.Options {
+	opt := badger.DefaultOptions(dir).
 		WithSyncWrites(true).
 		WithMemTableSize(memTableSize).
 		WithNumMemtables(2).
 		WithValueThreshold(valueThreshold).
 		WithValueLogFileSize(1 << 20). // never written beyond its header
-		WithBaseTableSize(1 << 20).
-		WithBaseLevelSize(4 << 20).
-		WithNumLevelZeroTables(compactAt).
-		WithNumLevelZeroTablesStall(stallAt).
-		WithNumCompactors(0). // compaction runs inside Commit; see tidy
-		WithCompactL0OnClose(compactOnClose).
+		WithBaseTableSize(tableSize).
+		WithBlockSize(64 << 10).
+		WithBloomFalsePositive(0). // nothing is ever looked up
+		WithNumLevelZeroTables(1 << 20).
+		WithNumLevelZeroTablesStall(2 << 20).
+		WithNumCompactors(0).
+		WithCompactL0OnClose(false).
 		WithNumVersionsToKeep(1).
 		WithCompression(options.None).
 		WithBlockCacheSize(0).
 		WithIndexCacheSize(0).
-		WithChecksumVerificationMode(options.OnTableRead).
 		WithDetectConflicts(false).
 		WithMetricsEnabled(false).
 		WithBypassLockGuard(true). // the store has its own lock, with a name in it
 		WithLogger(nil)
+	opt.TableSizeMultiplier = 1 // or a rebuild makes one table of everything, in memory
+	return opt
 }
+
+func recordsDir(dir string) string { return filepath.Join(dir, "records") }
+func freshDir(dir string) string   { return recordsDir(dir) + ".new" }
+func formerDir(dir string) string  { return recordsDir(dir) + ".old" }
 
 // guard runs f and turns a panic, or a fault on a mapped file, into ErrDamaged.
 // It reaches the calling goroutine only.
@@ -63,21 +71,16 @@ func guard(f func() error) (err error) {
 	return f()
 }
 
-// openBadger opens the database, and tries once more if the first attempt fails:
-// after a crash Badger may put things right in the attempt that it gives up. It
-// may have begun to flush logs in it, and goes on with that after it returned; a
-// second attempt meanwhile would take the new tables for lost ones.
+// openBadger opens a database that was read and checked before, or an empty
+// folder. It tries once more if the first attempt fails.
 func openBadger(dir string, f *faults) (db *badger.DB, err error) {
 	for attempt := range 2 {
-		if attempt > 0 && !flushed(dir, flushWait) {
-			break
-		}
 		err = guard(func() error {
 			if err := f.beforeBadger(attempt); err != nil {
 				return err
 			}
 			var err error
-			db, err = badger.Open(badgerOptions(dir, false))
+			db, err = badger.Open(badgerOptions(dir))
 			return err
 		})
 		if err == nil {
@@ -87,10 +90,7 @@ func openBadger(dir string, f *faults) (db *badger.DB, err error) {
 			return nil, ErrMemory
 		}
 	}
-	if errors.Is(err, os.ErrPermission) {
-		return nil, fmt.Errorf("opening records: %w", os.ErrPermission)
-	}
-	return nil, ErrDamaged
+	return nil, fmt.Errorf("opening records: %w", writeError(err))
 }
 
 // noMemory reports whether a file could not be mapped for want of memory. Badger
@@ -113,22 +113,28 @@ func closeBadger(db *badger.DB) error {
 	defer cancel()
 	select {
 	case err := <-done:
-		return err
+		return writeError(err)
 	case <-ctx.Done():
 		return errStuck
 	}
 }
 
-// settle compacts what the last close flushed, so that replaced and deleted
-// values of the session leave Badger's files. A failure loses nothing.
-func settle(dir string) {
-	_ = guard(func() error {
-		db, err := badger.Open(badgerOptions(dir, true))
-		if err != nil {
-			return err
+// writeSlots commits the changes of a tick in one synced transaction.
+func writeSlots(db *badger.DB, changes []vault.Change) error {
+	err := guard(func() error {
+		txn := db.NewTransaction(true)
+		defer txn.Discard()
+		for _, c := range changes {
+			if err := txn.SetEntry(badger.NewEntry(slotKey(c.Index), c.Slot[:])); err != nil {
+				return err
+			}
 		}
-		return db.Close()
+		return txn.Commit()
 	})
+	if err != nil {
+		return fmt.Errorf("committing: %w", writeError(err))
+	}
+	return nil
 }
 
 // isLog reports whether name is a memtable's log.
@@ -153,6 +159,9 @@ func files(dir string) (map[string]os.FileInfo, error) {
 	}
 	return found, nil
 }
+
+// flushWait bounds the wait for a memtable's flush, which takes milliseconds.
+const flushWait = 5 * time.Second
 
 // flushed waits until the active memtable's log is the only one, so that nothing
 // of Badger's wants disk space behind our back. It reports false if that did not
@@ -180,16 +189,3 @@ func flushed(dir string, limit time.Duration) bool {
 		<-tick.C
 	}
 }
-
-// tableBytes is the size of all tables, and zeroTables how many are in level 0.
-func tableBytes(db *badger.DB) (total int64, zeroTables int) {
-	for _, t := range db.Tables() {
-		total += int64(t.OnDiskSize)
-		if t.Level == 0 {
-			zeroTables++
-		}
-	}
-	return total, zeroTables
-}
-
-func recordsDir(dir string) string { return filepath.Join(dir, "records") }

@@ -12,14 +12,15 @@ import (
 // DestroyKey makes the store in dir unreadable for good, whoever has it open and
 // whether or not anybody knows the passphrase: the header, without whose salt no
 // passphrase leads to the keys, is overwritten in place and fsynced, and then the
-// counters; after them those of an upgrade that is under way. It takes milliseconds. What a process has in its memory stays there,
-// and so does any copy that was made of the header before. A file that is missing
-// is passed over; the error says which one could not be overwritten.
+// counters. It takes milliseconds. What a process has in its memory stays there,
+// and so does any copy that was made of the header before. A process that has the
+// store open cannot write it any more. A file that is missing is passed over; the
+// error says which one could not be overwritten.
 func DestroyKey(dir string) error {
 	var errs []error
-	paths := []string{headerPath(dir), counterPath(dir, 0), counterPath(dir, 1)}
-	for _, next := range []string{upgradeDir(dir), partDir(dir)} { // all of it once more, under another salt
-		paths = append(paths, headerPath(next), counterPath(next, 0), counterPath(next, 1))
+	paths := []string{
+		headerPath(dir), counterPath(dir, 0), counterPath(dir, 1),
+		counterPath(dir, 0) + freshSuffix, counterPath(dir, 1) + freshSuffix,
 	}
 	for _, path := range paths {
 		if err := overwrite(path); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -52,7 +53,7 @@ func Remove(dir string) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		err := errors.Join(os.RemoveAll(dir), os.RemoveAll(filepath.Clean(dir)+".new"))
+		err := errors.Join(os.RemoveAll(dir), os.RemoveAll(stageDir(dir)), os.RemoveAll(lockPath(dir)))
 		if err == nil || time.Now().After(end) {
 			_ = syncDir(filepath.Dir(filepath.Clean(dir)))
 			return err

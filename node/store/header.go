@@ -3,63 +3,100 @@ package store
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
 
 	"github.com/backchannel/backchannel/protocol/label"
+	"github.com/backchannel/backchannel/protocol/vault"
 )
 
 // The header; docs/spec/store.md, section Header:
 //
-//	version 1 ‖ salt 32 ‖ check 32 ‖ checksum 32
+//	version 1 ‖ slots 4 ‖ store 32 ‖ checksum 32
 //
-// Every version begins with its number and ends with the checksum over all that
-// comes before, so that an old program knows a whole newer header from a damaged
-// one.
+// Nothing in it depends on a passphrase or on what is stored. Every version begins
+// with its number and ends with the checksum over all that comes before, so that
+// an old program knows a whole newer header from a damaged one.
 const (
-	formatVersion = 1
-	saltSize      = 32
-	checkSize     = sha256.Size
-	headerSize    = 1 + saltSize + checkSize + sha256.Size
+	formatVersion = 2
+	storeSize     = 32
+	headerSize    = 1 + 4 + storeSize + sha256.Size
 	maxHeaderSize = 4096 // of any version
 )
 
 type header struct {
-	version byte // of an older one nothing else is read here
-	salt    [saltSize]byte
-	check   [checkSize]byte // a MAC of nothing under the root: tells a wrong passphrase
+	slots uint32
+	store [storeSize]byte // names the store to package vault, and is the salt of Argon2id
 }
+
+func (h header) geometry() vault.Geometry { return vault.Standard(h.slots) }
+
+func headerPath(dir string) string { return filepath.Join(dir, "header") }
 
 // appendHeader appends h in its only encoding.
 func appendHeader(b []byte, h header) []byte {
 	start := len(b)
-	b = append(b, h.version)
-	b = append(b, h.salt[:]...)
-	b = append(b, h.check[:]...)
+	b = append(b, formatVersion)
+	b = binary.BigEndian.AppendUint32(b, h.slots)
+	b = append(b, h.store[:]...)
 	sum := label.Hash(label.StoreCheck, b[start:])
 	return append(b, sum[:]...)
 }
 
 // parseHeader is the inverse of appendHeader: ErrDamaged for what no version
-// wrote, ErrNewer for what a later one than current did.
-func parseHeader(b []byte, current byte) (header, error) {
-	if len(b) < 1+sha256.Size || len(b) > maxHeaderSize {
+// wrote, ErrNewer and ErrOlder for what another one did.
+func parseHeader(b []byte) (header, error) {
+	version, err := parseVersion(b)
+	switch {
+	case err != nil:
+		return header{}, err
+	case version > formatVersion:
+		return header{}, ErrNewer
+	case version < formatVersion:
+		return header{}, ErrOlder
+	case len(b) != headerSize:
 		return header{}, ErrDamaged
+	}
+	h := header{slots: binary.BigEndian.Uint32(b[1:]), store: [storeSize]byte(b[5:])}
+	if !h.geometry().Valid() {
+		return header{}, ErrDamaged
+	}
+	return h, nil
+}
+
+// parseVersion returns the version of a whole header of any version.
+func parseVersion(b []byte) (int, error) {
+	if len(b) < 1+sha256.Size || len(b) > maxHeaderSize {
+		return 0, ErrDamaged
 	}
 	body := b[:len(b)-sha256.Size]
 	sum := label.Hash(label.StoreCheck, body)
 	if subtle.ConstantTimeCompare(sum[:], b[len(body):]) != 1 || b[0] == 0 {
-		return header{}, ErrDamaged
+		return 0, ErrDamaged
 	}
-	if b[0] > current {
-		return header{}, ErrNewer
+	return int(b[0]), nil
+}
+
+// readHeader reads the bytes of a header; a folder of ours without one is damaged.
+func readHeader(dir string) ([]byte, error) {
+	f, err := os.Open(headerPath(dir))
+	if errors.Is(err, os.ErrNotExist) {
+		if _, err := os.Lstat(recordsDir(dir)); err == nil {
+			return nil, ErrDamaged
+		}
+		return nil, ErrMissing
 	}
-	if b[0] < current {
-		return header{version: b[0]}, nil
+	if err != nil {
+		return nil, fmt.Errorf("reading header: %w", readError(err))
 	}
-	if len(b) != headerSize {
-		return header{}, ErrDamaged
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxHeaderSize+1))
+	if err != nil {
+		return nil, ErrDamaged
 	}
-	h := header{version: b[0]}
-	copy(h.salt[:], b[1:])
-	copy(h.check[:], b[1+saltSize:])
-	return h, nil
+	return b, nil
 }

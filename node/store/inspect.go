@@ -5,17 +5,23 @@ import (
 	"math"
 )
 
-// Format is the version of the format that this program writes.
+// Format is the version of the format that this program reads and writes.
 const Format = formatVersion
 
 // FormatOf returns the version of the format of a store, without a passphrase:
 // ErrMissing, ErrDamaged or ErrNewer if that cannot be said.
 func FormatOf(dir string) (int, error) {
-	h, err := readHeader(Config{Dir: dir})
+	raw, err := readHeader(dir)
 	if err != nil {
 		return 0, err
 	}
-	return int(h.version), nil
+	switch _, err := parseHeader(raw); {
+	case errors.Is(err, ErrOlder):
+		return parseVersion(raw)
+	case err != nil:
+		return 0, err
+	}
+	return Format, nil
 }
 
 // FreeSpace returns how many bytes are free on the disk of a folder, or

@@ -12,16 +12,17 @@ import (
 
 const lockSize = 64
 
-// A lock is held on the file "lock" for as long as a store is open. The kernel
-// lets it go when the process dies, in whatever way. The file says who holds it,
-// as "pid start" in decimal, the start in Unix seconds, and is blank otherwise.
-// It always has lockSize bytes, so that signing it needs no room on the disk.
+// A lock is held on the file beside the folder for as long as a store is open: not
+// in it, where a look must change nothing. The kernel lets it go when the process
+// dies, in whatever way. The file says who holds it, as "pid start" in decimal, the
+// start in Unix seconds, and is blank otherwise. It always has lockSize bytes, so
+// that signing it needs no room on the disk.
 type lock struct {
 	f      *os.File
 	signed bool
 }
 
-func lockPath(dir string) string { return filepath.Join(dir, "lock") }
+func lockPath(dir string) string { return filepath.Clean(dir) + ".lock" }
 
 // takeLock takes the lock or returns an *InUseError.
 func takeLock(dir string) (*lock, error) {
@@ -74,22 +75,6 @@ func (l *lock) release() error {
 func (l *lock) drop() error {
 	unlockFile(l.f)
 	return l.f.Close()
-}
-
-// here reports whether the folder still holds this very lock file.
-func (l *lock) here(dir string) error {
-	at, err := os.Stat(lockPath(dir))
-	if err != nil {
-		return err
-	}
-	ours, err := l.f.Stat()
-	if err != nil {
-		return err
-	}
-	if !os.SameFile(at, ours) {
-		return os.ErrNotExist
-	}
-	return nil
 }
 
 // readOwner reads who holds the lock. What does not read as an owner gives PID 0.

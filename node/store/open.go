@@ -1,197 +1,161 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
+	"github.com/backchannel/backchannel/protocol/secret"
+	"github.com/backchannel/backchannel/protocol/vault"
 )
 
-// flushWait bounds the wait for a memtable's flush, which takes milliseconds.
-const flushWait = 5 * time.Second
+// answerStep is what Open adds to Argon2's time for each slot, whatever it finds:
+// 0.41 s at 8,192 slots. Work that takes longer is rounded up to the next multiple.
+const (
+	answerStep      = 50 * time.Microsecond
+	answerStepCheap = 5 * time.Microsecond
+)
 
-// Open opens the store in cfg.Dir for this process alone. Besides wrapped system
-// errors it returns ErrMissing, ErrDamaged, ErrNewer, ErrPassphrase, ErrFull or
-// an *InUseError; ErrDamaged says that a file cannot be read as it is, whatever
-// the passphrase. Look at [Store.RolledBack] before anything else.
+// Open opens the store in cfg.Dir for reading: every level that the passphrase
+// reaches, of which the deepest is the one that answers. It changes not one byte in
+// the folder, before [Store.Online] or ever. All records are in memory when it
+// returns.
+//
+// Besides wrapped system errors it returns ErrMissing, ErrDamaged, ErrNewer,
+// ErrOlder, ErrPassphrase or an *InUseError; ErrDamaged says that a file cannot be
+// read as it is, whatever the passphrase. Look at [Store.RolledBack] before
+// anything else. The time until it answers is the same whether and what the
+// passphrase opens.
 func Open(cfg Config, passphrase []byte) (*Store, error) {
-	if _, err := readHeader(cfg); err != nil {
+	raw, err := readHeader(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	h, err := parseHeader(raw)
+	if err != nil {
 		return nil, err
 	}
 	l, err := takeLock(cfg.Dir)
 	if err != nil {
 		return nil, err
 	}
-	s, err := openAny(cfg, l, passphrase)
-	if err != nil {
+	s := &Store{cfg: cfg, dir: cfg.Dir, header: h, raw: raw, lock: l}
+	if err := s.open(passphrase); err != nil {
 		return nil, errors.Join(err, l.release())
 	}
 	return s, nil
 }
 
-// openAny opens a store whose lock is held, after an upgrade if its format is an
-// older one.
-func openAny(cfg Config, l *lock, passphrase []byte) (*Store, error) {
-	if err := settleUpgrade(cfg); err != nil {
-		return nil, err
+func (s *Store) open(passphrase []byte) (err error) {
+	if s.folder, err = os.Stat(s.dir); err != nil {
+		return fmt.Errorf("opening store: %w", err)
 	}
-	h, err := readHeader(cfg)
-	if err == nil && h.version < cfg.known().current {
-		if err = upgrade(cfg, h.version, l, passphrase); err == nil {
-			h, err = readHeader(cfg)
-		}
-	}
+	found, err := readSlots(recordsIn(s.dir), s.header.slots)
 	if err != nil {
-		return nil, err
-	}
-	return openLocked(cfg, h, l, passphrase)
-}
-
-func openLocked(cfg Config, h header, l *lock, passphrase []byte) (*Store, error) {
-	records := recordsDir(cfg.Dir)
-	if err := finishPurge(cfg.Dir); err != nil {
-		return nil, err
-	}
-	if err := checkFiles(records); err != nil {
-		return nil, err
-	}
-	if err := l.sign(); err != nil {
-		return nil, err
-	}
-	k, err := unlock(h, passphrase, cfg.Cost)
-	if err != nil {
-		return nil, err
-	}
-	s := &Store{cfg: cfg, dir: cfg.Dir, header: h, lock: l, keys: k}
-	if err := s.start(records); err != nil {
-		k.wipe()
-		return nil, err
-	}
-	return s, nil
-}
-
-// start opens Badger and the counter and compares them.
-func (s *Store) start(records string) error {
-	if err := makeRoom(s.dir); err != nil {
 		return err
 	}
-	if err := prepare(records); err != nil {
-		return fmt.Errorf("preparing records: %w", err)
-	}
-	var err error
-	if s.db, err = openBadger(records, s.cfg.faults); err != nil {
+	if err := s.lock.sign(); err != nil {
 		return err
 	}
-	s.pending = !flushed(records, flushWait)
-	err = materialize(records)
-	if err == nil {
-		s.counter, err = openCounter(s.dir, s.cfg.faults.wrap())
-	}
-	if err == nil {
-		err = s.judge()
-	}
+	p, err := normalize(passphrase)
 	if err != nil {
-		if s.counter != nil {
-			_ = s.counter.close()
-		}
-		return errors.Join(err, closeBadger(s.db))
+		return ErrPassphrase
 	}
-	// From here on the store can be read. What a commit needs beyond that is
-	// looked for again before each one.
-	if !s.rolledBack {
-		_ = forgetLost(records)
+	defer clear(p)
+	s.kek = s.header.kek(p, s.cfg.Cost)
+	began := time.Now()
+	err = s.load(found)
+	answer(began, s.header.slots, s.cfg.Cost)
+	if err != nil {
+		s.kek.Wipe()
+		return err
 	}
-	_ = dropLeftovers(s.dir)
-	_, s.crowd = tableBytes(s.db)
-	_ = s.secure()
 	return nil
 }
 
-// readHeader reads the header; a folder of ours without one is damaged.
-func readHeader(cfg Config) (header, error) {
-	f, err := os.Open(headerPath(cfg.Dir))
+// load opens the levels and holds them against the counter.
+func (s *Store) load(found *slots) error {
+	s.seen = found.sum()
+	v, err := vault.Open(s.header.geometry(), &s.header.store, s.kek, found.slot)
+	if err != nil {
+		return fromVault(err)
+	}
+	s.vault, s.keys = v, newCounterKeys(v.CountKey())
+	s.durable, s.staged = s.level().Durable(), s.level().Durable()
+	s.judge()
+	return nil
+}
+
+// judge holds the tick that the slots name against the counter; docs/spec/store.md,
+// section Rollback, has the table.
+func (s *Store) judge() {
+	counted, state := readCounter(s.dir, s.keys)
+	tick := s.vault.Ticks()
+	s.behind = tick == counted+1 && state != counterGone // the process died between Badger and the counter
+	if s.behind || tick == counted && state == counterWhole {
+		return
+	}
+	for n := range s.vault.Depth() {
+		s.vault.Level(n).Suspect()
+	}
+}
+
+// answer waits until the answer is due.
+func answer(began time.Time, slots uint32, cost Cost) {
+	step := answerStep
+	if cost == Cheap {
+		step = answerStepCheap
+	}
+	step *= time.Duration(slots)
+	<-time.After(step - time.Since(began)%step)
+}
+
+// Opens reports whether this is the passphrase that the store was opened with, at
+// the price of Argon2. It is for lifting a screen lock: keys stay in memory either
+// way.
+func (s *Store) Opens(passphrase []byte) bool {
+	s.mu.RLock()
+	err := s.usable()
+	var kek secret.Key
+	if err == nil {
+		kek = s.kek.Clone()
+	}
+	s.mu.RUnlock()
+	if err != nil {
+		return false
+	}
+	defer kek.Wipe()
+	p, err := normalize(passphrase)
+	if err != nil {
+		return false
+	}
+	defer clear(p)
+	tried := s.header.kek(p, s.cfg.Cost)
+	defer tried.Wipe()
+	return tried.Equal(kek)
+}
+
+// here reports ErrMissing unless the folder is the one that was opened, with the
+// same header: one that was destroyed must not be written again.
+func (s *Store) here() error {
+	at, err := os.Stat(s.dir)
+	if err == nil && !os.SameFile(at, s.folder) {
+		return ErrMissing
+	}
 	if errors.Is(err, os.ErrNotExist) {
-		if _, err := os.Lstat(recordsDir(cfg.Dir)); err == nil {
-			return header{}, ErrDamaged
-		}
-		return header{}, ErrMissing
+		return ErrMissing
 	}
 	if err != nil {
-		return header{}, fmt.Errorf("reading header: %w", readError(err))
+		return fmt.Errorf("looking at store: %w", err)
 	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxHeaderSize+1))
-	if err != nil {
-		return header{}, ErrDamaged
-	}
-	return parseHeader(b, cfg.known().current)
-}
-
-// judge reads every record, and holds the digest over them against the control
-// record in Badger and the counter outside it; docs/spec/store.md, section
-// Rollback, has the table.
-func (s *Store) judge() error {
-	control, err := s.load()
-	if err != nil {
+	raw, err := readHeader(s.dir)
+	if errors.Is(err, os.ErrPermission) {
 		return err
 	}
-	newest, state := s.counter.read(s.keys)
-	s.generation = max(control.generation, newest.generation)
-	s.rolledBack = control.tainted || control.digest != s.index.sum || s.highest > control.generation
-	switch {
-	case control.generation == newest.generation:
-		s.rolledBack = s.rolledBack || state != counterWhole || control.digest != newest.digest
-	case control.generation == newest.generation+1 && state != counterGone:
-		if !s.rolledBack { // the process died between Badger and the counter
-			return s.counter.write(s.keys, s.cfg.random(), control.mark, s.cfg.faults.hook)
-		}
-	default:
-		s.rolledBack = true
+	if err != nil || !bytes.Equal(raw, s.raw) {
+		return ErrMissing
 	}
-	return nil
-}
-
-// load reads Badger whole and builds the index. Without a control record it
-// returns the zero one, which no counter agrees with.
-func (s *Store) load() (control, error) {
-	s.index = newIndex()
-	var found control
-	err := guard(func() error {
-		return s.db.View(func(txn *badger.Txn) error {
-			it := txn.NewIterator(badger.IteratorOptions{})
-			defer it.Close()
-			for it.Rewind(); it.Valid(); it.Next() {
-				item := it.Item()
-				if err := item.Value(func(sealed []byte) error {
-					return s.take(&found, item.Key(), sealed)
-				}); err != nil {
-					return ErrDamaged
-				}
-			}
-			return nil
-		})
-	})
-	return found, err
-}
-
-// take puts one record found in Badger into the index.
-func (s *Store) take(found *control, name, sealed []byte) error {
-	p, err := s.keys.open(name, sealed)
-	if err != nil {
-		return err
-	}
-	defer clear(p.value)
-	if p.key == (Key{}) {
-		*found, err = parseControl(p.value)
-		return err
-	}
-	if p.key.Kind == 0 {
-		return errRecord
-	}
-	s.highest = max(s.highest, p.generation)
-	s.index.put(p.key, entry{p.generation, s.keys.term([nameSize]byte(name), p.generation, sealed)})
 	return nil
 }

@@ -1,18 +1,24 @@
 package store
 
 import (
-	"crypto/subtle"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
 	"runtime/debug"
 
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/text/unicode/norm"
 
-	"github.com/backchannel/backchannel/protocol/label"
 	"github.com/backchannel/backchannel/protocol/secret"
+	"github.com/backchannel/backchannel/protocol/vault"
 )
 
 // MaxPassphrase is the longest passphrase, in bytes after normalization.
 const MaxPassphrase = 1024
+
+// maxPassphrases is how many Create and Rekey take. They always stretch so many.
+const maxPassphrases = 2
 
 // A Cost is the price of one guess at the passphrase.
 type Cost int
@@ -21,7 +27,8 @@ const (
 	// Standard is Argon2id with 256 MiB, 4 passes and 4 lanes. It is fixed by the
 	// format version and written nowhere, so that nobody can lower it in a file.
 	Standard Cost = iota
-	// Cheap is for tests: 64 KiB, one pass. A store made with it opens only with it.
+	// Cheap is for tests: 64 KiB, one pass. A store made with it opens only with
+	// it, and is a small one unless its Config says otherwise.
 	Cheap
 )
 
@@ -44,63 +51,63 @@ func normalize(p []byte) ([]byte, error) {
 	return n, nil
 }
 
-// stretch is Argon2id, then one derivation that binds the format version.
-func stretch(normalized []byte, h header, cost Cost) secret.Key {
+// kek is Argon2id, then the key of a level's header.
+func (h header) kek(normalized []byte, cost Cost) secret.Key {
 	passes, kib, lanes := uint32(4), uint32(256<<10), uint8(4)
 	if cost == Cheap {
 		passes, kib, lanes = 1, 64, 1
 	}
-	stretched := argon2.IDKey(normalized, h.salt[:], passes, kib, lanes, secret.Size)
+	stretched := argon2.IDKey(normalized, h.store[:], passes, kib, lanes, secret.Size)
 	defer clear(stretched)
 	if cost != Cheap {
 		debug.FreeOSMemory() // gives back the 256 MiB now, not at the next collection
 	}
-	root := label.Derive(label.StoreRoot, stretched, h.salt[:], secret.Size, []byte{h.version})
-	defer clear(root)
-	return secret.FromBytes(root)
+	return vault.KEK(&h.store, stretched, nil)
 }
 
-// keys are the keys of an open store, one for each use.
-type keys struct {
-	name    secret.Key // record names
-	value   secret.Key // sealing records
-	nonce   secret.Key // nonces of records
-	counter secret.Key // sealing counters
-	hedge   secret.Key // nonces of counters
-	digest  secret.Key // terms of the digest
+// normalizeAll normalizes the passphrases of Create and Rekey, and refuses two that
+// are the same.
+func normalizeAll(passphrases [][]byte) ([][]byte, error) {
+	if len(passphrases) < 1 || len(passphrases) > maxPassphrases {
+		return nil, fmt.Errorf("store: %d passphrases", len(passphrases))
+	}
+	var all [][]byte
+	for _, p := range passphrases {
+		n, err := normalize(p)
+		if err == nil && len(all) > 0 && bytes.Equal(n, all[0]) {
+			clear(n)
+			err = ErrSame
+		}
+		if err != nil {
+			clearAll(all)
+			return nil, err
+		}
+		all = append(all, n)
+	}
+	return all, nil
 }
 
-// deriveKeys derives the keys and the header's check value from a root.
-func deriveKeys(root secret.Key) (keys, [checkSize]byte) {
-	return keys{
-		name:    label.DeriveKey(label.StoreName, root),
-		value:   label.DeriveKey(label.StoreValue, root, []byte("seal")),
-		nonce:   label.DeriveKey(label.StoreValue, root, []byte("nonce")),
-		counter: label.DeriveKey(label.StoreCounter, root, []byte("seal")),
-		hedge:   label.DeriveKey(label.StoreCounter, root, []byte("nonce")),
-		digest:  label.DeriveKey(label.StoreDigest, root),
-	}, label.MAC(label.StoreCheck, root.Bytes())
-}
-
-func (k keys) wipe() {
-	for _, key := range []secret.Key{k.name, k.value, k.nonce, k.counter, k.hedge, k.digest} {
-		key.Wipe()
+func clearAll(all [][]byte) {
+	for _, p := range all {
+		clear(p)
 	}
 }
 
-// unlock derives the keys that h was made with, or returns ErrPassphrase.
-func unlock(h header, passphrase []byte, cost Cost) (keys, error) {
-	p, err := normalize(passphrase)
-	if err != nil {
-		return keys{}, ErrPassphrase
+// keks returns the keys of the levels, the shallowest first: the first passphrase
+// is that of the deepest. Where there is only one, another is drawn and stretched
+// for nothing, so that one takes as long as two.
+func (h header) keks(normalized [][]byte, cost Cost, random io.Reader) ([]secret.Key, error) {
+	var drawn [secret.Size]byte
+	if _, err := io.ReadFull(random, drawn[:]); err != nil {
+		return nil, errors.New("drawing a passphrase")
 	}
-	defer clear(p)
-	root := stretch(p, h, cost)
-	defer root.Wipe()
-	k, check := deriveKeys(root)
-	if subtle.ConstantTimeCompare(check[:], h.check[:]) != 1 {
-		k.wipe()
-		return keys{}, ErrPassphrase
+	var keks []secret.Key
+	for i := maxPassphrases - 1; i >= 0; i-- {
+		if i < len(normalized) {
+			keks = append(keks, h.kek(normalized[i], cost))
+		} else {
+			h.kek(drawn[:], cost).Wipe()
+		}
 	}
-	return k, nil
+	return keks, nil
 }

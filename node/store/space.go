@@ -14,24 +14,23 @@ import (
 // for a page the kernel answers with SIGBUS, and the process dies. So every block
 // is secured before Badger can touch it; docs/spec/store.md, section Space:
 //
-//   - the logs that are open get all their blocks at Open;
+//   - the logs that are open get all their blocks at Online;
 //   - the next memtable's log exists beforehand, empty, with its blocks behind
 //     its end ("spare"), under the name that Badger will take;
-//   - a file "reserve" holds the blocks that flushing at Close and at the next
-//     Open needs, and is given up just before them;
-//   - a commit goes ahead only with spare and reserve in hand and commitSpace
-//     free, for the flush that it may set off;
-//   - compaction runs only inside Commit and Close, with room for a second copy
-//     of all tables, or not at all.
+//   - a file "reserve" holds the blocks that flushing at Close needs, and is given
+//     up just before;
+//   - a tick goes ahead only with spare and reserve in hand and commitSpace free,
+//     for the flush that it may set off;
+//   - records are rebuilt with room for a second copy of all slots, or not at all.
 //
 // BUG: Badger makes each table anew, so its blocks cannot be secured beforehand.
 // Another program that fills the disk to the brim between the look at free space
-// and the end of a flush (milliseconds) or of a compaction can still end the
-// process. What was acknowledged is in the log by then, and stays.
+// and the end of a flush (milliseconds) or of a rebuild can still end the process.
+// What was durable is in the log by then, and stays.
 const (
 	reserveSize = 8 << 20
-	commitSpace = 4 << 20
-	openSpace   = 6 << 20 // a log, a value log, discard counts, the flush of one log
+	commitSpace = 6 << 20  // a memtable's table
+	openSpace   = 20 << 20 // two logs, a value log, discard counts
 )
 
 func reservePath(dir string) string { return filepath.Join(dir, "reserve") }
@@ -85,25 +84,16 @@ func hasReserve(dir string) bool {
 	return err == nil && info.Size() == reserveSize
 }
 
-// makeRoom secures what opening Badger takes, from the reserve if need be.
-func makeRoom(dir string) error {
-	found, err := files(recordsDir(dir))
-	if err != nil {
-		return err
-	}
-	need := int64(openSpace)
-	for name, info := range found {
-		if isLog(name) && info.Size() > 0 {
-			need += memFileSize // its flush to a table
-		}
-	}
-	if full(dir, need) == nil {
+// makeRoom secures what a rebuild takes, from the reserve if need be.
+func (s *Store) makeRoom() error {
+	need := rebuildSpace(s.header.slots)
+	if full(s.dir, need) == nil {
 		return nil
 	}
-	if err := dropReserve(dir); err != nil {
+	if err := dropReserve(s.dir); err != nil {
 		return err
 	}
-	return full(dir, need)
+	return full(s.dir, need)
 }
 
 // materialize gives every file that Badger has mapped its blocks.

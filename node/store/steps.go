@@ -1,33 +1,27 @@
 package store
 
-// A step is a point in a commit at which a crash is interesting. The tests of
-// this package kill the process at each of them.
+// A step is a point at which a crash is interesting. The tests of this package
+// kill the process at each of them.
 type step int
 
 const (
-	stepBegin        step = iota // nothing written
+	stepBegin        step = iota // of a tick: nothing written
 	stepBadger                   // before Badger's commit
 	stepBadgerDone               // Badger has committed, the counter has not
 	stepCounterWrite             // before the counter's bytes
 	stepCounterSync              // the bytes are written and not yet fsynced
 	stepCounterDone              // durable in both, not yet told to the caller
-	stepTidy                     // before compaction and the next memtable's file
-	stepEnd                      // before Commit returns
-	stepCount                    // of a commit
+	stepTidy                     // before the next memtable's file
+	stepEnd                      // before Tick returns
+	stepCount                    // of a tick
 
-	stepUpgradeWhole    // the new store is written, and not yet in its folder
-	stepUpgradeReady    // in its folder, not in use
-	stepUpgradeSwitched // in use, its files not in their places
-	stepUpgradeMove     // before each file
-	stepUpgradeMoved    // the old file is gone, the new one not in its place
-)
-
-// The steps of a purge.
-const (
-	stepPurgeBuilt   = stepCount + 1 + iota // the fresh records are whole, beside the old ones
-	stepPurgeAside                          // the old ones are out of their place
-	stepPurgeInPlace                        // the fresh ones are in it, the counter is behind
-	stepPurgeCounted                        // the old ones are still in the folder
+	stepRebuilt      // the fresh records are whole, beside the old ones
+	stepCounters     // those of a refresh stand beside the old ones, too
+	stepAside        // the old records are out of their place
+	stepInPlace      // the fresh ones are in it
+	stepCounted      // and their counters
+	stepCleared      // the old ones are gone, Badger is not open yet
+	stepRebuildCount // of a rebuild or refresh
 )
 
 // faults are what tests inject; nil everywhere else.

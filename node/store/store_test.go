@@ -1,6 +1,8 @@
 package store_test
 
 import (
+	"errors"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -10,8 +12,16 @@ import (
 
 type diskHarness struct{ cfg store.Config }
 
-func (h diskHarness) Open() (storetest.Store, error) { return store.Open(h.cfg, h.Passphrase()) }
-func (h diskHarness) Passphrase() []byte             { return []byte(storetest.Passphrase) }
+func (h diskHarness) Open(passphrase []byte) (storetest.Store, error) {
+	return store.Open(h.cfg, passphrase)
+}
+func (h diskHarness) Passphrase() []byte { return []byte(storetest.Passphrase) }
+
+// Crash keeps the files as they are while the store is open.
+func (h diskHarness) Crash(s storetest.Store) error {
+	left := h.cfg.Dir + ".left"
+	return errors.Join(os.CopyFS(left, os.DirFS(h.cfg.Dir)), s.Close(), os.RemoveAll(h.cfg.Dir), os.Rename(left, h.cfg.Dir))
+}
 
 func TestConformance(t *testing.T) {
 	t.Parallel()

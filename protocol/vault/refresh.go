@@ -33,7 +33,18 @@ func Create(g Geometry, store *[32]byte, keks []secret.Key, coins *Coins) (*Vaul
 // The bytes have to be yielded whole, once, and to take the place of the old ones
 // in one step. It fails only for keys that cannot be, and then changes nothing.
 func (v *Vault) Refresh(keks []secret.Key, coins *Coins) (All, error) {
-	if len(keks) < 1 || len(keks) > MaxLevels {
+	from := make([]int, len(keks))
+	for n := range from {
+		from[n] = n
+	}
+	return v.Rearrange(keks, from, coins)
+}
+
+// Rearrange is Refresh where each level takes its records from the open one that
+// from names, at most once each, or is new if there is no such level. Records of
+// levels that are not named are gone.
+func (v *Vault) Rearrange(keks []secret.Key, from []int, coins *Coins) (All, error) {
+	if len(keks) < 1 || len(keks) > MaxLevels || len(from) != len(keks) {
 		return nil, ErrGeometry
 	}
 	for i, k := range keks {
@@ -47,8 +58,8 @@ func (v *Vault) Refresh(keks []secret.Key, coins *Coins) (All, error) {
 	for n, kek := range keks {
 		root := newRoot(kek, coins.stream("root", n).next())
 		l := newLevel(v.geometry, n, root)
-		if n < len(v.levels) {
-			l.copyFrom(v.levels[n])
+		if m := from[n]; m >= 0 && m < len(v.levels) {
+			l.copyFrom(v.levels[m])
 		}
 		next.keks, next.roots, next.levels = append(next.keks, kek.Clone()), append(next.roots, root), append(next.levels, l)
 	}

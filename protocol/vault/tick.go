@@ -35,6 +35,15 @@ func (v *Vault) Level(n int) *Level { return v.levels[n] }
 // finds out with it that the slots were put back as a whole.
 func (v *Vault) Ticks() uint64 { return v.tick }
 
+// KEKs returns copies of the keys of the open levels, the shallowest first.
+func (v *Vault) KEKs() []secret.Key {
+	keks := make([]secret.Key, len(v.keks))
+	for n, k := range v.keks {
+		keks[n] = k.Clone()
+	}
+	return keks
+}
+
 // CountKey is for sealing that number elsewhere. It comes from level 0, so that
 // every session can read and write it, and changes with every refresh.
 func (v *Vault) CountKey() secret.Key { return label.DeriveKey(label.VaultCount, v.roots[0]) }

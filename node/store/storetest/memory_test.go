@@ -10,10 +10,16 @@ import (
 
 type memoryHarness struct{ m *storetest.Memory }
 
-func (h *memoryHarness) Open() (storetest.Store, error) {
-	h.m = h.m.Reopen()
+func (h *memoryHarness) Open(passphrase []byte) (storetest.Store, error) {
+	m := h.m.Reopen()
+	if !m.Opens(passphrase) {
+		return nil, store.ErrPassphrase
+	}
+	h.m = m
 	return h.m, nil
 }
+
+func (*memoryHarness) Crash(s storetest.Store) error { return s.Close() }
 
 func (*memoryHarness) Passphrase() []byte { return []byte(storetest.Passphrase) }
 
@@ -49,5 +55,8 @@ func TestMemoryFailsAsTold(t *testing.T) {
 	}
 	if err := old.AcceptRollback(); err != nil || old.RolledBack() {
 		t.Error("accepting has no effect")
+	}
+	if old = old.Reopen(); !old.RolledBack() {
+		t.Error("what was accepted is written without a tick")
 	}
 }

@@ -18,11 +18,16 @@ type Store interface {
 	Get(k store.Key) ([]byte, error)
 	Scan(kind store.Kind, object [16]byte) iter.Seq2[store.Record, error]
 	ScanKind(kind store.Kind) iter.Seq2[store.Record, error]
-	Commit(writes ...store.Write) error
-	Verify(passphrase []byte) bool
+	Online() error
+	Stage(writes ...store.Write) (ticket uint64, err error)
+	DropObject(object [16]byte) (ticket uint64, err error)
+	Durable() uint64
+	Tick() error
+	Opens(passphrase []byte) bool
 	RolledBack() bool
 	AcceptRollback() error
 	Purge() error
+	Rekey(passphrases ...[]byte) error
 	Close() error
 }
 
@@ -32,10 +37,11 @@ var (
 )
 
 // A Harness opens one and the same store again and again. The suite closes the
-// one before it opens the next.
+// one before it opens the next, or crashes it.
 type Harness interface {
-	Open() (Store, error)
+	Open(passphrase []byte) (Store, error)
 	Passphrase() []byte
+	Crash(s Store) error // what is on the disk now is what the next Open finds; closes s
 }
 
 // Run runs the suite; fresh makes an empty store for each test in it.
@@ -52,6 +58,12 @@ func Run(t *testing.T, fresh func(t *testing.T) Harness) {
 		{"scan while writing", testScanWhileWriting},
 		{"last write to a key counts", testLastWrite},
 		{"refused commits change nothing", testRefused},
+		{"offline", testOffline},
+		{"tickets", testTickets},
+		{"crash", testCrash},
+		{"long commits", testLong},
+		{"drop object", testDropObject},
+		{"rekey", testRekey},
 		{"passphrase", testPassphrase},
 		{"closed", testClosed},
 		{"reopen", testReopen},
@@ -86,7 +98,16 @@ func Collect(scan iter.Seq2[store.Record, error]) ([]store.Record, error) {
 
 func open(t *testing.T, h Harness) Store {
 	t.Helper()
-	s, err := h.Open()
+	return openWith(t, h, h.Passphrase())
+}
+
+// openWith opens the store and goes online.
+func openWith(t *testing.T, h Harness, passphrase []byte) Store {
+	t.Helper()
+	s, err := h.Open(passphrase)
+	if err == nil {
+		err = s.Online()
+	}
 	if err != nil {
 		t.Fatalf("opening: %v", err)
 	}
@@ -101,11 +122,40 @@ func closeStore(t *testing.T, s Store) {
 	}
 }
 
+// maxTicks is within how many ticks any commit is on the disk.
+const maxTicks = 16
+
 func commit(t *testing.T, s Store, writes ...store.Write) {
 	t.Helper()
-	if err := s.Commit(writes...); err != nil {
-		t.Fatalf("committing: %v", err)
+	settle(t, s, stage(t, s, writes...))
+}
+
+func stage(t *testing.T, s Store, writes ...store.Write) uint64 {
+	t.Helper()
+	ticket, err := s.Stage(writes...)
+	if err != nil {
+		t.Fatalf("staging: %v", err)
 	}
+	return ticket
+}
+
+func tick(t *testing.T, s Store) {
+	t.Helper()
+	if err := s.Tick(); err != nil {
+		t.Fatalf("ticking: %v", err)
+	}
+}
+
+// settle ticks until a ticket is durable.
+func settle(t *testing.T, s Store, ticket uint64) {
+	t.Helper()
+	for range maxTicks {
+		if s.Durable() >= ticket {
+			return
+		}
+		tick(t, s)
+	}
+	t.Fatalf("ticket %d is not durable after %d ticks", ticket, maxTicks)
 }
 
 func want(t *testing.T, s Store, k store.Key, value []byte) {
@@ -155,6 +205,9 @@ func testEmpty(t *testing.T, h Harness) {
 	wantKeys(t, s.ScanKind(1))
 	commit(t, s)
 	commit(t, s, Drop(Key(1, 1, 1)))
+	if _, err := s.DropObject(Key(1, 1, 1).Object); err != nil {
+		t.Errorf("dropping no object: %v", err)
+	}
 	if err := s.AcceptRollback(); err != nil {
 		t.Errorf("accepting no rollback: %v", err)
 	}
@@ -259,7 +312,7 @@ func testRefused(t *testing.T, h Harness) {
 		{store.ErrKind, []store.Write{Drop(k), Put(store.Key{Seq: 1}, nil)}},
 		{store.ErrKind, []store.Write{Drop(store.Key{})}},
 	} {
-		if err := s.Commit(test.writes...); !errors.Is(err, test.err) {
+		if _, err := s.Stage(test.writes...); !errors.Is(err, test.err) {
 			t.Errorf("got error %v, want %v", err, test.err)
 		}
 	}
@@ -272,8 +325,8 @@ func testRefused(t *testing.T, h Harness) {
 func testPassphrase(t *testing.T, h Harness) {
 	s := open(t, h)
 	p := h.Passphrase()
-	if !s.Verify(p) || s.Verify(append(p, 'x')) || s.Verify(nil) {
-		t.Error("Verify does not know the passphrase")
+	if !s.Opens(p) || s.Opens(append(p, 'x')) || s.Opens(nil) {
+		t.Error("Opens does not know the passphrase")
 	}
 }
 
@@ -286,13 +339,17 @@ func testClosed(t *testing.T, h Harness) {
 	_, err := s.Get(k)
 	_, scanErr := Collect(s.Scan(1, k.Object))
 	_, kindErr := Collect(s.ScanKind(1))
-	for _, err := range []error{err, scanErr, kindErr, s.Commit(Put(k, nil)), s.AcceptRollback(), s.Purge()} {
+	_, stageErr := s.Stage(Put(k, nil))
+	_, dropErr := s.DropObject(k.Object)
+	for _, err := range []error{
+		err, scanErr, kindErr, stageErr, dropErr, s.Online(), s.Tick(), s.AcceptRollback(), s.Purge(), s.Rekey(h.Passphrase()),
+	} {
 		if !errors.Is(err, store.ErrClosed) {
 			t.Errorf("got error %v, want ErrClosed", err)
 		}
 	}
-	if s.Verify(h.Passphrase()) {
-		t.Error("a closed store verifies")
+	if s.Opens(h.Passphrase()) {
+		t.Error("a closed store knows its passphrase")
 	}
 }
 
