@@ -144,7 +144,8 @@ func TestBurnConversation(t *testing.T) {
 	}
 	until(t, "the first one is asked", func() bool { return slices.Contains(texts(a.lines(), channel.Notice), channel.NoteBurned) })
 	b.end()
-	if left := kinds(t, b.dir); left[channel.KindMessage]+left[channel.KindState]+left[channel.KindSealed] != 0 {
+	// The cell that asks the other side may not be acknowledged yet.
+	if left := kinds(t, b.dir); left[channel.KindMessage]+left[channel.KindState] != 0 || left[channel.KindSealed] > 1 {
 		t.Errorf("records are left: %v", left)
 	}
 }
