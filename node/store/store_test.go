@@ -26,7 +26,7 @@ func (h diskHarness) Crash(s storetest.Store) error {
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(t *testing.T) storetest.Harness {
-		h := diskHarness{store.Config{Dir: filepath.Join(t.TempDir(), "s"), Cost: store.Cheap}}
+		h := diskHarness{store.Config{Dir: filepath.Join(store.TempDir(t), "s"), Cost: store.Cheap}}
 		if err := store.Create(h.cfg, h.Passphrase()); err != nil {
 			t.Fatal(err)
 		}

@@ -1,0 +1,4 @@
+package store
+
+// TempDir is for the tests outside of the package.
+var TempDir = tempDir
