@@ -12,6 +12,9 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
+	"time"
+	"unicode/utf8"
 
 	"github.com/backchannel/backchannel/node/channel"
 	"github.com/backchannel/backchannel/protocol/file"
@@ -35,22 +38,62 @@ func (d *desk) keep(id channel.ContactID, s *sink) (worked bool, err error) {
 		return d.apply(p, p.conversation.FileTaskDone(d.cfg.Now(), task, path, failed))
 	})
 	if errors.Is(err, io.EOF) { // the contact was removed, and its part files before this one was made
-		task.Kind = channel.DiscardFile
+		if task.Kind == channel.FinishFile && failed == nil {
+			task.Kind, task.Path = channel.WithdrawFile, path
+		} else {
+			task.Kind = channel.DiscardFile
+		}
 		_, _ = s.perform(d.ctx, task)
 	}
 	return true, err
 }
 
-// discard deletes part files, as well as that goes.
-func (d *desk) discard(tasks []channel.FileTask) {
-	if len(tasks) == 0 {
-		return
+// discard deletes part files, as well as that goes, and tells the paths of those
+// that are left.
+func (d *desk) discard(tasks []channel.FileTask) <-chan []string {
+	told := make(chan []string, 2) // see waitParts
+	all := make([]string, len(tasks))
+	for i, task := range tasks {
+		all[i] = filepath.Join(filepath.Dir(task.Path), task.Part)
 	}
+	if len(tasks) == 0 {
+		told <- nil
+		return told
+	}
+	late := time.AfterFunc(discardWait, func() { told <- all })
 	d.group.Go(func() {
-		for _, task := range tasks {
-			_, _ = new(sink).perform(d.ctx, task)
+		var left []string
+		for i, task := range tasks {
+			if _, err := new(sink).perform(d.ctx, task); err != nil {
+				left = append(left, all[i])
+			}
 		}
+		late.Stop()
+		told <- left
 	})
+	return told
+}
+
+// discardWait is how long a person waits for part files to be deleted: a disk that
+// hangs is as good as one that is out.
+const discardWait = 3 * time.Second
+
+// waitParts waits for what discard tells: once it is done, or too late.
+func waitParts(told <-chan []string) []string {
+	if told == nil {
+		return nil
+	}
+	return <-told
+}
+
+// applyAndDiscard is apply, and tells the part files that could not be deleted.
+func (d *desk) applyAndDiscard(p *person, out *channel.Output) (<-chan []string, error) {
+	parts := out.Discard
+	out.Discard = nil
+	if err := d.apply(p, out); err != nil {
+		return nil, err
+	}
+	return d.discard(parts), nil
 }
 
 // sink is the part file that is open.
@@ -80,7 +123,15 @@ func (s *sink) perform(ctx context.Context, task channel.FileTask) (path string,
 	case channel.FinishFile:
 		return finish(ctx, part, task, own)
 	case channel.DiscardFile:
-		if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if removePart(part) != nil {
+			return "", channel.ErrPlace
+		}
+	case channel.WithdrawFile:
+		info, err := os.Lstat(task.Path)
+		if err != nil || !info.Mode().IsRegular() || uint64(info.Size()) != task.Size {
+			return "", nil //nolint:nilerr // moved away, or another one by now: that is its person's
+		}
+		if os.Remove(task.Path) != nil {
 			return "", channel.ErrPlace
 		}
 	}
@@ -113,7 +164,7 @@ func (s *sink) write(part string, task channel.FileTask) error {
 func openPart(part string, task channel.FileTask) (*os.File, error) {
 	flag := os.O_RDWR
 	if task.Offset == 0 {
-		if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if removePart(part) != nil {
 			return nil, channel.ErrPlace
 		}
 		flag |= os.O_CREATE | os.O_EXCL
@@ -175,9 +226,14 @@ func finish(ctx context.Context, part string, task channel.FileTask, own bool) (
 	case !whole.Mode().IsRegular(), uint64(whole.Size()) != task.Size, !own && !holds(ctx, part, task):
 		return "", channel.ErrPartLost
 	}
-	for _, path := range names(task.Path) {
+	return anyName(part, whole, names(task.Path))
+}
+
+// anyName gives a part file the first name that is free.
+func anyName(part string, whole fs.FileInfo, list []string) (string, error) {
+	for _, path := range list {
 		if info, err := os.Lstat(path); err == nil && os.SameFile(info, whole) { // a crash came between the two names
-			if os.Remove(part) != nil {
+			if removePart(part) != nil {
 				return "", channel.ErrPlace
 			}
 			return path, nil
@@ -186,20 +242,30 @@ func finish(ctx context.Context, part string, task channel.FileTask, own bool) (
 		case err == nil:
 			syncDir(filepath.Dir(path))
 			return path, nil
-		case !errors.Is(err, fs.ErrExist):
+		case !errors.Is(err, fs.ErrExist) && !errors.Is(err, syscall.ENAMETOOLONG):
 			return "", channel.ErrPlace
 		}
 	}
-	return "", channel.ErrPlace
+	return "", channel.ErrNoName
 }
+
+// longName is from how many bytes on a name is not made longer by a number.
+const longName = 200
 
 // names lists the names that a file may get: its own, and others in case there is
 // something of that name by now.
 func names(path string) []string {
 	list := []string{path}
 	ext := filepath.Ext(path)
+	stem := strings.TrimSuffix(path, ext)
+	if len(filepath.Base(path)) > longName { // the system took this length, and may take no more
+		for range len(" (2)") {
+			_, size := utf8.DecodeLastRuneInString(filepath.Base(stem))
+			stem = stem[:len(stem)-size]
+		}
+	}
 	for n := 2; n < 10; n++ {
-		list = append(list, strings.TrimSuffix(path, ext)+" ("+strconv.Itoa(n)+")"+ext)
+		list = append(list, stem+" ("+strconv.Itoa(n)+")"+ext)
 	}
 	return list
 }
@@ -209,12 +275,21 @@ func names(path string) []string {
 func giveName(part, path string) error {
 	err := os.Link(part, path)
 	if err == nil {
-		return os.Remove(part)
+		return removePart(part)
 	}
 	if errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	return renameAnew(part, path)
+}
+
+// removePart deletes a part file, if it is there. A burning may have done so
+// meanwhile.
+func removePart(part string) error {
+	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // renaming is held by who renames: two contacts may save to one place.

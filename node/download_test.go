@@ -6,8 +6,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/backchannel/backchannel/node/channel"
 )
@@ -103,5 +105,52 @@ func TestRenameAnew(t *testing.T) {
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestWithdraw deletes a file that was finished and is not wanted, and nothing else
+// that stands in its place.
+func TestWithdraw(t *testing.T) {
+	task := channel.FileTask{Kind: channel.WithdrawFile, Path: filepath.Join(t.TempDir(), "report.pdf"), Size: 5}
+	for content, stays := range map[string]bool{"whole": false, "another": true} {
+		if err := os.WriteFile(task.Path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := new(sink).perform(t.Context(), task)
+		if _, gone := os.Lstat(task.Path); err != nil || (gone == nil) != stays {
+			t.Errorf("%s: stays %v, %v", content, gone == nil, err)
+		}
+	}
+}
+
+// TestNames gives files the names that are left: with a number when the name is
+// taken, also when it is as long as the disk allows, and none when all are taken.
+func TestNames(t *testing.T) {
+	for _, name := range []string{"report.pdf", strings.Repeat("x", 251) + ".pdf", strings.Repeat("é", 125) + ".pdf", strings.Repeat("x", 255)} {
+		dir := t.TempDir()
+		task := channel.FileTask{Kind: channel.FinishFile, Path: filepath.Join(dir, name), Part: ".0123.part", Size: 4, Sum: sha256.Sum256([]byte("sent"))}
+		got := map[string]bool{}
+		for range 9 {
+			if err := os.WriteFile(filepath.Join(dir, task.Part), []byte("sent"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			path, err := new(sink).perform(t.Context(), task)
+			if err != nil || filepath.Dir(path) != dir || filepath.Ext(path) != filepath.Ext(name) || !utf8.ValidString(path) {
+				t.Errorf("%.8s: name %d is %q, %v", name, len(got)+1, path, err)
+			}
+			got[path] = true
+		}
+		if err := os.WriteFile(filepath.Join(dir, task.Part), []byte("sent"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := new(sink).perform(t.Context(), task); !errors.Is(err, channel.ErrNoName) || len(got) != 9 {
+			t.Errorf("%.8s: %d names, then %v", name, len(got), err)
+		}
+		if _, err := os.Lstat(filepath.Join(dir, task.Part)); err != nil {
+			t.Errorf("%.8s: what came is gone: %v", name, err)
+		}
+	}
+	if err := roomFor(filepath.Join(t.TempDir(), strings.Repeat("x", 300)), 1); !errors.Is(err, ErrLongName) {
+		t.Errorf("a name of 300 bytes: %v", err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/backchannel/backchannel/node/channel"
@@ -15,6 +16,7 @@ import (
 // Errors that a person meets who takes a file.
 var (
 	ErrPlaceTaken = errors.New("there is something of this name already; nothing was overwritten")
+	ErrLongName   = errors.New("the name is longer than the disk there allows")
 	ErrNoFolder   = errors.New("the folder does not exist, or nothing can be written there")
 	ErrNoRoom     = errors.New("there is not enough room for the file there")
 )
@@ -43,34 +45,36 @@ func (n *Node) SendFile(ctx context.Context, name, path, as string) (f channel.F
 
 // Files returns what is known of a contact's files, oldest first.
 func (n *Node) Files(ctx context.Context, name string) (list []channel.FileView, err error) {
-	err = n.with(ctx, name, func(c *channel.Conversation, _ time.Time) (*channel.Output, error) {
-		list = c.Files()
-		return nil, nil
-	})
+	err = n.look(ctx, name, func(c *channel.Conversation) error { list = c.Files(); return nil })
 	return list, err
 }
 
 // File returns what is known of one file.
 func (n *Node) File(ctx context.Context, name string, seq uint64) (f channel.FileView, err error) {
-	err = n.with(ctx, name, func(c *channel.Conversation, _ time.Time) (*channel.Output, error) {
+	err = n.look(ctx, name, func(c *channel.Conversation) error {
 		var ok bool
 		if f, ok = c.File(seq); !ok {
-			return nil, channel.ErrNoFile
+			return channel.ErrNoFile
 		}
-		return nil, nil
+		return nil
 	})
 	return f, err
 }
 
 // TakeFile lets a file come that waits for its person, and be written under an
 // absolute path. Nothing is overwritten: if there is something of that name when
-// it is whole, it gets another one; see [channel.FileView].
+// it is whole, it gets another one; see [channel.FileView]. If all those are taken,
+// too, it waits to be taken under a name that is free.
 func (n *Node) TakeFile(ctx context.Context, name string, seq uint64, path string) error {
 	f, err := n.File(ctx, name, seq)
 	if err != nil {
 		return err
 	}
-	if err := roomFor(path, f.Size); err != nil {
+	size := f.Size
+	if f.State == channel.FileUnnamed && filepath.Dir(f.Place) == filepath.Dir(path) {
+		size = 0 // it lies there already
+	}
+	if err := roomFor(path, size); err != nil {
 		return err
 	}
 	return n.with(ctx, name, func(c *channel.Conversation, now time.Time) (*channel.Output, error) {
@@ -91,6 +95,8 @@ func roomFor(path string, size uint64) error {
 	switch {
 	case errors.Is(err, fs.ErrExist):
 		return ErrPlaceTaken
+	case errors.Is(err, syscall.ENAMETOOLONG):
+		return ErrLongName
 	case err != nil:
 		return ErrNoFolder
 	}

@@ -192,7 +192,7 @@ func TestPlaces(t *testing.T) {
 	}
 	for place, want := range map[string]error{
 		taken: node.ErrPlaceTaken, filepath.Join(dir, "none", "x"): node.ErrNoFolder, filepath.Join(taken, "x"): node.ErrNoFolder,
-		filepath.Join(dir, strings.Repeat("x", 300)): node.ErrNoFolder, "relative": node.ErrNoFolder,
+		filepath.Join(dir, strings.Repeat("x", 300)): node.ErrLongName, "relative": node.ErrNoFolder,
 	} {
 		if err := b.TakeFile(t.Context(), peer, f.Seq, place); !errors.Is(err, want) {
 			t.Errorf("%v, not %v", err, want)

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -56,10 +57,17 @@ var (
 	limitMemory func(more int)
 )
 
-// die is SIGKILL: nothing is flushed, closed or told.
+// die is SIGKILL, or what a system has of it: nothing is flushed, closed or told.
 func die() {
-	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	if self, err := os.FindProcess(os.Getpid()); err == nil {
+		_ = self.Kill()
+	}
 	select {}
+}
+
+// killed reports whether a process ended like that.
+func killed(ended *exec.ExitError) bool {
+	return ended.Error() == "signal: killed" || runtime.GOOS == "windows" && ended.ExitCode() == 1
 }
 
 // around carries out one commit or write, unless it is the one.
@@ -81,14 +89,21 @@ func (b bomb) around(kind string, half, whole func() error) error {
 
 type minedStore struct {
 	node.Store
-	bomb bomb
+	bomb   bomb
+	staged uint64
 }
 
-func (s minedStore) Commit(writes ...store.Write) error {
-	if len(writes) == 0 {
-		return s.Store.Commit()
+func (s *minedStore) Stage(writes ...store.Write) (ticket uint64, err error) {
+	s.staged, err = s.Store.Stage(writes...)
+	return s.staged, err
+}
+
+// Tick is mined if it has something to write.
+func (s *minedStore) Tick() error {
+	if s.staged <= s.Durable() {
+		return s.Store.Tick()
 	}
-	return s.bomb.around("commit", nil, func() error { return s.Store.Commit(writes...) })
+	return s.bomb.around("commit", nil, s.Store.Tick)
 }
 
 type minedConn struct {
@@ -108,13 +123,13 @@ func (b bomb) killed(err error, said string) bool {
 	if !errors.As(err, &ended) {
 		return false
 	}
-	switch status := ended.Sys().(syscall.WaitStatus); b.Kind {
+	switch b.Kind {
 	case "":
 		return false
 	case "memory": // the Go runtime ends it, or Badger while it opens, and says why
-		return status.ExitStatus() == 2 || status.ExitStatus() == 1 && strings.Contains(said, "memory")
+		return ended.ExitCode() == 2 || ended.ExitCode() == 1 && strings.Contains(said, "memory")
 	default:
-		return status.Signal() == syscall.SIGKILL && said == ""
+		return killed(ended) && said == ""
 	}
 }
 
@@ -161,7 +176,7 @@ func serve(s script) error {
 		}
 	}
 	n := node.Open(newConfig(s.Dir, s.Settings, hooks{
-		store: func(in node.Store) node.Store { return minedStore{in, s.Bomb} },
+		store: func(in node.Store) node.Store { return &minedStore{in, s.Bomb, 0} },
 		conn:  func(c p2p.Conn) p2p.Conn { return minedConn{c, s.Bomb} },
 	}))
 	ctx, cancel := context.WithCancel(context.Background())
@@ -169,6 +184,9 @@ func serve(s script) error {
 	done := make(chan error, 1)
 	go func() { done <- n.Run(ctx) }()
 	if err := n.Unlock(ctx, passphrase); err != nil {
+		return err
+	}
+	if err := n.GoOnline(ctx); err != nil {
 		return err
 	}
 	in, out := bufio.NewScanner(os.Stdin), json.NewEncoder(os.Stdout)

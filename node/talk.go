@@ -13,7 +13,7 @@ import (
 
 // Rename gives a contact another name on this machine. Its number stays.
 func (n *Node) Rename(ctx context.Context, name, to string) (view channel.View, err error) {
-	err = n.do(ctx, func(d *desk) error {
+	err = n.act(ctx, func(d *desk) error {
 		p, err := d.find(name)
 		if err != nil {
 			return err
@@ -34,11 +34,17 @@ func (n *Node) Rename(ctx context.Context, name, to string) (view channel.View, 
 }
 
 // RemoveContact deletes a contact and all that is kept of it. The other side is
-// told nothing, and meets silence.
-func (n *Node) RemoveContact(ctx context.Context, name string) error {
-	return n.do(ctx, func(d *desk) error {
+// told nothing, and meets silence. It returns the part files that could not be
+// deleted: their disk may be out, and nothing that is kept names them any more.
+func (n *Node) RemoveContact(ctx context.Context, name string) (left []string, err error) {
+	var parts <-chan []string
+	err = n.act(ctx, func(d *desk) error {
 		p, err := d.find(name)
 		if err != nil {
+			return err
+		}
+		out, _ := p.conversation.Forget(d.cfg.Now())
+		if parts, err = d.applyAndDiscard(p, out); err != nil {
 			return err
 		}
 		if err := d.forget(p); err != nil {
@@ -46,20 +52,34 @@ func (n *Node) RemoveContact(ctx context.Context, name string) error {
 		}
 		return d.purge()
 	})
+	return waitParts(parts), err
 }
 
 // Burn deletes the conversation with a contact here, and asks the other side's
-// node to do the same. The contact stays.
-func (n *Node) Burn(ctx context.Context, name string) error {
-	return n.do(ctx, func(d *desk) error {
+// node to do the same. The contact stays. It returns what [Node.RemoveContact]
+// does.
+func (n *Node) Burn(ctx context.Context, name string) (left []string, err error) {
+	var id channel.ContactID
+	var parts <-chan []string
+	if err := n.act(ctx, func(d *desk) error {
 		p, err := d.find(name)
 		if err != nil {
 			return err
 		}
-		if err := d.apply(p, p.conversation.Burn(d.cfg.Now())); err != nil {
-			return err
+		id = p.conversation.ID()
+		parts, err = d.applyAndDiscard(p, p.conversation.Burn(d.cfg.Now()))
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	// What names the part files goes after them: a kill in between is made good by
+	// the next run.
+	left = waitParts(parts)
+	return left, n.do(ctx, func(d *desk) error {
+		if p := d.people[id]; p != nil {
+			return d.sweep(p)
 		}
-		return d.sweep(p)
+		return nil // removed meanwhile
 	})
 }
 
@@ -80,7 +100,7 @@ func (n *Node) RemoveMessage(ctx context.Context, name string, seq uint64) (m ch
 
 // change changes a line, and takes what was there out of the store's files.
 func (n *Node) change(ctx context.Context, name string, f func(*channel.Conversation, time.Time) (channel.Message, *channel.Output, error)) (m channel.Message, err error) {
-	err = n.do(ctx, func(d *desk) error {
+	err = n.act(ctx, func(d *desk) error {
 		p, err := d.find(name)
 		if err != nil {
 			return err
@@ -156,6 +176,7 @@ func (d *desk) purge() error {
 	err := d.store.Purge()
 	switch {
 	case err == nil:
+		d.release() // whatever was staged is on the disk with it
 	case errors.Is(err, store.ErrFull), errors.Is(err, store.ErrMemory), errors.Is(err, os.ErrPermission):
 		return d.kept(err)
 	default:

@@ -50,7 +50,25 @@ With the passphrase they can be read.`,
 	return c
 }
 
+// A destruction is a way to delete what there was with a contact.
+type destruction struct {
+	call      string
+	warning   string // before the name is asked for
+	otherwise string // if it is not the contact's
+	done      string
+}
+
 func (a *app) burnOne(cmd *cobra.Command, args []string) error {
+	return a.destroy(cmd, args, destruction{
+		call:      "burn",
+		warning:   "This burns the conversation here: messages and files. The contact stays.",
+		otherwise: "nothing was burned",
+		done:      "Burned. Your node deleted it here and asks theirs to do the same. You cannot check.",
+	})
+}
+
+// destroy says what will be gone, has the contact's name typed, and carries it out.
+func (a *app) destroy(cmd *cobra.Command, args []string, how destruction) error {
 	name, err := a.contactArg(args)
 	if err != nil {
 		return err
@@ -59,21 +77,30 @@ func (a *app) burnOne(cmd *cobra.Command, args []string) error {
 	if err := a.call(cmd, "contact/show", control.NameRequest{Name: name}, &of); err != nil {
 		return err
 	}
-	a.note("This burns the conversation here: messages and files. The contact stays.")
+	a.note("%s", how.warning)
 	if err := a.tellLoss(cmd, of.Contact); err != nil {
 		return err
 	}
-	if err := a.confirmName(of.Contact, "nothing was burned"); err != nil {
+	if err := a.confirmName(of.Contact, how.otherwise); err != nil {
 		return err
 	}
-	var d control.Done
-	if err := a.call(cmd, "burn", control.NameRequest{Name: itoa(int(of.Contact.Number))}, &d); err != nil {
+	var ans control.BurnAnswer
+	if err := a.call(cmd, how.call, control.NameRequest{Name: itoa(int(of.Contact.Number))}, &ans); err != nil {
 		return err
 	}
-	return a.answer(d, func() {
-		a.say("Burned. Your node deleted it here and asks theirs to do the same. You cannot check.")
+	return a.answer(ans, func() {
+		a.say("%s", how.done)
+		a.sayLeft(ans)
 		a.say("On an SSD, or in an earlier copy of this disk, old blocks can outlive it.")
 	})
+}
+
+// sayLeft names what could not be deleted. It is said once: to keep it would be to
+// keep a path of what was burned.
+func (a *app) sayLeft(ans control.BurnAnswer) {
+	for _, path := range ans.Left {
+		a.say("! Part of a file could not be deleted; its disk may be out. Nothing here knows of it now.\n  Write this down, and delete it yourself: %s", quote(path))
+	}
 }
 
 // confirmName has the contact's name typed. --yes does not answer it.
@@ -153,7 +180,7 @@ func (a *app) burnAll(ctx context.Context, now bool) error {
 		if !ans.Node {
 			a.say("A node is still ending. If it does not, switch the machine off: it may hold keys in memory.")
 		}
-		a.say("On an SSD, in snapshots and in backups, older blocks can outlive this; with the passphrase\nthey can be read. What you saved elsewhere is still there.")
+		a.say("On an SSD, in snapshots and in backups, older blocks can outlive this; with the passphrase\nthey can be read. What you saved elsewhere is still there, and beside it what was\nstill coming, under a name that begins with a dot.")
 	})
 }
 

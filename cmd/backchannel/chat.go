@@ -21,7 +21,9 @@ works with screen readers and on any terminal.
   /recall NUMBER   take a message back that still waits here
   /state           say how the contact stands
   /quit            leave (so does Ctrl-D)
-  //text           send a text that begins with a slash`,
+  //text           send a text that begins with a slash
+
+With --json each message and each new state of one is an object on a line.`,
 		Example: "  backchannel chat --plain 1",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -61,7 +63,7 @@ func (a *app) chat(cmd *cobra.Command, name string) error {
 	var followErr error // set before followed is closed
 	followed := make(chan struct{})
 	var screen sync.Mutex
-	shown := map[uint64]string{}
+	shown := map[uint64]control.Word{}
 	go func() {
 		defer close(followed)
 		followErr = client.Follow(ctx, control.ReadRequest{Name: name, After: after}, func(m control.Message) bool {
@@ -129,10 +131,12 @@ func (a *app) lines(ctx context.Context) <-chan string {
 }
 
 // chatLine prints a message, or only its new state if its text stands above.
-func (a *app) chatLine(name string, m control.Message, shown map[uint64]string) {
+func (a *app) chatLine(name string, m control.Message, shown map[uint64]control.Word) {
 	state, known := shown[m.Seq]
 	shown[m.Seq] = m.State
 	switch {
+	case a.json:
+		writeJSON(a.out, control.MessageAnswer{V: control.Version, Message: m})
 	case !known:
 		a.printMessage(name, m)
 	case state != m.State:
@@ -156,7 +160,11 @@ func (a *app) chatCommandLine(cmd *cobra.Command, name, line string) error {
 		if err := a.call(cmd, "contact/show", control.NameRequest{Name: name}, &ans); err != nil {
 			return err
 		}
-		a.say("%s", contactLine(ans.Contact))
+		if a.json {
+			writeJSON(a.out, ans)
+		} else {
+			a.say("%s", contactLine(ans.Contact))
+		}
 		return nil
 	case strings.HasPrefix(line, "/"):
 		return usage("there is no such command here", "/recall NUMBER, /state, /quit; // sends a text that begins with a slash")

@@ -251,3 +251,13 @@ func TestStatus(t *testing.T) {
 		}
 	}
 }
+
+// TestLeftIsNamed shows a path that a burning could not delete, harmlessly.
+func TestLeftIsNamed(t *testing.T) {
+	var out bytes.Buffer
+	a := &app{out: &out}
+	a.sayLeft(control.BurnAnswer{Left: []string{"/media/stick/.0123.part", "/media/\x1b[2Jx/.0123.part"}})
+	if got := out.String(); !strings.Contains(got, "delete it yourself: /media/stick/.0123.part\n") || strings.Contains(got, "\x1b") {
+		t.Errorf("it says %q", got)
+	}
+}

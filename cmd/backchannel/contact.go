@@ -174,7 +174,7 @@ func (a *app) compare(cmd *cobra.Command, name string, digits bool) error {
 		if ans.Match {
 			return a.answer(ans, func() {
 				a.say("All fit. This contact is now: words compared by voice.")
-				a.say("Tell them to type yours, too: their machine cannot take yours for it.")
+				a.advise("Tell them to type yours, too: their machine cannot take yours for it.")
 			})
 		}
 		for i, fit := range ans.Fit {

@@ -12,18 +12,18 @@ import (
 
 // The levels of a finding.
 const (
-	fine  = "ok"
-	warn  = "WARN"
-	aside = "note"
+	fine  control.Word = "ok"
+	warn  control.Word = "WARN"
+	aside control.Word = "note"
 )
 
 // A finding is one line of the doctor. No text in it holds a name, an address or a
 // path, so that a report can be given away.
 type finding struct {
-	Level string `json:"level"`
-	Check string `json:"check"`
-	Text  string `json:"text"`
-	Hint  string `json:"hint,omitempty"`
+	Level control.Word `json:"level"`
+	Check string       `json:"check"`
+	Text  string       `json:"text"`
+	Hint  string       `json:"hint,omitempty"`
 }
 
 // doctor is one examination.
@@ -36,7 +36,7 @@ type doctor struct {
 	onTerminal bool
 }
 
-func (d *doctor) add(level, check, hint, format string, args ...any) {
+func (d *doctor) add(level control.Word, check, hint, format string, args ...any) {
 	d.findings = append(d.findings, finding{level, check, fmt.Sprintf(format, args...), hint})
 }
 

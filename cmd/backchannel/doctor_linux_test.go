@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/backchannel/backchannel/node/control"
 )
 
 // TestMemory shows the doctor machines that it does not run on.
@@ -14,21 +16,22 @@ func TestMemory(t *testing.T) {
 		unlimits = "Max core file size        0                    unlimited            bytes     \n"
 	)
 	type files map[string]string
+	type levels map[string]control.Word
 	for name, c := range map[string]struct {
 		files files
-		want  files // check → level
+		want  levels // by check
 	}{
-		"nothing to see":   {files{}, files{"cores": aside, "swap": aside}},
-		"sound":            {files{"proc/9/limits": limits, "proc/swaps": head}, files{"cores": fine, "swap": fine}},
-		"dumps":            {files{"proc/9/limits": unlimits, "proc/swaps": head}, files{"cores": warn, "swap": fine}},
-		"swap in memory":   {files{"proc/9/limits": limits, "proc/swaps": head + "/dev/zram0 partition 1 0 -2\n"}, files{"cores": fine, "swap": fine}},
-		"swap on a disk":   {files{"proc/9/limits": limits, "proc/swaps": head + "/dev/sda2 partition 1 0 -2\n"}, files{"cores": fine, "swap": warn}},
-		"a file as swap":   {files{"proc/9/limits": limits, "proc/swaps": head + "/swapfile file 1 0 -2\n"}, files{"cores": fine, "swap": warn}},
-		"encrypted swap":   {files{"proc/9/limits": limits, "proc/swaps": head + "/dev/dm-1 partition 1 0 -2\n", "sys/class/block/dm-1/dm/uuid": "CRYPT-LUKS2-x"}, files{"cores": fine, "swap": fine}},
-		"a volume on it":   {files{"proc/9/limits": limits, "proc/swaps": head + "/dev/dm-1 partition 1 0 -2\n", "sys/class/block/dm-1/dm/uuid": "LVM-x", "sys/class/block/dm-1/slaves/dm-0/x": "", "sys/class/block/dm-0/dm/uuid": "CRYPT-LUKS2-x"}, files{"cores": fine, "swap": fine}},
-		"a volume on both": {files{"proc/9/limits": limits, "proc/swaps": head + "/dev/dm-1 partition 1 0 -2\n", "sys/class/block/dm-1/dm/uuid": "LVM-x", "sys/class/block/dm-1/slaves/dm-0/x": "", "sys/class/block/dm-1/slaves/sdb/x": "", "sys/class/block/dm-0/dm/uuid": "CRYPT-LUKS2-x"}, files{"cores": fine, "swap": warn}},
-		"kept out of it":   {files{"proc/9/limits": limits, "proc/swaps": head + "/dev/sda2 partition 1 0 -2\n", "proc/9/cgroup": "0::/user/x\n", "sys/fs/cgroup/user/x/memory.swap.max": "0\n"}, files{"cores": fine, "swap": fine}},
-		"hibernation":      {files{"proc/9/limits": limits, "proc/swaps": head + "/dev/sda2 partition 1 0 -2\n", "sys/power/state": "freeze mem disk\n"}, files{"cores": fine, "swap": warn, "hibernation": aside}},
+		"nothing to see":   {files{}, levels{"cores": aside, "swap": aside}},
+		"sound":            {files{"proc/9/limits": limits, "proc/swaps": head}, levels{"cores": fine, "swap": fine}},
+		"dumps":            {files{"proc/9/limits": unlimits, "proc/swaps": head}, levels{"cores": warn, "swap": fine}},
+		"swap in memory":   {files{"proc/9/limits": limits, "proc/swaps": head + "/dev/zram0 partition 1 0 -2\n"}, levels{"cores": fine, "swap": fine}},
+		"swap on a disk":   {files{"proc/9/limits": limits, "proc/swaps": head + "/dev/sda2 partition 1 0 -2\n"}, levels{"cores": fine, "swap": warn}},
+		"a file as swap":   {files{"proc/9/limits": limits, "proc/swaps": head + "/swapfile file 1 0 -2\n"}, levels{"cores": fine, "swap": warn}},
+		"encrypted swap":   {files{"proc/9/limits": limits, "proc/swaps": head + "/dev/dm-1 partition 1 0 -2\n", "sys/class/block/dm-1/dm/uuid": "CRYPT-LUKS2-x"}, levels{"cores": fine, "swap": fine}},
+		"a volume on it":   {files{"proc/9/limits": limits, "proc/swaps": head + "/dev/dm-1 partition 1 0 -2\n", "sys/class/block/dm-1/dm/uuid": "LVM-x", "sys/class/block/dm-1/slaves/dm-0/x": "", "sys/class/block/dm-0/dm/uuid": "CRYPT-LUKS2-x"}, levels{"cores": fine, "swap": fine}},
+		"a volume on both": {files{"proc/9/limits": limits, "proc/swaps": head + "/dev/dm-1 partition 1 0 -2\n", "sys/class/block/dm-1/dm/uuid": "LVM-x", "sys/class/block/dm-1/slaves/dm-0/x": "", "sys/class/block/dm-1/slaves/sdb/x": "", "sys/class/block/dm-0/dm/uuid": "CRYPT-LUKS2-x"}, levels{"cores": fine, "swap": warn}},
+		"kept out of it":   {files{"proc/9/limits": limits, "proc/swaps": head + "/dev/sda2 partition 1 0 -2\n", "proc/9/cgroup": "0::/user/x\n", "sys/fs/cgroup/user/x/memory.swap.max": "0\n"}, levels{"cores": fine, "swap": fine}},
+		"hibernation":      {files{"proc/9/limits": limits, "proc/swaps": head + "/dev/sda2 partition 1 0 -2\n", "sys/power/state": "freeze mem disk\n"}, levels{"cores": fine, "swap": warn, "hibernation": aside}},
 	} {
 		root := t.TempDir()
 		for path, text := range c.files {
@@ -43,7 +46,7 @@ func TestMemory(t *testing.T) {
 		d, m := &doctor{}, memory{root: root, proc: "/proc/9"}
 		d.checkCores(m)
 		d.checkSwap(m)
-		got := files{}
+		got := levels{}
 		for _, f := range d.findings {
 			got[f.Check] = f.Level
 		}

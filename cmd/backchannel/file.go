@@ -67,8 +67,13 @@ func (a *app) waitFile(cmd *cobra.Command, contact string, ans *control.FileAnsw
 		switch {
 		case f.State == "delivered", f.State == "here":
 			return nil
+		case f.State == needsName:
+			return &control.Error{
+				Code: "needs_name", Exit: control.ExitFailed, Message: "all of it is here, but every name that it could get there is taken",
+				Hint: "save it again, under another name, as its line says: " + list,
+			}
 		case !underWay(f):
-			return &control.Error{Code: "not_delivered", Exit: control.ExitFailed, Message: "the file did not arrive: " + f.State, Hint: list}
+			return &control.Error{Code: "not_delivered", Exit: control.ExitFailed, Message: "the file did not arrive: " + string(f.State), Hint: list}
 		default:
 			if now := fileState(f) + trouble(f); now != shown && time.Since(began) > time.Second && a.in.terminal() && !a.quiet {
 				shown = now
@@ -91,20 +96,24 @@ func (a *app) waitFile(cmd *cobra.Command, contact string, ans *control.FileAnsw
 // underWay reports whether a file has not come to its end yet.
 func underWay(f control.File) bool {
 	switch f.State {
-	case "waiting here", "being offered", "offered, not taken yet", waitsForYou, "on its way", "coming":
+	case "waiting here", "being offered", "offered, not taken yet", waitsForYou, needsName, "on its way", "coming":
 		return true
 	default:
 		return false
 	}
 }
 
-// waitsForYou is the state of a file that its receiver has not saved yet.
-const waitsForYou = "waits for you to save it"
+// The states of a file that waits for its receiver: to be saved, or to be saved
+// under another name, because all of it is here and its name is taken.
+const (
+	waitsForYou = "waits for you to save it"
+	needsName   = "needs another name"
+)
 
 // progress says how far a file has come, in tenths.
 func progress(f control.File) string {
 	if f.Size == 0 {
-		return f.State
+		return string(f.State)
 	}
 	return fmt.Sprintf("%s, %d %% of %s", f.State, f.Done*10/f.Size*10, size(f.Size))
 }
@@ -159,13 +168,13 @@ func fileState(f control.File) string {
 	if f.State == "coming" || f.State == "on its way" {
 		return progress(f)
 	}
-	return f.State
+	return string(f.State)
 }
 
 // nextStep says where a file is, or how to get it.
 func (a *app) nextStep(c control.Contact, f control.File) string {
 	switch {
-	case f.State == waitsForYou:
+	case f.State == waitsForYou, f.State == needsName:
 		return ": " + a.here("backchannel file save "+itoa(int(c.Number))+" "+strconv.FormatUint(f.Seq, 10))
 	case f.Path != "":
 		return ": " + cleanLine(f.Path)
@@ -178,7 +187,7 @@ func trouble(f control.File) string {
 	if f.Trouble == "" {
 		return ""
 	}
-	return "; " + f.Trouble + ", it will be tried again"
+	return "; " + string(f.Trouble) + ", it will be tried again"
 }
 
 func (a *app) fileRemoveCommand() *cobra.Command {

@@ -17,7 +17,7 @@ import (
 // inspected says what a file tells about its author.
 type inspected struct {
 	V         int             `json:"v"`
-	Format    string          `json:"format"`
+	Format    control.Word    `json:"format"`
 	Size      int64           `json:"size"`
 	Findings  []inspectedPart `json:"findings"`
 	More      int             `json:"more_findings,omitempty"`
@@ -27,10 +27,10 @@ type inspected struct {
 }
 
 type inspectedPart struct {
-	What  string `json:"what"`
-	Value string `json:"value,omitempty"`
-	Where string `json:"where,omitempty"`
-	Kept  bool   `json:"kept_in_copy,omitempty"`
+	What  control.Word `json:"what"`
+	Value string       `json:"value,omitempty"`
+	Where string       `json:"where,omitempty"`
+	Kept  bool         `json:"kept_in_copy,omitempty"`
 }
 
 func (a *app) fileInspectCommand() *cobra.Command {
@@ -85,9 +85,9 @@ func inspect(path string) (ans inspected, dirty bool, err error) {
 	if err != nil {
 		return inspected{}, false, unreadable()
 	}
-	ans = inspected{V: control.Version, Format: r.Format.String(), Size: size, Findings: []inspectedPart{}, More: r.More, Cleanable: r.Cleanable, Why: r.Why}
+	ans = inspected{V: control.Version, Format: control.Word(r.Format.String()), Size: size, Findings: []inspectedPart{}, More: r.More, Cleanable: r.Cleanable, Why: r.Why}
 	for _, f := range r.Findings {
-		ans.Findings = append(ans.Findings, inspectedPart{What: f.Kind.String(), Value: f.Value, Where: f.Where, Kept: f.Kept})
+		ans.Findings = append(ans.Findings, inspectedPart{What: control.Word(f.Kind.String()), Value: f.Value, Where: f.Where, Kept: f.Kept})
 	}
 	return ans, r.Dirty(), nil
 }
@@ -120,7 +120,7 @@ func (a *app) printInspected(ans inspected, show func(int, string, ...any)) {
 		out("Format: %s. Besides what it shows, the file holds:", ans.Format)
 	}
 	for _, f := range ans.Findings {
-		line := "  " + f.What
+		line := "  " + string(f.What)
 		if f.Value != "" {
 			line += ": " + cleanLine(f.Value)
 		}

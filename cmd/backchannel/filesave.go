@@ -22,7 +22,11 @@ func (a *app) fileSaveCommand() *cobra.Command {
 		Long: `Let a file come, and write it to a place that is asked for: a folder, or a new
 name in one. Nothing is overwritten, opened or run. In a folder the file gets
 the name that its sender gave it, without what could do harm. Until all of it is
-there, it lies beside that place under a name that begins with a dot.`,
+there, it lies beside that place under a name that begins with a dot.
+
+If its name is taken by then, it gets a number. If that does not help, it needs
+another name: save it again. In the same folder it is there at once; to another
+folder it comes anew.`,
 		Example: "  backchannel file save 1 12\n  printf '%s\\n' \"$folder\" | backchannel file save 1 12 --wait --timeout 10m",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -37,11 +41,14 @@ there, it lies beside that place under a name that begins with a dot.`,
 			switch f := ans.File; {
 			case f.Direction == "in" && f.State == "coming": // asked for already
 				return a.saved(cmd, request, wait)
-			case f.Direction != "in" || f.State != waitsForYou:
-				return &control.Error{Code: "not_offered", Exit: control.ExitUsage, Message: "the file does not wait to be saved: " + f.State, Hint: "backchannel file list" + shortArg(args[0])}
+			case f.Direction != "in" || f.State != waitsForYou && f.State != needsName:
+				return &control.Error{Code: "not_offered", Exit: control.ExitUsage, Message: "the file does not wait to be saved: " + string(f.State), Hint: "backchannel file list" + shortArg(args[0])}
 			}
 			if !a.json {
 				a.noteFolded(hang, "%s, as its sender calls it: %s", size(ans.File.Size), cleanLine(ans.File.Name))
+			}
+			if ans.File.State == needsName {
+				a.note("All of it is here; every name that it could get where you wanted it is taken.")
 			}
 			path, err := a.askPath("Folder, or folder and name: ")
 			if err != nil {

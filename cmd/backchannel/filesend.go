@@ -161,7 +161,7 @@ func (a *app) sendFile(cmd *cobra.Command, to control.Contact, request control.F
 		if f.State == "delivered" {
 			return
 		}
-		a.say("Leave it where it is until it has arrived. How far it is: %s", a.here("backchannel file list "+itoa(int(to.Number))))
+		a.advise("Leave it where it is until it has arrived. How far it is: %s", a.here("backchannel file list "+itoa(int(to.Number))))
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -15,6 +16,13 @@ import (
 func TestJSONMachine(t *testing.T) {
 	t.Parallel()
 	g := goldenHome{t, filepath.Join(t.TempDir(), "larch")}
+	g.keep("man", "", "man", "status")
+	g.keep("completion", "", "completion", "fish")
+	document := filepath.Join(t.TempDir(), "annex.pdf")
+	if err := os.WriteFile(document, annex(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g.keep("file-inspect", document+"\n", "file", "inspect")
 	g.run("pass larch\n", "setup")
 	g.keep("config-list", "", "config", "list")
 	g.keep("config-get", "", "config", "get", "rest")

@@ -189,6 +189,22 @@ func (g goldenHome) run(input string, args ...string) string {
 	return out.String() + errOut.String()
 }
 
+// keepLine is keep for a command that answers one object a line: it keeps the line
+// that begins in a certain way.
+func (g goldenHome) keepLine(name, begins, input string, args ...string) {
+	g.t.Helper()
+	kept := ""
+	for _, line := range strings.SplitAfter(g.run(input, args...), "\n") {
+		if line != "" && !json.Valid([]byte(line)) {
+			g.t.Errorf("%v answers with a line that is no object: %s", args, line)
+		}
+		if strings.HasPrefix(line, begins) {
+			kept = line
+		}
+	}
+	golden(g.t, filepath.Join("json", name+".json"), g.still(kept))
+}
+
 // keep compares the output with the golden file of that name.
 func (g goldenHome) keep(name, input string, args ...string) string {
 	g.t.Helper()
@@ -208,12 +224,13 @@ func (g goldenHome) still(out string) string {
 		{`"go":"[^"]*","system":"[^"]*","modules":"[0-9a-f]{64}"`, `"go":"go1.26","system":"linux/amd64","modules":"00"`},
 		{`process \d+, started \d+ \w+ \d\d:\d\d`, `process 4121, started 7 Nov 11:02`},
 		{`BC1:[A-Z2-7]+`, `BC1:AEAAJQ`},
+		{`"(script|page)":".*"`, `"$1":"…"`},
 		{`"words":\[[^]]*\]`, `"words":["velvet","plank","monsoon"]`},
 		{`"digits":"[\d ]+"`, `"digits":"96010 12594"`},
 		{`"connected":(true|false)`, `"connected":true`},
 		{`"not_confirmed":\d`, `"not_confirmed":0`},
-		{`"state":"being offered"`, `"state":"offered, not taken yet"`},
-		{`"state":"(waiting here|on its way|delivered)"`, `"state":"delivered"`},
+		{`"state":"being_offered"`, `"state":"offered_not_taken_yet"`},
+		{`"state":"(waiting_here|on_its_way|delivered)"`, `"state":"delivered"`},
 		{`"last_heard_(from|to)":"[^"]*",`, ``}, // of a contact that is connected or was just now
 		{`milliseconds":\d+`, `milliseconds":12`},
 		{`127\.0\.0\.1:\d+`, `127.0.0.1:4127`},
@@ -306,15 +323,36 @@ func TestJSON(t *testing.T) {
 	larch.keep("forge", "Larch\nHeron\nLarch: Yes.\n.\n", "forge", "--out", filepath.Join(dir, "u.bct"))
 	larch.keep("status", "", "status")
 	larch.keep("read-search", "SEVEN\n", "read", "1", "--search")
+	larch.keepLine("chat", `{"v":1,"contact":{`, "/state\n/quit\n", "chat", "--plain", "1")
 	larch.keep("message-edit", "Eight, then.", "message", "edit", "1", "2")
 	larch.keep("message-remove", "", "message", "remove", "1", "1")
 	larch.keep("contact-rename", "Heron\n", "contact", "rename", "1")
 	larch.keep("error-not-the-name", "Larch\n", "burn", "1")
 	larch.keep("burn", "Heron\n", "burn", "1")
+	keepRecovery(t, larch, alder)
 	larch.keep("contact-remove", "Heron\n", "contact", "remove", "1")
 	larch.keep("lock", "", "lock")
 	larch.keep("node-stop", "", "node", "stop")
 	larch.keep("burn-all", "", "burn", "--all", "--now")
+}
+
+// keepRecovery puts Alder's vault back to an older state, and keeps what goes on
+// after it.
+func keepRecovery(t *testing.T, larch, alder goldenHome) {
+	t.Helper()
+	vault, older := filepath.Join(alder.home, "vault"), filepath.Join(alder.home, "older")
+	if err := os.CopyFS(older, os.DirFS(vault)); err != nil { // it is locked
+		t.Fatal(err)
+	}
+	alder.run("pass alder\n", "unlock")
+	larch.run("Once more.", "send", "1", "--wait")
+	alder.run("", "lock")
+	if err := errors.Join(os.RemoveAll(vault), os.Rename(older, vault), os.Chmod(vault, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	alder.run("pass alder\n", "unlock")
+	larch.until(`"paused":true`, "contact", "show", "1")
+	larch.keep("contact-resume", "", "contact", "resume", "1")
 }
 
 // keepFiles keeps the answers of the commands about files.
@@ -329,16 +367,16 @@ func keepFiles(t *testing.T, larch, alder goldenHome) {
 	}
 	larch.keep("file-send", path+"\n", "file", "send", "1")
 	larch.keep("error-no-file", "", "file", "remove", "1", "99")
-	alder.until(`"waits for you`, "file", "list", "1")
+	alder.until(`"waits_for_you`, "file", "list", "1")
 	alder.run("", "file", "remove", "1", "3")
 	larch.until(`declined`, "file", "list", "1")
 	alder.run(path+"\n", "file", "send", "1")
-	larch.until(`"waits for you`, "file", "list", "1")
+	larch.until(`"waits_for_you`, "file", "list", "1")
 	larch.keep("error-file-exists", path+"\n", "file", "save", "1", "4")
 	larch.keep("file-save", in+"\n", "file", "save", "1", "4", "--wait")
 	larch.keep("file-list", "", "file", "list", "1")
 	larch.run(path+"\n", "file", "send", "1")
-	alder.until(`"waits for you`, "file", "list", "1")
+	alder.until(`"waits_for_you`, "file", "list", "1")
 	larch.keep("file-remove", "", "file", "remove", "1", "5")
 	larch.keep("error-file-over", "", "file", "remove", "1", "5")
 }

@@ -51,6 +51,9 @@ as the other side to it. It is fixed for the contact's life.`,
 			}
 			return a.answer(ans, func() {
 				a.say("%s", ans.Invitation)
+				if a.quiet {
+					return
+				}
 				a.note("\nHand over that one line. It works once, until %s.\nWhoever gets it first becomes %s.\nCompare words before you say anything that matters:  %s\nSee how it stands:  %s",
 					longTime(ans.Contact.Expires), quoted(ans.Contact.Name),
 					a.here("backchannel contact verify "+itoa(int(ans.Contact.Number))), a.here("backchannel invite list"))
@@ -117,8 +120,8 @@ func (a *app) inviteAccept() *cobra.Command {
 			}
 			return a.answer(ans, func() {
 				a.say("Their machine is being told. You may write now; %s is not verified yet.", quoted(ans.Contact.Name))
-				a.say("  see how it stands   %s", a.here("backchannel invite list"))
-				a.say("  compare words       %s", a.here("backchannel contact verify "+itoa(int(ans.Contact.Number))))
+				a.advise("  see how it stands   %s", a.here("backchannel invite list"))
+				a.advise("  compare words       %s", a.here("backchannel contact verify "+itoa(int(ans.Contact.Number))))
 			})
 		},
 	}
@@ -159,7 +162,7 @@ func (a *app) inviteList() *cobra.Command {
 					a.say("No invitations.")
 				}
 				for _, c := range ans.Contacts {
-					line := c.Invitation
+					line := string(c.Invitation)
 					if c.Invitation == "not opened yet" {
 						line += ", stops working " + longTime(c.Expires)
 					}

@@ -75,7 +75,7 @@ func clock(s string) string {
 
 // logLine puts an entry into one line: "link #3 down · under 10 min".
 func logLine(e control.LogEntry) string {
-	line := e.Event
+	line := string(e.Event)
 	switch e.Event {
 	case "link up":
 		line = "link #" + itoa(int(e.Link)) + " up"
@@ -83,14 +83,14 @@ func logLine(e control.LogEntry) string {
 		line = "link #" + itoa(int(e.Link)) + " down"
 	}
 	if e.Reason != "" {
-		line += ": " + e.Reason
+		line += ": " + string(e.Reason)
 	}
 	if e.Count != "" {
-		line += " (" + e.Count + ")"
+		line += " (" + string(e.Count) + ")"
 	}
-	for _, more := range []string{e.State, e.Took} {
+	for _, more := range []control.Word{e.State, e.Took} {
 		if more != "" {
-			line += " · " + more
+			line += " · " + string(more)
 		}
 	}
 	return cleanLine(line)

@@ -96,12 +96,13 @@ func (a *app) send(cmd *cobra.Command, to control.Contact, text string, wait boo
 	}
 	return a.answer(ans, func() {
 		m := ans.Message
-		line := "Message " + strconv.FormatUint(m.Seq, 10) + ": " + m.State + "."
-		if m.State == "waiting here" {
-			line += " It leaves by itself when the two machines are connected.\nTo take it back: " +
-				a.here("backchannel recall "+name+" "+strconv.FormatUint(m.Seq, 10))
+		line := "Message " + strconv.FormatUint(m.Seq, 10) + ": " + string(m.State) + "."
+		if m.State != "waiting here" || a.quiet {
+			a.say("%s", line)
+			return
 		}
-		a.say("%s", line)
+		a.say("%s It leaves by itself when the two machines are connected.\nTo take it back: %s", line,
+			a.here("backchannel recall "+name+" "+strconv.FormatUint(m.Seq, 10)))
 	})
 }
 
@@ -122,7 +123,7 @@ func (a *app) waitDelivered(cmd *cobra.Command, name string, m *control.Message)
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return &control.Error{
 			Code: "not_delivered", Exit: control.ExitNotInTime,
-			Message: "not delivered in time; the message is " + m.State, Hint: "it stays in the outbox; look later with: backchannel read " + name,
+			Message: "not delivered in time; the message is " + string(m.State), Hint: "it stays in the outbox; look later with: backchannel read " + name,
 		}
 	}
 	return err

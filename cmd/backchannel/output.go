@@ -24,15 +24,20 @@ func (a *app) note(format string, args ...any) {
 // say prints a line of the answer.
 func (a *app) say(format string, args ...any) { fmt.Fprintf(a.out, format+"\n", args...) }
 
+// advise prints a line on what could be done next.
+func (a *app) advise(format string, args ...any) {
+	if !a.quiet {
+		a.say(format, args...)
+	}
+}
+
 // answer prints v as JSON, or calls plain for a person.
 func (a *app) answer(v any, plain func()) error {
 	if a.json {
 		writeJSON(a.out, v)
 		return nil
 	}
-	if !a.quiet {
-		plain()
-	}
+	plain()
 	return nil
 }
 
@@ -115,7 +120,7 @@ func (a *app) printMessage(name string, m control.Message) {
 	state := ""
 	switch m.Direction {
 	case "out":
-		who, state = "you", "   ("+m.State+")"
+		who, state = "you", "   ("+string(m.State)+")"
 	case "notice":
 		a.sayFolded(hang, "%s  --- %s", at, standIn(m.Text))
 		return

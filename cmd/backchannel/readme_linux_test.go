@@ -70,7 +70,7 @@ func (r *replay) command(who, line string) *exec.Cmd {
 	line = strings.ReplaceAll(line, "--address 203.0.113.7:4127", "--bind 127.0.0.1 --address 127.0.0.1:"+r.port)
 	cmd := exec.Command("backchannel", strings.Fields(line)...)
 	cmd.Dir = filepath.Join(r.dir, who+"-desk")
-	cmd.Env = append(os.Environ(), "BACKCHANNEL_HOME="+filepath.Join(r.dir, who), "BACKCHANNEL_SOCKET=", "TERM=xterm")
+	cmd.Env = append(os.Environ(), "BACKCHANNEL_HOME="+filepath.Join(r.dir, who), "BACKCHANNEL_SOCKET=", "TERM=xterm", realCost+"=1")
 	return cmd
 }
 

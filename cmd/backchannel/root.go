@@ -71,13 +71,13 @@ First steps:  backchannel setup
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.home, "home", os.Getenv("BACKCHANNEL_HOME"), "folder for everything, instead of the usual places")
 	flags.BoolVar(&a.json, "json", false, "answer in JSON")
-	flags.BoolVar(&a.quiet, "quiet", false, "print only the answer")
+	flags.BoolVar(&a.quiet, "quiet", false, "print the answer without advice on what to do next")
 	flags.BoolVar(&a.yes, "yes", false, "answer yes to questions")
 	flags.DurationVar(&a.timeout, "timeout", 30*time.Second, "longest time to wait for the node")
 	flags.Bool("no-color", false, "use no colour; none is ever used")
 	flags.IntVar(&a.fd, "passphrase-fd", passphraseFD(), "descriptor to read the passphrase from")
 	root.AddCommand(
-		a.setupCommand(), a.nodeCommand(), a.unlockCommand(), a.lockCommand(), a.statusCommand(),
+		a.setupCommand(), a.nodeCommand(), a.unlockCommand(), a.onlineCommand(), a.lockCommand(), a.statusCommand(),
 		a.inviteCommand(), a.contactCommand(), a.sendCommand(), a.recallCommand(), a.readCommand(), a.fileCommand(),
 		a.chatCommand(), a.messageCommand(), a.burnCommand(), a.forgeCommand(), a.versionCommand(), a.demoCommand(),
 		a.logCommand(), a.configCommand(), a.doctorCommand(), a.completionCommand(), a.manCommand(),

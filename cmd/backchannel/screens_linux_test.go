@@ -57,7 +57,7 @@ func TestScreens(t *testing.T) {
 		}
 	}
 	alder.run(named+"\n", "file", "send", "1", "--as-it-is")
-	larch.until("waits for you", "file", "list", "1")
+	larch.until("waits_for_you", "file", "list", "1")
 	for _, size := range sizes {
 		s := screens{t, larch, size.rows, size.columns, size.term}
 		for _, line := range []string{
@@ -126,7 +126,11 @@ func meetOnScreens(t *testing.T, dir string, alder, larch goldenHome) []string {
 
 func fileNumber(t *testing.T, g goldenHome) string {
 	t.Helper()
-	var list struct{ Files []struct{ Seq int } }
+	var list struct {
+		Files []struct {
+			Seq int `json:"number"`
+		}
+	}
 	if err := json.Unmarshal([]byte(g.run("", "file", "list", "1")), &list); err != nil || len(list.Files) == 0 {
 		t.Fatalf("no file: %v", err)
 	}

@@ -17,13 +17,24 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/backchannel/backchannel/node/store"
 	"github.com/backchannel/backchannel/protocol/identity"
 	"github.com/backchannel/backchannel/protocol/label"
 )
 
+// realCost is set in the environment of a program that takes passphrases at their
+// real price, a second each. Most tests have no use for it.
+const realCost = "BACKCHANNEL_TEST_REAL_COST"
+
 // TestMain makes the real program a command of the scripts and of exec.Command.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"backchannel": main})
+	testscript.Main(m, map[string]func(){"backchannel": func() {
+		pace.Eager = true // scripts are many, and none looks at when the vault is written
+		if os.Getenv(realCost) == "" {
+			cost = store.Cheap
+		}
+		main()
+	}})
 }
 
 // patience is how long a script waits for something before it has failed.
@@ -157,7 +168,7 @@ func program(ts *testscript.TestScript, args []string) *exec.Cmd {
 // environment is what the program sees: little, and nothing of the machine.
 func environment(ts *testscript.TestScript) []string {
 	var env []string
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "TZ", "BACKCHANNEL_HOME", "BACKCHANNEL_SOCKET", "SYSTEMROOT", "LC_ALL", "BACKCHANNEL_PASSPHRASE_FD", "BACKCHANNEL_PASSPHRASE"} {
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "TZ", "BACKCHANNEL_HOME", "BACKCHANNEL_SOCKET", "SYSTEMROOT", "LC_ALL", "BACKCHANNEL_PASSPHRASE_FD", "BACKCHANNEL_PASSPHRASE", realCost} {
 		if v := ts.Getenv(name); v != "" {
 			env = append(env, name+"="+v)
 		}

@@ -51,28 +51,11 @@ answer it.`,
 		Example: "  backchannel contact remove 1",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			name, err := a.contactArg(args)
-			if err != nil {
-				return err
-			}
-			var of control.ContactAnswer
-			if err := a.call(cmd, "contact/show", control.NameRequest{Name: name}, &of); err != nil {
-				return err
-			}
-			a.note("This deletes the contact here: keys, messages and files. They are told nothing.")
-			if err := a.tellLoss(cmd, of.Contact); err != nil {
-				return err
-			}
-			if err := a.confirmName(of.Contact, "nothing was deleted"); err != nil {
-				return err
-			}
-			var d control.Done
-			if err := a.call(cmd, "contact/remove", control.NameRequest{Name: itoa(int(of.Contact.Number))}, &d); err != nil {
-				return err
-			}
-			return a.answer(d, func() {
-				a.say("Removed. This machine knows nothing of the contact any more. Their copy is as it was.")
-				a.say("On an SSD, or in an earlier copy of this disk, old blocks can outlive it.")
+			return a.destroy(cmd, args, destruction{
+				call:      "contact/remove",
+				warning:   "This deletes the contact here: keys, messages and files. They are told nothing.",
+				otherwise: "nothing was deleted",
+				done:      "Removed. This machine knows nothing of the contact any more. Their copy is as it was.",
 			})
 		},
 	}

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/backchannel/backchannel/node/store"
-	"github.com/backchannel/backchannel/protocol/file"
 	"github.com/backchannel/backchannel/protocol/wire"
 )
 
@@ -42,31 +41,6 @@ func (v *Conversation) burnCame() {
 		return // asked twice: said once
 	}
 	v.note(NoteBurned)
-}
-
-// endFiles has the peer told of files that end on this side before they are whole.
-func (v *Conversation) endFiles() {
-	for seq, t := range v.files {
-		v.endFile(seq, t)
-	}
-}
-
-func (v *Conversation) endFile(seq uint64, t *transfer) {
-	i, ok := v.find(seq)
-	if !ok {
-		return
-	}
-	m := v.messages[i]
-	if t.final() {
-		if m.Direction == In { // its sender may not have heard how it ended, and would offer it again
-			v.ended[m.ID] = v.standing(m.ID).State
-		}
-		return
-	}
-	v.tell[m.ID] = true
-	if v.ended[m.ID] = file.Gone; m.Direction == In {
-		v.ended[m.ID] = file.Declined
-	}
 }
 
 // discard lets all lines and what belongs to them be deleted bit by bit. Frames
@@ -159,6 +133,8 @@ func (v *Conversation) leave() {
 		v.s = nil
 		v.drop(KindSession, 0)
 	}
+	v.stale = append(v.stale, store.Key{Kind: KindEnded, Object: v.id})
+	v.endings, v.endingsNew = nil, false
 	if v.link != nil {
 		v.closeLink()
 	}

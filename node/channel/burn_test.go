@@ -19,7 +19,7 @@ import (
 func everything(t *testing.T, s *storetest.Memory) map[store.Key][]byte {
 	t.Helper()
 	all := map[store.Key][]byte{}
-	for kind := channel.KindContact; kind <= channel.KindSums; kind++ {
+	for kind := channel.KindContact; kind <= channel.KindEnded; kind++ {
 		for r, err := range s.ScanKind(kind) {
 			if err != nil {
 				t.Fatal(err)

@@ -15,6 +15,7 @@ func (v *Conversation) Tick(now time.Time) *Output {
 	v.begin(now)
 	v.expire()
 	v.expireFiles()
+	v.expireEndings()
 	v.dropStale()
 	for len(v.guests) > 0 && now.Sub(v.guests[0].up) >= v.cfg.AnswerTimeout {
 		v.out.Close = append(v.out.Close, v.guests[0].id)

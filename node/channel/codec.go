@@ -3,7 +3,9 @@ package channel
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 
+	"github.com/backchannel/backchannel/node/store"
 	"github.com/backchannel/backchannel/protocol/secret"
 )
 
@@ -52,6 +54,19 @@ func (d *decoder) fixed(n int) []byte {
 	out := d.b[:n]
 	d.b = d.b[n:]
 	return out
+}
+
+// version takes the version off, with which some records begin. A higher one than is
+// known was written by a later program, and is no damage.
+func (d *decoder) version(known byte) error {
+	switch v := d.u8(); {
+	case v > known:
+		return fmt.Errorf("a record: %w", store.ErrNewer)
+	case v < 1:
+		return ErrRecord
+	default:
+		return nil
+	}
 }
 
 func (d *decoder) u8() byte    { return d.fixed(1)[0] }

@@ -24,8 +24,11 @@ const (
 	KindState                         // by sequence: what became of a sent message
 	KindFile                          // by sequence: the file that a message offered
 	KindSums                          // under the file's own object, one: sums of a file that is sent
+	KindEnded                         // one: how files ended whose lines are gone
 )
 
+// contactVersion is that of docs/spec/session.md. Records without a version of their
+// own change with it: the contact's is read before them.
 const contactVersion = 1
 
 // Stage says how far a contact has come.
@@ -222,8 +225,8 @@ func (c *contact) append(b []byte) []byte {
 func parseContact(b []byte) (*contact, error) {
 	d := decoder{b: b}
 	c := &contact{}
-	if d.u8() != contactVersion {
-		return nil, ErrRecord
+	if err := d.version(contactVersion); err != nil {
+		return nil, err
 	}
 	c.stage = Stage(d.u8())
 	c.number = d.u32()

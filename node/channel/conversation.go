@@ -33,11 +33,12 @@ type Config struct {
 	// Known reports whether another contact has this static key. Nil: none has.
 	Known func(static [32]byte) bool
 
-	Life          time.Duration // of a message; zero: 14 days
-	AckDelay      time.Duration // acknowledgements leave on this grid; zero: 1 s
-	KeepAlive     time.Duration // a box at least this often; zero: 30 s
-	ResendAfter   time.Duration // unacknowledged on a live connection; zero: 30 s
-	AnswerTimeout time.Duration // for a handshake or a resume; zero: 15 s
+	Life     time.Duration // of a message; zero: 14 days
+	AckDelay time.Duration // acknowledgements leave on this grid; zero: 1 s
+	// A peer that nobody is at writes its store once a minute, and answers after that.
+	KeepAlive     time.Duration // a box at least this often; zero: 40 s
+	ResendAfter   time.Duration // unacknowledged on a live connection; zero: 90 s
+	AnswerTimeout time.Duration // for a handshake or a resume; zero: 45 s
 	SessionLife   time.Duration // then a new handshake; zero: 30 days
 }
 
@@ -48,9 +49,9 @@ func (c Config) withDefaults() Config {
 	}{
 		{&c.Life, 14 * 24 * time.Hour},
 		{&c.AckDelay, time.Second},
-		{&c.KeepAlive, 30 * time.Second},
-		{&c.ResendAfter, 30 * time.Second},
-		{&c.AnswerTimeout, 15 * time.Second},
+		{&c.KeepAlive, 40 * time.Second},
+		{&c.ResendAfter, 90 * time.Second},
+		{&c.AnswerTimeout, 45 * time.Second},
 		{&c.SessionLife, 30 * 24 * time.Hour},
 	} {
 		if *d.v == 0 {
@@ -112,9 +113,9 @@ type Conversation struct {
 	files    map[uint64]*transfer   // by the sequence of the message
 	named    map[fileName]uint64    // the sequence of files; some may be gone
 	moving   []uint64               // those of files that something is still to be done for, in order
-	tell     map[file.ID]bool       // files of which the next report speaks
+	tell     map[file.ID]file.State // files of which the next report speaks: that they are gone, or how they stand
 	orphans  []FileTask             // part files of files whose records go
-	ended    map[file.ID]file.State // of files whose line is gone: what a report says
+	endings  map[file.ID]ending     // of files that came in and whose line is gone
 	ackedTo  uint32                 // what the peer acknowledged; v.s.acked follows it
 
 	link       *link
@@ -124,6 +125,8 @@ type Conversation struct {
 	guests     []*link               // under the invitation, at the inviter's: until one shows a card
 	recent     map[[36]byte][24]byte // header name to nonce of cells opened in this run
 	order      uint64                // of the last write to a connection
+
+	endingsNew bool // endings differ from what is stored
 
 	out   *Output
 	bytes int // what the writes of out take on disk
@@ -250,6 +253,9 @@ func (v *Conversation) loadLists() error {
 		}
 	}
 	v.nextSeq = max(v.nextSeq, v.c.next)
+	if err := v.loadEndings(); err != nil {
+		return err
+	}
 	return v.loadFiles()
 }
 
@@ -267,7 +273,7 @@ func empty(cfg Config, id ContactID) *Conversation {
 	return &Conversation{
 		cfg: cfg.withDefaults(), id: id,
 		sealed: map[uint32]*sealedCell{}, inbound: map[uint32]wire.Frame{}, byID: map[wire.MessageID]bool{}, nextSeq: 1,
-		recent: map[[36]byte][24]byte{}, files: map[uint64]*transfer{}, tell: map[file.ID]bool{}, ended: map[file.ID]file.State{}, named: map[fileName]uint64{},
+		recent: map[[36]byte][24]byte{}, files: map[uint64]*transfer{}, tell: map[file.ID]file.State{}, endings: map[file.ID]ending{}, named: map[fileName]uint64{},
 	}
 }
 
@@ -281,6 +287,7 @@ func (v *Conversation) begin(now time.Time) {
 }
 
 func (v *Conversation) end() *Output {
+	v.saveEndings()
 	out := v.out
 	out.Discard, v.orphans = v.orphans, nil
 	v.out = nil

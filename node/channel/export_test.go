@@ -79,3 +79,31 @@ func (v *Conversation) SendReport(now time.Time, entries ...file.Entry) *Output 
 	v.sendBox(wire.FlagReport, file.Report(entries))
 	return v.end()
 }
+
+// KeepEndings has files end that came in and whose line is gone: so many that were
+// declined, then so many that came whole.
+func (v *Conversation) KeepEndings(now time.Time, declined, whole int) *Output {
+	v.begin(now)
+	for i := range declined + whole {
+		m := Message{Direction: In, ID: file.ID{1, byte(i >> 8), byte(i)}, Stored: minute(now)}
+		state := file.Declined
+		if i >= declined {
+			state = file.Whole
+		}
+		v.keepEnding(m, state)
+	}
+	return v.end()
+}
+
+// Endings returns how many endings are kept of files that were declined, and of
+// others.
+func (v *Conversation) Endings() (declined, others int) {
+	for _, e := range v.endings {
+		if e.state == file.Declined {
+			declined++
+		} else {
+			others++
+		}
+	}
+	return declined, others
+}

@@ -12,7 +12,7 @@ import (
 // FileState says how far a file has come.
 type FileState byte
 
-// The states of a file. Those from FileWhole on are final.
+// The states of a file. Those from FileWhole to FileEnded are final.
 const (
 	FileOffered  FileState = 1 + iota // to a person who has not taken it yet
 	FileMoving                        // taken; its content is on the way
@@ -21,6 +21,7 @@ const (
 	FileChanged                       // it is no longer what was offered, at its sender's
 	FileDamaged                       // all came, and the sum did not fit
 	FileEnded                         // taken back, or its life is over
+	FileUnnamed                       // all of it is there, and has no name: its person has to give another
 )
 
 // Words returns the state in the words that screens show to one of the two.
@@ -33,6 +34,7 @@ func (s FileState) Words(d Direction) string {
 		FileChanged:  {"changed here since; send it again", "ended by the sender"},
 		FileDamaged:  {"did not arrive whole; send it again", "did not arrive whole"},
 		FileEnded:    {"ended, never confirmed", "ended, not whole"},
+		FileUnnamed:  {"on its way", "needs another name"},
 	}[s]
 	if d == Out {
 		return words[0]
@@ -59,6 +61,7 @@ type FileView struct {
 	Done    uint64 // bytes that are known to be with the receiver
 	State   FileState
 	Path    string // where it was put, of one that came whole
+	Place   string // where it was to be, of one that needs another name
 	Trouble string // why it does not go on here, if that is known
 }
 
@@ -82,11 +85,12 @@ type transfer struct {
 	// In memory only.
 	cells   secret.Key // derived from key
 	in      arrival
+	known   bool   // in: its sender knows how it ended
 	flow    flow   // out
 	trouble string // see FileView
 }
 
-func (t *transfer) final() bool { return t.state >= FileWhole }
+func (t *transfer) final() bool { return t.state >= FileWhole && t.state != FileUnnamed }
 
 func (t *transfer) append(b []byte) []byte {
 	e := encoder{b}
@@ -107,8 +111,8 @@ func (t *transfer) append(b []byte) []byte {
 func parseTransfer(b []byte) (*transfer, error) {
 	d := decoder{b: b}
 	t := &transfer{}
-	if d.u8() != transferVersion {
-		return nil, ErrRecord
+	if err := d.version(transferVersion); err != nil {
+		return nil, err
 	}
 	copy(t.object[:], d.fixed(16))
 	t.key = d.key()
@@ -119,7 +123,7 @@ func parseTransfer(b []byte) (*transfer, error) {
 	t.piece, t.told = d.u32(), d.u32()
 	t.done = d.u64()
 	t.adding = d.bytes()
-	if err := d.end(); err != nil || t.size > file.MaxSize || t.state < FileOffered || t.state > FileEnded ||
+	if err := d.end(); err != nil || t.size > file.MaxSize || t.state < FileOffered || t.state > FileUnnamed ||
 		t.done > file.Cells(t.size) || t.key.IsZero() != t.final() {
 		return nil, ErrRecord
 	}
@@ -253,6 +257,8 @@ func (v *Conversation) File(seq uint64) (FileView, bool) {
 		f.Done = t.flow.acked * file.ContentSize
 	case t.state == FileWhole:
 		f.Path = t.path
+	case t.state == FileUnnamed:
+		f.Place = t.path
 	}
 	if f.Done = min(f.Done, f.Size); t.state == FileWhole {
 		f.Done = f.Size

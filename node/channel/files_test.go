@@ -54,6 +54,9 @@ func (d *disk) perform(task channel.FileTask) (string, error) {
 	case channel.DiscardFile:
 		d.remove(part)
 		return "", nil
+	case channel.WithdrawFile:
+		d.remove(task.Path)
+		return "", nil
 	case channel.FinishFile:
 	}
 	if !there && task.Size > 0 {

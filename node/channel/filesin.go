@@ -2,6 +2,7 @@ package channel
 
 import (
 	"errors"
+	"path/filepath"
 	"time"
 
 	"github.com/backchannel/backchannel/protocol/file"
@@ -25,8 +26,8 @@ func (v *Conversation) offerCame(f wire.Frame, content string) {
 	if err != nil {
 		return // acknowledged, and set aside
 	}
-	if _, ended := v.ended[f.ID]; ended || v.byID[f.ID] {
-		v.tell[f.ID] = true
+	if _, ended := v.endings[f.ID]; ended || v.byID[f.ID] {
+		v.sayHow(f.ID)
 		return
 	}
 	m := Message{Direction: In, Channel: f.Channel, ID: f.ID, Minute: f.Minute, Text: o.Name, File: true}
@@ -42,7 +43,7 @@ func (v *Conversation) offerCame(f wire.Frame, content string) {
 	if v.open(In) > maxFiles {
 		v.settle(seq, FileDeclined)
 	}
-	v.tell[f.ID] = true
+	v.sayHow(f.ID)
 }
 
 // open counts the files of a direction that are not settled.
@@ -57,17 +58,23 @@ func (v *Conversation) open(d Direction) (n int) {
 
 // TakeFile lets a file come that waits for its person, and be written under the
 // absolute path that the person gave. What has come of it lies beside that place,
-// under another name, until it is whole.
+// under another name, until it is whole. One that is whole and needs another name
+// gets it in the folder where it lies; to another folder it comes anew.
 func (v *Conversation) TakeFile(now time.Time, seq uint64, path string) (*Output, error) {
 	i, ok := v.find(seq)
 	t := v.files[seq]
 	switch {
 	case !ok || t == nil || v.messages[i].Direction != In:
 		return nil, ErrNoFile
-	case t.state != FileOffered:
+	case t.state != FileOffered && t.state != FileUnnamed:
 		return nil, ErrNotOffered
 	}
 	v.begin(now)
+	if t.state == FileUnnamed && filepath.Dir(path) != filepath.Dir(t.path) {
+		v.orphan(t)
+		t.in, t.done = newArrival(), 0
+		t.adding = t.in.sum.State()
+	}
 	t.state, t.path = FileMoving, path
 	v.saveTransfer(seq)
 	v.changed(i)
@@ -156,7 +163,7 @@ func (v *Conversation) standing(id file.ID) file.Entry {
 	switch t.state {
 	case FileOffered:
 		e.State = file.Held
-	case FileMoving:
+	case FileMoving, FileUnnamed:
 		e.State, e.Received = file.Coming, t.in.written
 		if t.in.held[t.in.written] != nil {
 			break // nothing is missing: the disk is behind

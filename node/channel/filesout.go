@@ -231,13 +231,16 @@ func (v *Conversation) FileIsOther(now time.Time, seq uint64) *Output {
 // tellOf has the next report speak of a file.
 func (v *Conversation) tellOf(seq uint64) {
 	if i, ok := v.find(seq); ok {
-		v.tell[v.messages[i].ID] = true
+		v.sayHow(v.messages[i].ID)
 	}
 }
 
 // askFiles begins a connection: it asks how far the own files have come, and
-// tells of those that come.
+// tells of those that come and of those whose end the sender may not know.
 func (v *Conversation) askFiles() {
+	for id := range v.endings {
+		v.sayHow(id)
+	}
 	for _, seq := range v.moving {
 		if !v.files[seq].final() {
 			v.tellOf(seq)
@@ -252,14 +255,16 @@ func (v *Conversation) sendReport() {
 		return
 	}
 	var entries []file.Entry
-	for id := range v.tell {
+	for id, say := range v.tell {
 		if len(entries) == file.MaxEntries {
 			v.out.More = true
 			break
 		}
 		delete(v.tell, id)
-		if state, ok := v.ended[id]; ok {
-			entries = append(entries, file.Entry{ID: id, State: state})
+		if end, ok := v.endings[id]; say == file.Gone {
+			entries = append(entries, file.Entry{ID: id, State: file.Gone})
+		} else if ok {
+			entries = append(entries, file.Entry{ID: id, State: end.state})
 		} else if _, t := v.fileOf(id, Out); t == nil {
 			entries = append(entries, v.standing(id))
 		} else if t.final() {
@@ -282,14 +287,17 @@ func (v *Conversation) reportCame(cell *wire.Cell) {
 	for _, e := range entries {
 		switch e.State {
 		case file.Asking:
-			v.tell[e.ID] = true
+			v.sayHow(e.ID)
 		case file.Gone:
 			if seq, t := v.fileOf(e.ID, In); t != nil && !t.final() {
 				v.settle(seq, FileEnded)
 			}
+			v.endingKnown(e.ID)
 		default:
 			if seq, t := v.fileOf(e.ID, Out); t != nil {
 				v.answered(seq, t, e)
+			} else if e.State != file.Unknown { // the line is gone, and the peer may wait for it
+				v.sayGone(e.ID)
 			}
 		}
 	}
@@ -298,8 +306,8 @@ func (v *Conversation) reportCame(cell *wire.Cell) {
 // answered handles what the peer says of a file that is sent from here.
 func (v *Conversation) answered(seq uint64, t *transfer, e file.Entry) {
 	if t.final() {
-		if e.State == file.Coming || e.State == file.Held {
-			v.tell[e.ID] = true // it does not know yet
+		if e.State != file.Unknown {
+			v.sayGone(e.ID) // it may not know yet, or not know that this side does
 		}
 		return
 	}
@@ -315,10 +323,13 @@ func (v *Conversation) answered(seq uint64, t *transfer, e file.Entry) {
 		t.flow.reported(v.link.id, e, v.now)
 	case file.Whole:
 		v.settle(seq, FileWhole)
+		v.sayGone(e.ID)
 	case file.Declined:
 		v.settle(seq, FileDeclined)
+		v.sayGone(e.ID)
 	case file.Damaged:
 		v.settle(seq, FileDamaged)
+		v.sayGone(e.ID)
 	case file.Asking, file.Gone: // a sender's words
 		return
 	case file.Unknown:

@@ -16,6 +16,7 @@ const (
 	WriteContent TaskKind = 1 + iota // write Content at Offset of the part file
 	FinishFile                       // give the part file its name
 	DiscardFile                      // delete the part file
+	WithdrawFile                     // delete the file of size Size under Path: it was finished, and is not wanted
 )
 
 // String returns the kind in a word.
@@ -27,6 +28,8 @@ func (k TaskKind) String() string {
 		return "finish"
 	case DiscardFile:
 		return "discard"
+	case WithdrawFile:
+		return "withdraw"
 	default:
 		return "no task"
 	}
@@ -54,6 +57,9 @@ var (
 	ErrPartLost = errors.New("what had come of the file is gone")
 	// ErrPlace says that the place cannot be written to now. It is tried again.
 	ErrPlace = errors.New("the place cannot be written to")
+	// ErrNoName says that every name is taken that a finished file could get. Its
+	// person has to give another one: see [Conversation.TakeFile].
+	ErrNoName = errors.New("every name that the file could get is taken")
 )
 
 const (
@@ -119,7 +125,13 @@ func (v *Conversation) FileTask(now time.Time) (FileTask, bool) {
 func (v *Conversation) FileTaskDone(now time.Time, task FileTask, path string, err error) *Output {
 	v.begin(now)
 	t := v.files[task.Seq]
-	if t == nil && task.Kind == WriteContent { // its line is gone
+	switch {
+	case task.Kind == FinishFile && err == nil && (t == nil || t.state != FileMoving):
+		// It was ended while it got its name. Whoever ended it was told that it goes.
+		task.Kind, task.Path = WithdrawFile, path
+		v.orphans = append(v.orphans, task)
+		return v.end()
+	case t == nil && task.Kind == WriteContent: // its line is gone
 		task.Kind = DiscardFile
 		v.orphans = append(v.orphans, task)
 	}
@@ -134,6 +146,12 @@ func (v *Conversation) FileTaskDone(now time.Time, task FileTask, path string, e
 		t.in, t.done, t.trouble = newArrival(), 0, err.Error()
 		t.adding, t.in.after = t.in.sum.State(), now.Add(v.cfg.ResendAfter) // it may get lost again and again
 		v.saveTransfer(task.Seq)
+	case errors.Is(err, ErrNoName):
+		t.state = FileUnnamed
+		v.saveTransfer(task.Seq)
+		if i, ok := v.find(task.Seq); ok {
+			v.changed(i)
+		}
 	case err != nil:
 		t.trouble, t.in.after = err.Error(), now.Add(v.cfg.ResendAfter)
 	case task.Kind == FinishFile:
@@ -169,10 +187,10 @@ func (v *Conversation) wrote(task FileTask, t *transfer) {
 // discarded forgets where a part file was, once it is gone.
 func (v *Conversation) discarded(now time.Time, seq uint64, t *transfer, err error) {
 	if err != nil {
-		t.in.after = now.Add(discardAgain)
+		t.trouble, t.in.after = err.Error(), now.Add(discardAgain)
 		return
 	}
-	t.path = ""
+	t.path, t.trouble = "", ""
 	v.saveTransfer(seq)
 	v.unmove(seq)
 }

@@ -101,8 +101,8 @@ func (s *session) wipe() {
 func parseSession(b []byte) (*session, error) {
 	d := decoder{b: b}
 	s := &session{}
-	if d.u8() != sessionVersion {
-		return nil, ErrRecord
+	if err := d.version(sessionVersion); err != nil {
+		return nil, err
 	}
 	s.epoch = d.u32()
 	s.box = d.key()

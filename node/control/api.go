@@ -4,7 +4,8 @@
 //
 // Every call is a POST to /v1/<name> with one JSON object; the answer is one
 // object with "v":1, or, for follow, one object a line. Fields are only ever
-// added. Errors carry a code, the exit code of the command line and a hint.
+// added. States and kinds are fixed words: see Word. Errors carry a code, the exit
+// code of the command line and a hint.
 package control
 
 import (
@@ -22,8 +23,8 @@ type Contact struct {
 	Number      uint32 `json:"number"`
 	Name        string `json:"name"`
 	Short       string `json:"short"` // the name as it is typed
-	Stage       string `json:"stage"`
-	Verified    string `json:"verified"` // in words: see channel.Mark
+	Stage       Word   `json:"stage"`
+	Verified    Word   `json:"verified"` // see channel.Mark
 	VerifiedAt  string `json:"verified_at,omitempty"`
 	UsedTwice   bool   `json:"invitation_used_twice,omitempty"`
 	Strict      bool   `json:"strict,omitempty"`
@@ -37,7 +38,7 @@ type Contact struct {
 	WindowFull  bool   `json:"window_full,omitempty"`
 	WordsReady  bool   `json:"words_ready"`
 	Reachable   bool   `json:"they_can_be_dialled"`
-	Invitation  string `json:"invitation,omitempty"` // state in words
+	Invitation  Word   `json:"invitation,omitempty"` // how it stands
 	Made        string `json:"made"`
 	Expires     string `json:"expires,omitempty"`
 	ClockOff    int64  `json:"clock_off_seconds,omitempty"`
@@ -47,8 +48,8 @@ type Contact struct {
 type Message struct {
 	Contact   string `json:"contact,omitempty"`
 	Seq       uint64 `json:"number"`
-	Direction string `json:"direction"`
-	State     string `json:"state,omitempty"`
+	Direction Word   `json:"direction"`
+	State     Word   `json:"state,omitempty"`
 	Time      string `json:"time"`
 	Text      string `json:"text"`           // of a file: its name
 	File      bool   `json:"file,omitempty"` // the line is about a file: see file/list
@@ -57,13 +58,13 @@ type Message struct {
 // File is a file as it is shown.
 type File struct {
 	Seq       uint64 `json:"number"`
-	Direction string `json:"direction"`
+	Direction Word   `json:"direction"`
 	Name      string `json:"name"` // as its sender calls it
 	Size      uint64 `json:"size"`
 	Done      uint64 `json:"done"` // bytes that are known to be with the receiver
-	State     string `json:"state"`
+	State     Word   `json:"state"`
 	Path      string `json:"path,omitempty"` // where it was put, of one that came
-	Trouble   string `json:"trouble,omitempty"`
+	Trouble   Word   `json:"trouble,omitempty"`
 	Time      string `json:"time"`
 }
 
@@ -81,18 +82,20 @@ type (
 	}
 	// StatusAnswer describes the node.
 	StatusAnswer struct {
-		V         int       `json:"v"`
-		State     string    `json:"state"`
-		PID       int       `json:"pid"`
-		Started   string    `json:"started"`
-		Version   string    `json:"version"`
-		LocksAt   string    `json:"locks_at,omitempty"`
-		Failed    string    `json:"failed,omitempty"`
-		DiskFull  bool      `json:"disk_full,omitempty"`
-		Listening bool      `json:"listening"`
-		Address   string    `json:"address,omitempty"`
-		Proxy     bool      `json:"proxy"`
-		Contacts  []Contact `json:"contacts,omitempty"`
+		V          int       `json:"v"`
+		State      Word      `json:"state"`
+		PID        int       `json:"pid"`
+		Started    string    `json:"started"`
+		Version    string    `json:"version"`
+		LocksAt    string    `json:"locks_at,omitempty"`
+		Failed     string    `json:"failed,omitempty"`      // why it locked by itself
+		FailedCode string    `json:"failed_code,omitempty"` // as errors have it
+		DiskFull   bool      `json:"disk_full,omitempty"`
+		Online     bool      `json:"online"`
+		Listening  bool      `json:"listening"`
+		Address    string    `json:"address,omitempty"`
+		Proxy      bool      `json:"proxy"`
+		Contacts   []Contact `json:"contacts,omitempty"`
 	}
 	// InviteRequest asks for an invitation.
 	InviteRequest struct {
@@ -252,7 +255,7 @@ const bucket = 3 * time.Hour
 
 func contactOf(v channel.View, now time.Time) Contact {
 	c := Contact{
-		Number: v.Number, Name: v.Name, Short: node.Slug(v.Name), Stage: v.Stage.String(), Verified: v.Mark.String(),
+		Number: v.Number, Name: v.Name, Short: node.Slug(v.Name), Stage: Word(v.Stage.String()), Verified: Word(v.Mark.String()),
 		VerifiedAt: stamp(v.MarkedAt), UsedTwice: v.UsedTwice, Strict: v.Mode.String() == "strict",
 		Paused: v.Paused, OwnConsent: v.OwnConsent, PeerConsent: v.PeerConsent, Connected: v.Connected,
 		Waiting: v.Waiting, WindowFull: v.WindowFull, WordsReady: v.WordsReady, Reachable: !v.PeerPlace.IsNone(),
@@ -269,12 +272,14 @@ func contactOf(v channel.View, now time.Time) Contact {
 	return c
 }
 
-// invitationState says in words how the invitation of a contact stands.
-func invitationState(v channel.View, now time.Time) string {
+const usedTwice Word = "USED TWICE: a second machine tried it"
+
+// invitationState says how the invitation of a contact stands.
+func invitationState(v channel.View, now time.Time) Word {
 	expired := !v.Expiry.IsZero() && !now.Before(v.Expiry)
 	switch {
 	case v.UsedTwice:
-		return "USED TWICE: a second machine tried it"
+		return usedTwice
 	case v.Stage == channel.Met:
 		return "accepted"
 	case v.HasPeer:
@@ -290,21 +295,21 @@ func invitationState(v channel.View, now time.Time) string {
 
 func messageOf(contact string, m channel.Message) Message {
 	out := Message{
-		Contact: contact, Seq: m.Seq, Direction: m.Direction.String(), Text: m.Text,
+		Contact: contact, Seq: m.Seq, Direction: Word(m.Direction.String()), Text: m.Text,
 		Time: stamp(time.Unix(int64(m.Minute)*60, 0)),
 	}
 	switch out.File = m.File; {
 	case m.File:
-		out.State = m.FileWords()
+		out.State = Word(m.FileWords())
 	case m.Direction == channel.Out:
-		out.State = m.State.String()
+		out.State = Word(m.State.String())
 	}
 	return out
 }
 
 func fileOf(f channel.FileView) File {
 	return File{
-		Seq: f.Seq, Direction: f.Direction.String(), Name: f.Text, Size: f.Size, Done: f.Done,
-		State: f.FileWords(), Path: f.Path, Trouble: f.Trouble, Time: stamp(time.Unix(int64(f.Minute)*60, 0)),
+		Seq: f.Seq, Direction: Word(f.Direction.String()), Name: f.Text, Size: f.Size, Done: f.Done,
+		State: Word(f.FileWords()), Path: f.Path, Trouble: Word(f.Trouble), Time: stamp(time.Unix(int64(f.Minute)*60, 0)),
 	}
 }

@@ -11,12 +11,12 @@ import (
 // left out; none names anybody or anything.
 type LogEntry struct {
 	At     string `json:"at"`
-	Event  string `json:"event"`
+	Event  Word   `json:"event"`
 	Link   uint32 `json:"link,omitempty"` // counts connections since the node started
-	State  string `json:"state,omitempty"`
-	Count  string `json:"count,omitempty"`
-	Reason string `json:"reason,omitempty"`
-	Took   string `json:"took,omitempty"` // a bucket
+	State  Word   `json:"state,omitempty"`
+	Count  Word   `json:"count,omitempty"` // a number, or a bucket
+	Reason Word   `json:"reason,omitempty"`
+	Took   Word   `json:"took,omitempty"` // a bucket
 }
 
 // Requests and answers about the journal.
@@ -68,11 +68,11 @@ func (s *Server) setLevel(word string) error {
 
 func logEntryOf(e journal.Entry) LogEntry {
 	shown := LogEntry{
-		At: stamp(e.At), Event: e.Event.String(), Link: e.Link.Number(), State: e.State.String(),
-		Reason: e.Reason.String(), Took: e.Took.String(),
+		At: stamp(e.At), Event: Word(e.Event.String()), Link: e.Link.Number(), State: Word(e.State.String()),
+		Reason: Word(e.Reason.String()), Took: Word(e.Took.String()),
 	}
 	if e.Count != (journal.Count{}) {
-		shown.Count = e.Count.String()
+		shown.Count = Word(e.Count.String())
 	}
 	return shown
 }

@@ -22,6 +22,12 @@ type (
 		Seq  uint64 `json:"number"`
 		Text string `json:"text"`
 	}
+	// BurnAnswer names what a burning or a removal could not delete: paths of files
+	// that were coming. Nothing else knows of them any more.
+	BurnAnswer struct {
+		V    int      `json:"v"`
+		Left []string `json:"part_files_left,omitempty"`
+	}
 )
 
 // talkRoutes are the calls that change what is kept of a contact.
@@ -31,8 +37,14 @@ func (s *Server) talkRoutes(mux *http.ServeMux) {
 		v, err := n.Rename(ctx, r.Name, r.New)
 		return ContactAnswer{Version, contactOf(v, s.now())}, err
 	})
-	handle(mux, "contact/remove", func(ctx context.Context, r NameRequest) (Done, error) { return done, n.RemoveContact(ctx, r.Name) })
-	handle(mux, "burn", func(ctx context.Context, r NameRequest) (Done, error) { return done, n.Burn(ctx, r.Name) })
+	handle(mux, "contact/remove", func(ctx context.Context, r NameRequest) (BurnAnswer, error) {
+		left, err := n.RemoveContact(ctx, r.Name)
+		return BurnAnswer{Version, left}, err
+	})
+	handle(mux, "burn", func(ctx context.Context, r NameRequest) (BurnAnswer, error) {
+		left, err := n.Burn(ctx, r.Name)
+		return BurnAnswer{Version, left}, err
+	})
 	// Both answer with the line as it was, but without its text.
 	handle(mux, "message/edit", func(ctx context.Context, r EditRequest) (MessageAnswer, error) {
 		m, err := n.EditMessage(ctx, r.Name, r.Seq, r.Text)

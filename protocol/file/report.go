@@ -26,7 +26,7 @@ const (
 	Declined                  // it is not wanted, or no more
 	Damaged                   // all came, and the sum did not fit
 	Unknown                   // there is no such offer here
-	Gone                      // the sender's: it will not come any more
+	Gone                      // the sender's: it will not come any more, or its end is known
 
 	lastState = Gone
 )

@@ -1,0 +1,7 @@
+//go:build !unix
+
+package p2p
+
+import "errors"
+
+func limitDescriptors() error { return errors.ErrUnsupported }
