@@ -1,7 +1,9 @@
 package vault
 
 import (
+	"bytes"
 	"iter"
+	"maps"
 	"slices"
 
 	"github.com/backchannel/backchannel/protocol/secret"
@@ -70,10 +72,43 @@ func (v *Vault) Rearrange(keks []secret.Key, from []int, coins *Coins) (All, err
 	return v.yieldAll(coins), nil
 }
 
-// copyFrom takes over the records of another image, page by page, so that it
-// always fits. Objects get new keys. Tickets go on where they were.
+// copyFrom takes over the records of another image, in the order of their keys and
+// under one version, so that nothing tells which was written when. A level that is
+// so full that it takes more pages in this order is copied page by page: that always
+// fits. Objects get new numbers and keys. Tickets go on where they were.
 func (l *Level) copyFrom(old *Level) {
-	l.next, l.version, l.last, l.rolledBack = old.next+1, old.next, old.last, old.rolledBack
+	l.next, l.version, l.rolledBack = old.next+1, old.next, old.rolledBack
+	records := map[[16]byte][]Key{}
+	for k, e := range old.index.entries {
+		if k.Kind != 0 && !e.gone() {
+			records[k.Object] = append(records[k.Object], k)
+		}
+	}
+	ids := slices.SortedFunc(maps.Keys(records), func(a, b [16]byte) int { return bytes.Compare(a[:], b[:]) })
+	table := &filling{l: l, object: l.numbers[0]}
+	for n, id := range ids {
+		o := &object{id: id, number: uint64(n) + 1}
+		l.objects[id], l.numbers[o.number], l.last = o, o, o.number
+		table.put(Key{Seq: o.number}, append(id[:], make([]byte, secret.Size)...))
+	}
+	for _, id := range ids {
+		f := &filling{l: l, object: l.objects[id]}
+		slices.SortFunc(records[id], Key.Compare)
+		for _, k := range records[id] {
+			value, _ := old.Get(k)
+			f.put(k, value)
+		}
+	}
+	if len(l.pages) > l.geometry.Pages() {
+		l.copyPages(old)
+	}
+	l.index.list()
+}
+
+// copyPages takes the records over as they lie.
+func (l *Level) copyPages(old *Level) {
+	l.pages, l.index, l.last = nil, newIndex(), old.last
+	l.objects, l.numbers = map[[16]byte]*object{}, map[uint64]*object{0: {}}
 	for id, o := range old.objects {
 		c := &object{id: id, number: o.number}
 		l.objects[id], l.numbers[o.number] = c, c
@@ -89,11 +124,34 @@ func (l *Level) copyFrom(old *Level) {
 				l.pages = append(l.pages, q)
 			}
 			pc := f.piece
-			pc.data = slices.Clone(f.data)
+			pc.data, pc.version = slices.Clone(f.data), l.next
 			l.index.extend(l.add(q, pc, f.key))
 		}
 	}
-	l.index.list()
+}
+
+// filling packs the records of one object into new pages, one after the other.
+type filling struct {
+	l      *Level
+	object *object
+	page   *page
+}
+
+func (f *filling) put(k Key, value []byte) {
+	pc := piece{kind: k.Kind, seq: k.Seq, version: f.l.next, total: uint32(len(value))}
+	for {
+		if f.page == nil || pageSize-f.page.live < worthwhile {
+			f.page = &page{id: uint32(len(f.l.pages)), object: f.object}
+			f.l.pages = append(f.l.pages, f.page)
+		}
+		n := min(len(value), pageSize-f.page.live-pieceSize)
+		pc.data, value = value[:n:n], value[n:]
+		f.l.index.extend(f.l.add(f.page, pc, k))
+		if len(value) == 0 {
+			return
+		}
+		pc.offset += uint32(n)
+	}
 }
 
 // placeAll gives every block a slot out of all.
