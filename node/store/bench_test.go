@@ -68,15 +68,15 @@ func BenchmarkOpen(b *testing.B) {
 				}
 			}
 		})
-		for _, close := range []bool{false, true} {
-			b.Run(fmt.Sprintf("online %d, close %v", n, close), func(b *testing.B) {
+		for _, closing := range []bool{false, true} {
+			b.Run(fmt.Sprintf("online %d, close %v", n, closing), func(b *testing.B) {
 				for b.Loop() {
 					b.StopTimer()
 					s, err := Open(cfg, testPass)
 					if err != nil {
 						b.Fatal(err)
 					}
-					if !close {
+					if !closing {
 						b.StartTimer()
 					}
 					if err := s.Online(); err != nil {
@@ -84,7 +84,7 @@ func BenchmarkOpen(b *testing.B) {
 					}
 					b.StopTimer()
 					mustTick(b, s, 3)
-					if close {
+					if closing {
 						b.StartTimer()
 					}
 					mustClose(b, s)

@@ -56,7 +56,7 @@ func (s *Store) Close() error {
 
 // leave rebuilds the records after Badger was closed.
 func (s *Store) leave() error {
-	if full(s.dir, rebuildSpace(s.header.slots)) != nil {
+	if !s.roomToRebuild() {
 		return nil
 	}
 	found, err := readSlots(recordsDir(s.dir), s.header.slots)

@@ -75,7 +75,7 @@ func (s *slots) readLog(path string) error {
 		b = b[e.size:]
 		switch {
 		case e.meta == metaEnd && len(open) > 0:
-			if version, err := strconv.ParseUint(string(e.value), 10, 64); err != nil || version != open[0].version() {
+			if string(e.value) != strconv.FormatUint(open[0].version(), 10) {
 				return nil
 			}
 			for _, e := range open {

@@ -49,7 +49,7 @@ func tempDir(t testing.TB) string {
 	if info, err := os.Stat(memoryDir); err != nil || !info.IsDir() {
 		return t.TempDir()
 	}
-	dir, err := os.MkdirTemp(memoryDir, "store")
+	dir, err := os.MkdirTemp(memoryDir, "store") //nolint:usetesting // t.TempDir is on the disk
 	if err != nil {
 		t.Fatal(err)
 	}

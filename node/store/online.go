@@ -123,7 +123,7 @@ func (s *Store) renewAfter() int { return max(minRenew, int(s.header.slots/vault
 // renewIfDue rebuilds the records of a store that is online. Without room for that
 // it does nothing, for a while.
 func (s *Store) renewIfDue() error {
-	if s.ticks < s.renewAfter() || full(s.dir, rebuildSpace(s.header.slots)) != nil {
+	if s.ticks < s.renewAfter() || !s.roomToRebuild() {
 		return nil
 	}
 	if err := s.stop(); err != nil {

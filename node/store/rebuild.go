@@ -29,8 +29,10 @@ func rebuildSpace(n uint32) int64 {
 	return int64(n)*(vault.SlotSize+64) + 2*tableSize + openSpace + commitSpace
 }
 
+func (s *Store) roomToRebuild() bool { return full(s.dir, rebuildSpace(s.header.slots)) == nil }
+
 // rebuild fills the fresh folder with all slots and makes it durable.
-func rebuild(dir string, all iter.Seq2[uint32, *vault.Slot]) (err error) {
+func rebuild(dir string, all iter.Seq2[uint32, *vault.Slot]) error {
 	fresh := freshDir(dir)
 	if err := os.RemoveAll(fresh); err != nil {
 		return fmt.Errorf("clearing records: %w", writeError(err))
@@ -43,7 +45,7 @@ func rebuild(dir string, all iter.Seq2[uint32, *vault.Slot]) (err error) {
 		return err
 	}
 	err = guard(func() error { return stream(db, all) })
-	if err = errors.Join(err, closeBadger(db)); err != nil {
+	if err := errors.Join(err, closeBadger(db)); err != nil {
 		return err
 	}
 	if err := prepare(fresh); err != nil {
