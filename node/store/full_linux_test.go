@@ -19,7 +19,20 @@ import (
 // ErrFull, and every acknowledged one must be there.
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
-	cmd := child(t, "full", tempDir(t), strconv.Itoa(few(120)))
+	inMount(t, "full", strconv.Itoa(few(120)))
+}
+
+// TestReadOnly opens a store on a file system that is mounted read-only: it can be
+// read, and going online says why it cannot.
+func TestReadOnly(t *testing.T) {
+	t.Parallel()
+	inMount(t, "readonly")
+}
+
+// inMount runs a script in a process that can mount something.
+func inMount(t *testing.T, script string, args ...string) {
+	t.Helper()
+	cmd := child(t, script, append([]string{tempDir(t)}, args...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
 	if os.Getuid() != 0 {
 		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
@@ -35,15 +48,56 @@ func TestDiskFull(t *testing.T) {
 	t.Log(string(out))
 }
 
-func init() { scripts["full"] = childFull }
+func init() {
+	scripts["full"] = childFull
+	scripts["readonly"] = childReadOnly
+}
 
-func childFull(args []string) error {
-	dir := args[0]
+func mountAt(dir string) error {
 	err := errors.Join(
 		syscall.Mount("none", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""),
 		syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=96m"))
 	if err != nil {
 		fmt.Println("cannot mount:", err)
+	}
+	return err
+}
+
+func childReadOnly(args []string) error {
+	if err := mountAt(args[0]); err != nil {
+		return err
+	}
+	cfg := childConfig(filepath.Join(args[0], "s"))
+	if err := Create(cfg, testPass); err != nil {
+		return err
+	}
+	s, err := openOnline(cfg)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(commit(s, put(0, numbered(0, 80))), s.Close(), os.Remove(lockPath(cfg.Dir))); err != nil {
+		return err
+	}
+	if err := syscall.Mount("", args[0], "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
+		fmt.Println("cannot mount:", err)
+		return err
+	}
+	if s, err = Open(cfg, testPass); err != nil {
+		return err
+	}
+	if n, err := count(s, 80); n != 1 || err != nil {
+		return fmt.Errorf("%d records, error %w", n, err)
+	}
+	if err := s.Online(); !errors.Is(err, syscall.EROFS) {
+		return fmt.Errorf("going online: got error %w, want EROFS", err)
+	}
+	return s.Close()
+}
+
+func childFull(args []string) error {
+	dir := args[0]
+	err := mountAt(dir)
+	if err != nil {
 		return err
 	}
 	f := &filler{path: filepath.Join(dir, "fill")}

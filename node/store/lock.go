@@ -2,11 +2,13 @@ package store
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 )
 
@@ -18,7 +20,7 @@ const lockSize = 64
 // start in Unix seconds, and is blank otherwise. It always has lockSize bytes, so
 // that signing it needs no room on the disk.
 type lock struct {
-	f      *os.File
+	f      *os.File // nil on a read-only file system
 	signed bool
 }
 
@@ -27,6 +29,9 @@ func lockPath(dir string) string { return filepath.Clean(dir) + ".lock" }
 // takeLock takes the lock or returns an *InUseError.
 func takeLock(dir string) (*lock, error) {
 	f, err := os.OpenFile(lockPath(dir), os.O_RDWR|os.O_CREATE, 0o600)
+	if errors.Is(err, syscall.EROFS) {
+		return new(lock), nil // nobody can write here
+	}
 	if err != nil {
 		return nil, fmt.Errorf("opening lock: %w", err)
 	}
@@ -44,6 +49,9 @@ func takeLock(dir string) (*lock, error) {
 // sign writes this process into the file. It comes after the checks of Open, so
 // that a damaged folder is not touched.
 func (l *lock) sign() error {
+	if l.f == nil {
+		return nil
+	}
 	l.signed = true
 	return l.write(fmt.Sprintf("%d %d", os.Getpid(), time.Now().Unix()))
 }
@@ -73,6 +81,9 @@ func (l *lock) release() error {
 // closes: a process that is being started elsewhere in the program holds a copy
 // of the descriptor for a moment, and the lock with it.
 func (l *lock) drop() error {
+	if l.f == nil {
+		return nil
+	}
 	unlockFile(l.f)
 	return l.f.Close()
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 
 	"github.com/backchannel/backchannel/protocol/vault"
 )
@@ -33,6 +34,9 @@ func (s *Store) Online() error {
 }
 
 func (s *Store) goOnline() error {
+	if s.lock.f == nil {
+		return fmt.Errorf("going online: %w", syscall.EROFS)
+	}
 	if err := s.here(); err != nil {
 		return err
 	}
