@@ -19,7 +19,7 @@ import (
 // ErrFull, and every acknowledged one must be there.
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
-	inMount(t, "full", strconv.Itoa(few(120)))
+	inMount(t, "full", strconv.Itoa(few(60)))
 }
 
 // TestReadOnly opens a store on a file system that is mounted read-only: it can be

@@ -16,7 +16,7 @@ import (
 // that it had acknowledged is there, none is half there.
 func TestKillAnywhere(t *testing.T) {
 	t.Parallel()
-	kills := few(20)
+	kills := few(10)
 	cfg := testConfig(t)
 	mustCreate(t, cfg)
 	var next uint64
