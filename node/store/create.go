@@ -131,7 +131,7 @@ func moveIn(stage, dir string) error {
 // build fills the stage: the records, both counters, the reserve, and last the
 // header.
 func build(cfg Config, n uint32, stage string, keks func(header) ([]secret.Key, error)) error {
-	if err := full(stage, rebuildSpace(n)+reserveSize); err != nil {
+	if err := full(stage, rebuildSpace(n)+reserveSize+openSpace+commitSpace); err != nil {
 		return err
 	}
 	h := header{slots: n}

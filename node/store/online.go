@@ -118,7 +118,7 @@ func (s *Store) openRecords() error {
 }
 
 // minRenew is after how many ticks the records of a small store are rebuilt.
-const minRenew = 64
+const minRenew = 32
 
 // renewAfter is after how many ticks as much lies in what ticks left as in all
 // slots: then the records are rebuilt. It depends on the number of slots alone.

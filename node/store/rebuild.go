@@ -24,10 +24,9 @@ import (
 // batchSize is how many bytes of slots are handed to Badger at once.
 const batchSize = 1 << 20
 
-// rebuildSpace is what a rebuild of n slots takes on the disk.
-func rebuildSpace(n uint32) int64 {
-	return int64(n)*(vault.SlotSize+64) + 2*tableSize + openSpace + commitSpace
-}
+// rebuildSpace is what a rebuild of n slots takes on the disk. It has a log, which
+// stays empty.
+func rebuildSpace(n uint32) int64 { return int64(n)*(vault.SlotSize+64) + 12<<20 }
 
 func (s *Store) roomToRebuild() bool { return full(s.dir, rebuildSpace(s.header.slots)) == nil }
 
