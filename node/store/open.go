@@ -12,9 +12,9 @@ import (
 )
 
 // answerStep is what Open adds to Argon2's time for each slot, whatever it finds:
-// 0.41 s at 8,192 slots. Work that takes longer is rounded up to the next multiple.
+// 0.25 s at 8,192 slots. Work that takes longer is rounded up to the next multiple.
 const (
-	answerStep      = 50 * time.Microsecond
+	answerStep      = 30 * time.Microsecond
 	answerStepCheap = 5 * time.Microsecond
 )
 
