@@ -27,11 +27,18 @@ type desk struct {
 
 	people    map[channel.ContactID]*person
 	followers map[*follower]bool
-	links     channel.LinkID     // the last one given out
-	full      bool               // the last commit found the disk full
-	purgeAt   time.Time          // when the store is purged next without being asked
-	fatal     error              // a commit failed otherwise: nothing more is done
-	orphans   []channel.FileTask // part files that the last run left to be deleted
+	online    bool           // it writes, sends and receives; else it only shows
+	links     channel.LinkID // the last one given out
+	full      bool           // the last attempt to write found the disk full
+	purgeAt   time.Time      // when the store is purged next without being asked
+	fatal     error          // a write failed otherwise: nothing more is done
+
+	// What is to be on the disk before it has effect; see durable.go.
+	staged   uint64    // the last ticket
+	writeAt  time.Time // when the store is written next
+	attached time.Time // until then a person counts as being there
+	effects  []effect
+	waiters  []waiter
 
 	work  chan func(*desk)
 	quit  chan struct{} // closed by stop
@@ -49,6 +56,7 @@ type person struct {
 	links        map[channel.LinkID]*link
 	pairs        map[p2p.Handle]bool
 	wake         time.Time
+	waiting      int // effects that wait for the disk
 
 	// Files: who reads what goes out, who writes what comes in, and what they have open.
 	reader, writer *worker
@@ -73,7 +81,6 @@ func (d *desk) open() (err error) {
 	if d.settings, err = d.cfg.Settings(); err != nil {
 		return fmt.Errorf("%w: %w", errSettings, err)
 	}
-	d.purgeAt = d.cfg.Now().Add(firstPurge)
 	for r, err := range d.store.ScanKind(channel.KindContact) {
 		if err != nil {
 			return err
@@ -83,9 +90,21 @@ func (d *desk) open() (err error) {
 			return fmt.Errorf("loading a contact: %w", err)
 		}
 		d.people[r.Key.Object] = d.newPerson(c)
-		if c.View().Stage == channel.Leaving {
-			d.purgeAt = time.Time{} // at once
-		}
+	}
+	return nil
+}
+
+// goOnline has the store written and the network opened from here on. If it fails
+// the desk goes on showing what it holds, and it can be called again.
+func (d *desk) goOnline() (err error) {
+	if d.online {
+		return nil
+	}
+	if d.settings, err = d.cfg.Settings(); err != nil {
+		return fmt.Errorf("%w: %w", errSettings, err)
+	}
+	if err := d.store.Online(); err != nil {
+		return err
 	}
 	if d.store.RolledBack() {
 		d.journal.Add(journal.RolledBack)
@@ -93,23 +112,24 @@ func (d *desk) open() (err error) {
 			return err
 		}
 	}
+	if err := d.moved(); err != nil {
+		return err
+	}
 	if d.network, err = d.cfg.OpenNetwork(d.settings); err != nil {
 		return err
 	}
-	if err := d.introduce(); err != nil {
-		d.closeNetwork()
-		return err
-	}
+	now := d.cfg.Now()
+	d.online, d.purgeAt, d.writeAt = true, now.Add(firstPurge), now.Add(d.cfg.Pace.Attached)
+	d.group.Go(func() {
+		if err := d.network.Run(d.ctx); err != nil && d.ctx.Err() == nil {
+			d.post(func(d *desk) { d.fatal = fmt.Errorf("running the network: %w", err) })
+		}
+	})
+	d.group.Go(d.accept)
 	d.networkTold()
-	return nil
-}
-
-// introduce tells contacts where this machine is, and the network of them.
-func (d *desk) introduce() error {
-	place, _ := identity.PlaceOf(d.settings.Address) // none, if it does not listen
 	for _, p := range d.people {
-		if err := d.commitEarly(p.conversation.Moved(d.cfg.Now(), place)); err != nil {
-			return err
+		if p.conversation.View().Stage == channel.Leaving {
+			d.purgeAt = time.Time{} // at once
 		}
 		if err := d.connectable(p); err != nil {
 			return err
@@ -118,29 +138,26 @@ func (d *desk) introduce() error {
 	return nil
 }
 
-// closeNetwork gives the port of a network back that never ran.
-func (d *desk) closeNetwork() {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	_ = d.network.Run(ctx)
+// moved tells contacts where this machine is.
+func (d *desk) moved() error {
+	place, _ := identity.PlaceOf(d.settings.Address) // none, if it does not listen
+	for _, p := range d.people {
+		if err := d.apply(p, p.conversation.Moved(d.cfg.Now(), place)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // rolledBack ends the use of every session: what was sent on them since the
 // state that is left is not known. Recovery runs with each contact.
 func (d *desk) rolledBack() error {
 	for _, p := range d.people {
-		if err := d.commitEarly(p.conversation.RolledBack(d.cfg.Now())); err != nil {
+		if err := d.apply(p, p.conversation.RolledBack(d.cfg.Now())); err != nil {
 			return err
 		}
 	}
 	return d.store.AcceptRollback()
-}
-
-// commitEarly carries out an output before the desk runs. What it wants deleted on
-// the disk, because the last run was cut off before it did that, waits for run.
-func (d *desk) commitEarly(out *channel.Output) error {
-	d.orphans = append(d.orphans, out.Discard...)
-	return d.store.Commit(out.Writes...)
 }
 
 func (d *desk) channelConfig(of channel.ContactID) channel.Config {
@@ -180,7 +197,6 @@ func (d *desk) wipe() {
 // abandon gives up a desk that never ran.
 func (d *desk) abandon() {
 	d.wipe()
-	d.closeNetwork()
 	_ = d.store.Close()
 }
 
@@ -246,13 +262,6 @@ func (d *desk) post(f func(*desk)) {
 func (d *desk) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	d.ctx = ctx
-	d.group.Go(func() {
-		if err := d.network.Run(ctx); err != nil && ctx.Err() == nil {
-			d.post(func(d *desk) { d.fatal = fmt.Errorf("running the network: %w", err) })
-		}
-	})
-	d.group.Go(d.accept)
-	d.discard(d.orphans)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for d.fatal == nil {
@@ -283,6 +292,7 @@ func (d *desk) end(cancel context.CancelFunc) error {
 		close(f.events)
 	}
 	d.followers = nil
+	d.lastWrites()
 	// No goroutine touches keys or store but through the desk, and one may hang for
 	// long, on a disk or a network that does not answer: the keys go before.
 	d.wipe()
@@ -296,6 +306,12 @@ func (d *desk) tick() time.Duration {
 	now := d.cfg.Now()
 	d.journal.Expire()
 	next := now.Add(time.Minute)
+	if !d.online {
+		return time.Minute
+	}
+	if d.writeIfDue(now); d.writeAt.Before(next) {
+		next = d.writeAt
+	}
 	if !now.Before(d.purgeAt) {
 		d.finishLeaving()
 		_ = d.purge() // a full disk is met again later; else fatal
@@ -325,38 +341,21 @@ func (d *desk) setWake(p *person) {
 	}
 }
 
-// apply carries out an output: it commits, and only then sends. An error means
-// that the commit failed; the conversation is then as it was before.
+// apply carries out an output: it stages the writes, and what else there is to do
+// waits until they are on the disk. An error means that they were refused; the
+// conversation is then as it was before.
 func (d *desk) apply(p *person, out *channel.Output) error {
 	for first := true; ; first = false {
 		if d.fatal != nil {
 			return d.fatal
 		}
-		if err := d.store.Commit(out.Writes...); err != nil {
-			if err = d.commitFailed(p, err); first {
+		if err := d.stage(out.Writes); err != nil {
+			if err = d.refused(p, err); first {
 				return err
 			}
 			return nil // what was asked for is stored; the rest comes with the next connection
 		}
-		if len(out.Writes) > 0 && d.full {
-			d.full = false
-			d.journal.Add(journal.FullNoMore)
-		}
-		d.discard(out.Discard)
-		if l := p.links[out.Link]; l != nil {
-			l.send(l.queue, out.Boxes)
-			l.send(l.bulk, out.Bulk)
-		}
-		for _, id := range out.Close {
-			if l := p.links[id]; l != nil {
-				l.close()
-			}
-		}
-		d.tell(p, out)
-		d.publish(p, out.Changed)
-		if out.Linked {
-			d.sync(p)
-		}
+		d.after(p, out)
 		if !out.More {
 			d.files(p)
 			d.setWake(p)
@@ -366,10 +365,29 @@ func (d *desk) apply(p *person, out *channel.Output) error {
 	}
 }
 
-// commitFailed puts the conversation back to what the store holds and ends its
+// carry does what an output wants done when its writes are on the disk.
+func (d *desk) carry(p *person, out *channel.Output) {
+	d.discard(out.Discard)
+	if l := p.links[out.Link]; l != nil {
+		l.send(l.queue, out.Boxes)
+		l.send(l.bulk, out.Bulk)
+	}
+	for _, id := range out.Close {
+		if l := p.links[id]; l != nil {
+			l.close()
+		}
+	}
+	d.tell(p, out)
+	d.publish(p, out.Changed)
+	if out.Linked {
+		d.sync(p)
+	}
+}
+
+// refused puts the conversation back to what the store holds and ends its
 // connections: what was not stored is neither sent nor acknowledged. A full disk
 // is survived; any other error ends the desk.
-func (d *desk) commitFailed(p *person, err error) error {
+func (d *desk) refused(p *person, err error) error {
 	for _, l := range p.links {
 		l.close()
 	}
@@ -438,7 +456,11 @@ func (d *desk) connectable(p *person) error {
 
 // sync is connectable for a desk that runs: what cannot be prepared now is tried
 // again with the next change.
-func (d *desk) sync(p *person) { _ = d.connectable(p) }
+func (d *desk) sync(p *person) {
+	if d.online {
+		_ = d.connectable(p)
+	}
+}
 
 // handle names a way to a contact inside the process.
 func handle(id channel.ContactID, invitation bool) p2p.Handle {

@@ -117,13 +117,13 @@ type evidenceStore struct {
 	keep func(value []byte)
 }
 
-func (s evidenceStore) Commit(writes ...store.Write) error {
+func (s evidenceStore) Stage(writes ...store.Write) (uint64, error) {
 	for _, w := range writes {
 		if w.Key.Kind == channel.KindSealed && !w.Delete {
 			s.keep(append([]byte(nil), w.Value...))
 		}
 	}
-	return s.Store.Commit(writes...)
+	return s.Store.Stage(writes...)
 }
 
 func freeEvidenceAddress(t *testing.T) string {
@@ -155,6 +155,7 @@ func startEvidenceNode(t *testing.T, dir, passphrase string, settings node.Setti
 			return p2p.Open(p2p.Config{Listen: s.Listen, HandshakeTimeout: evidenceSilence})
 		},
 		Settings: func() (node.Settings, error) { return settings, nil },
+		Pace:     node.Pace{Eager: true},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -165,10 +166,18 @@ func startEvidenceNode(t *testing.T, dir, passphrase string, settings node.Setti
 			t.Errorf("Run: %v", err)
 		}
 	})
+	evidenceOnline(t, n, passphrase)
+	return n
+}
+
+func evidenceOnline(t *testing.T, n *node.Node, passphrase string) {
+	t.Helper()
 	if err := n.Unlock(t.Context(), []byte(passphrase)); err != nil {
 		t.Fatal(err)
 	}
-	return n
+	if err := n.GoOnline(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func waitForEvidence(t *testing.T, what string, ok func() bool) {
@@ -259,9 +268,7 @@ func evidenceTalk(t *testing.T, nodes [2]*node.Node) string {
 	for round, texts := range evidenceTexts {
 		if round > 0 { // a new connection, under the contact's own secrets
 			nodes[1].Lock()
-			if err := nodes[1].Unlock(ctx, []byte(evidencePassphrases[1])); err != nil {
-				t.Fatal(err)
-			}
+			evidenceOnline(t, nodes[1], evidencePassphrases[1])
 		}
 		for i, n := range nodes {
 			if _, err := n.Send(ctx, evidenceNames[i], texts[i]); err != nil {

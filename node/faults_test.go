@@ -133,7 +133,7 @@ func (f *faults) set(err error, after int) {
 	f.err, f.after = err, after
 }
 
-func (s faultyStore) Commit(writes ...store.Write) error {
+func (s faultyStore) Stage(writes ...store.Write) (uint64, error) {
 	if len(writes) > 0 {
 		s.f.mu.Lock()
 		err := s.f.err
@@ -144,10 +144,10 @@ func (s faultyStore) Commit(writes ...store.Write) error {
 		s.f.mu.Unlock()
 		if err != nil {
 			s.f.met.Add(1)
-			return err
+			return 0, err
 		}
 	}
-	return s.Store.Commit(writes...)
+	return s.Store.Stage(writes...)
 }
 
 // TestFullDisk refuses commits for a while, as a full disk does. A text that was
@@ -270,9 +270,8 @@ func TestBrokenDisk(t *testing.T) {
 	w.undisturbed()
 }
 
-// TestUnlockOnFullDisk fails to unlock for want of room, and unlocks when there is
-// room: what had been opened was given back.
-func TestUnlockOnFullDisk(t *testing.T) {
+// TestOnlineOnFullDisk cannot go online for want of room, and can when there is room.
+func TestOnlineOnFullDisk(t *testing.T) {
 	t.Parallel()
 	f := new(faults)
 	var opened []*p2p.Network // kept, so that no finalizer gives a port back that the node forgot
@@ -285,13 +284,13 @@ func TestUnlockOnFullDisk(t *testing.T) {
 	a.start()
 	f.set(store.ErrFull, 0)
 	for range 3 {
-		if err := a.Unlock(t.Context(), passphrase); !errors.Is(err, store.ErrFull) {
-			t.Fatalf("unlocking on a full disk: %v", err)
+		if err := a.open(); !errors.Is(err, store.ErrFull) {
+			t.Fatalf("going online on a full disk: %v", err)
 		}
 	}
 	f.set(nil, 0)
 	a.unlock()
-	if len(opened) != 5 {
+	if len(opened) != 2 {
 		t.Errorf("the network was opened %d times", len(opened))
 	}
 	w.say(a, "I moved")

@@ -45,21 +45,18 @@ func (n *Node) SendFile(ctx context.Context, name, path, as string) (f channel.F
 
 // Files returns what is known of a contact's files, oldest first.
 func (n *Node) Files(ctx context.Context, name string) (list []channel.FileView, err error) {
-	err = n.with(ctx, name, func(c *channel.Conversation, _ time.Time) (*channel.Output, error) {
-		list = c.Files()
-		return nil, nil
-	})
+	err = n.look(ctx, name, func(c *channel.Conversation) error { list = c.Files(); return nil })
 	return list, err
 }
 
 // File returns what is known of one file.
 func (n *Node) File(ctx context.Context, name string, seq uint64) (f channel.FileView, err error) {
-	err = n.with(ctx, name, func(c *channel.Conversation, _ time.Time) (*channel.Output, error) {
+	err = n.look(ctx, name, func(c *channel.Conversation) error {
 		var ok bool
 		if f, ok = c.File(seq); !ok {
-			return nil, channel.ErrNoFile
+			return channel.ErrNoFile
 		}
-		return nil, nil
+		return nil
 	})
 	return f, err
 }

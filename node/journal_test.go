@@ -33,7 +33,7 @@ func TestJournal(t *testing.T) {
 	w.meet()
 	w.round("first")
 	told := events(a)
-	for _, want := range []journal.Event{journal.Started, journal.Network, journal.Unlocked, journal.LinkUp, journal.SessionBegan} {
+	for _, want := range []journal.Event{journal.Started, journal.Unlocked, journal.Network, journal.LinkUp, journal.SessionBegan} {
 		if !slices.Contains(told, want) {
 			t.Errorf("%q is not told: %v", want, told)
 		}
@@ -41,7 +41,7 @@ func TestJournal(t *testing.T) {
 	b.Lock()
 	until(t, "the link goes down", func() bool { return slices.Contains(events(a), journal.LinkDown) })
 	ahead.Store(int64(16 * time.Minute))
-	if got := events(a); !slices.Equal(got, []journal.Event{journal.Started, journal.Network, journal.Unlocked, journal.Rested}) {
+	if got := events(a); !slices.Equal(got, []journal.Event{journal.Started, journal.Unlocked, journal.Network, journal.Rested}) {
 		t.Errorf("at rest it tells %v", got)
 	}
 	for range 2 {
@@ -58,7 +58,7 @@ func TestJournal(t *testing.T) {
 		t.Error("what was on connections is not told again after the rest")
 	}
 	a.Lock()
-	want := []journal.Event{journal.Started, journal.Network, journal.Unlocked, journal.Rested, journal.WrongPassphrase, journal.Woken, journal.Locked}
+	want := []journal.Event{journal.Started, journal.Unlocked, journal.Network, journal.Rested, journal.WrongPassphrase, journal.Woken, journal.Locked}
 	if got := events(a); !slices.Equal(got, want) {
 		t.Errorf("locked it tells %v", got)
 	}
@@ -95,7 +95,7 @@ func TestJournalTellsWhyItLocked(t *testing.T) {
 	until(t, "it locks", func() bool { return a.status().Condition == node.Locked })
 	until(t, "it tells so", func() bool { return slices.Contains(events(a), journal.LockedItself) })
 	want := []journal.Event{
-		journal.Started, journal.Network, journal.Unlocked, journal.Full, journal.FullNoMore, journal.NotStored, journal.LockedItself,
+		journal.Started, journal.Unlocked, journal.Network, journal.Full, journal.FullNoMore, journal.NotStored, journal.LockedItself,
 	}
 	if got := events(a); !slices.Equal(got, want) {
 		t.Errorf("it tells %v", got)
@@ -111,11 +111,11 @@ type failing struct {
 	err *atomic.Pointer[error]
 }
 
-func (f failing) Commit(writes ...store.Write) error {
+func (f failing) Stage(writes ...store.Write) (uint64, error) {
 	if err := f.err.Load(); err != nil && len(writes) > 0 {
-		return *err
+		return 0, *err
 	}
-	return f.Store.Commit(writes...)
+	return f.Store.Stage(writes...)
 }
 
 // TestSettingsAreReadAtUnlock changes the time of rest while the node is locked.

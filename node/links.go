@@ -196,7 +196,7 @@ func (d *desk) serve(h p2p.Handle, conn p2p.Conn, dialled bool) {
 }
 
 // read hands box after box to the desk, and waits for each: so a peer is read
-// no faster than the store commits.
+// no faster than the store is written.
 func (d *desk) read(h p2p.Handle, l *link) {
 	finished := make(chan struct{})
 	defer close(finished)
@@ -223,7 +223,13 @@ func (d *desk) read(h p2p.Handle, l *link) {
 		if _, err := io.ReadFull(l.conn, box[:]); err != nil {
 			return
 		}
+		room := make(chan error, 1)
 		err := d.do(d.ctx, func(d *desk) error {
+			if len(d.effects) > maxEffects {
+				d.waiters = append(d.waiters, waiter{d.staged, room})
+			} else {
+				room <- nil
+			}
 			if p, _, ok := d.whose(h); ok && p.links[l.id] == l {
 				return d.apply(p, p.conversation.Box(d.cfg.Now(), l.id, box))
 			}
@@ -231,6 +237,11 @@ func (d *desk) read(h p2p.Handle, l *link) {
 		})
 		if err != nil {
 			return
+		}
+		select {
+		case <-room:
+		case <-l.closed:
+		case <-d.ctx.Done():
 		}
 	}
 }

@@ -21,11 +21,14 @@ import (
 type Store interface {
 	channel.Records
 	ScanKind(kind store.Kind) iter.Seq2[store.Record, error]
-	Commit(writes ...store.Write) error
+	Online() error
+	Stage(writes ...store.Write) (ticket uint64, err error)
+	Durable() uint64
+	Tick() error
 	RolledBack() bool
 	AcceptRollback() error
 	Purge() error
-	Verify(passphrase []byte) bool
+	Opens(passphrase []byte) bool
 	Close() error
 }
 
@@ -47,6 +50,7 @@ type Config struct {
 	Now    func() time.Time // nil: time.Now
 	Random io.Reader        // nil: crypto/rand
 	Rest   time.Duration    // without a command until faces lock, unless Settings say; zero: 15 min
+	Pace   Pace
 
 	Channel channel.Config // its Records, Known and Random are set by the node
 	Route   route.Config
@@ -64,6 +68,8 @@ type Settings struct {
 // Errors that a person meets; package control gives each an exit code and a hint.
 var (
 	ErrLocked      = errors.New("the node is locked")
+	ErrOffline     = errors.New("the vault is open for reading only; nothing is written, sent or received")
+	ErrInMemory    = errors.New("the disk is full; what you did is in memory only until there is room")
 	ErrResting     = errors.New("the node is locked after a rest; it still receives")
 	ErrStopped     = errors.New("the node is stopping")
 	ErrNameTaken   = errors.New("there is a contact with this name already")
@@ -112,6 +118,7 @@ func Open(cfg Config) *Node {
 	if cfg.Rest == 0 {
 		cfg.Rest = 15 * time.Minute
 	}
+	cfg.Pace = cfg.Pace.withDefaults()
 	if cfg.Settings == nil {
 		cfg.Settings = func() (Settings, error) { return Settings{}, nil }
 	}
@@ -140,15 +147,16 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 }
 
-// Unlock opens the store with the passphrase and goes online. On a node that is
-// resting it only checks the passphrase; on one that is open it does that, too.
+// Unlock opens the store with the passphrase, for reading: not one byte of it
+// changes until [Node.GoOnline]. On a node that is resting it only checks the
+// passphrase; on one that is open it does that, too.
 func (n *Node) Unlock(ctx context.Context, passphrase []byte) error {
 	n.opening.Lock()
 	defer n.opening.Unlock()
 	defer debug.FreeOSMemory() // Argon2's memory is large and not needed again
 	began := n.cfg.Now()
 	if d := n.current(); d != nil {
-		if !d.store.Verify(passphrase) {
+		if !d.store.Opens(passphrase) {
 			n.unlockTold(began, store.ErrPassphrase)
 			return store.ErrPassphrase
 		}
@@ -253,6 +261,12 @@ func (n *Node) resting() (bool, time.Time) {
 	return rest, until
 }
 
+// GoOnline has what is open written, and messages sent and received, from here on.
+// Doing it again does nothing.
+func (n *Node) GoOnline(ctx context.Context) error {
+	return n.do(ctx, (*desk).goOnline)
+}
+
 // do runs f on the desk for a person's command, and waits for it.
 func (n *Node) do(ctx context.Context, f func(*desk) error) error {
 	d := n.current()
@@ -263,7 +277,44 @@ func (n *Node) do(ctx context.Context, f func(*desk) error) error {
 		return ErrResting
 	}
 	n.touch()
-	return d.do(ctx, f)
+	return d.do(ctx, func(d *desk) error {
+		d.attach()
+		return f(d)
+	})
+}
+
+// act is do for a command that changes something: it takes a desk that is online,
+// and returns when what was changed is on the disk.
+func (n *Node) act(ctx context.Context, f func(*desk) error) error {
+	done := make(chan error, 1)
+	var on *desk
+	err := n.do(ctx, func(d *desk) error {
+		if !d.online {
+			return ErrOffline
+		}
+		before := d.staged
+		if err := f(d); err != nil {
+			return err
+		}
+		on = d
+		if d.staged == before || d.staged <= d.store.Durable() {
+			done <- nil
+			return nil
+		}
+		d.waiters = append(d.waiters, waiter{d.staged, done})
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-on.ended:
+		return ErrLocked
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Condition says whether a node can be talked to.
@@ -295,6 +346,7 @@ type Status struct {
 	Condition Condition
 	LocksAt   time.Time // when it will rest; zero unless open
 	Failed    error     // why it locked by itself, if it did
+	Online    bool      // it writes, sends and receives
 	Full      bool      // the disk is full: nothing is received or sent
 	Settings  Settings
 	Listening bool
@@ -316,7 +368,7 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 		s.Condition, s.LocksAt = Unlocked, until
 	}
 	err := d.do(ctx, func(d *desk) error {
-		s.Full, s.Settings, s.Listening = d.full, d.settings, d.settings.Listen != ""
+		s.Online, s.Full, s.Settings, s.Listening = d.online, d.full, d.settings, d.online && d.settings.Listen != ""
 		if s.Condition == Unlocked {
 			s.Contacts = d.views()
 		}

@@ -1,7 +1,6 @@
 package node_test
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -35,11 +34,17 @@ func TestPartAfterCutOffRemoval(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := s.Online(); err != nil {
+		t.Fatal(err)
+	}
 	for r, err := range s.ScanKind(channel.KindContact) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = errors.Join(err, s.Commit(store.Write{Key: store.Key{Kind: channel.KindMessage, Object: r.Key.Object, Seq: f.Seq}, Delete: true}))
+		ticket, err := s.Stage(store.Write{Key: store.Key{Kind: channel.KindMessage, Object: r.Key.Object, Seq: f.Seq}, Delete: true})
+		for err == nil && s.Durable() < ticket {
+			err = s.Tick()
+		}
 		if err != nil {
 			t.Fatal(err)
 		}

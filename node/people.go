@@ -89,7 +89,7 @@ func (d *desk) views() []channel.View {
 
 // with runs f on a contact's conversation and carries out what it returns.
 func (n *Node) with(ctx context.Context, name string, f func(*channel.Conversation, time.Time) (*channel.Output, error)) error {
-	return n.do(ctx, func(d *desk) error {
+	return n.act(ctx, func(d *desk) error {
 		p, err := d.find(name)
 		if err != nil {
 			return err
@@ -102,10 +102,21 @@ func (n *Node) with(ctx context.Context, name string, f func(*channel.Conversati
 	})
 }
 
+// look runs f on a contact's conversation, which it only reads.
+func (n *Node) look(ctx context.Context, name string, f func(*channel.Conversation) error) error {
+	return n.do(ctx, func(d *desk) error {
+		p, err := d.find(name)
+		if err != nil {
+			return err
+		}
+		return f(p.conversation)
+	})
+}
+
 // Invite makes an invitation for a new contact. It works once, until life from
 // now has gone by.
 func (n *Node) Invite(ctx context.Context, name string, life time.Duration, strict bool) (text string, view channel.View, err error) {
-	err = n.do(ctx, func(d *desk) error {
+	err = n.act(ctx, func(d *desk) error {
 		place, err := identity.PlaceOf(d.settings.Address)
 		if err != nil || d.settings.Listen == "" {
 			return ErrNoPlace
@@ -124,7 +135,7 @@ func (n *Node) Invite(ctx context.Context, name string, life time.Duration, stri
 
 // Accept takes up an invitation that somebody else made.
 func (n *Node) Accept(ctx context.Context, name, text string) (view channel.View, err error) {
-	err = n.do(ctx, func(d *desk) error {
+	err = n.act(ctx, func(d *desk) error {
 		inv, err := identity.ParseInvitation(text)
 		if err != nil {
 			return err
@@ -197,7 +208,7 @@ func (d *desk) newID() (channel.ContactID, error) {
 // Cancel takes an invitation back that nobody has used, or gives up one that
 // was taken up and never answered, and forgets the contact.
 func (n *Node) Cancel(ctx context.Context, name string) error {
-	return n.do(ctx, func(d *desk) error {
+	return n.act(ctx, func(d *desk) error {
 		p, err := d.find(name)
 		if err != nil {
 			return err
@@ -211,10 +222,7 @@ func (n *Node) Cancel(ctx context.Context, name string) error {
 
 // Contact returns one contact.
 func (n *Node) Contact(ctx context.Context, name string) (view channel.View, err error) {
-	err = n.with(ctx, name, func(c *channel.Conversation, _ time.Time) (*channel.Output, error) {
-		view = c.View()
-		return nil, nil
-	})
+	err = n.look(ctx, name, func(c *channel.Conversation) error { view = c.View(); return nil })
 	return view, err
 }
 
@@ -226,11 +234,7 @@ func (n *Node) Contacts(ctx context.Context) (views []channel.View, err error) {
 
 // Words returns what this person reads aloud to the contact.
 func (n *Node) Words(ctx context.Context, name string) (sp identity.Spoken, err error) {
-	err = n.with(ctx, name, func(c *channel.Conversation, _ time.Time) (*channel.Output, error) {
-		var err error
-		sp, err = c.Words()
-		return nil, err
-	})
+	err = n.look(ctx, name, func(c *channel.Conversation) (err error) { sp, err = c.Words(); return err })
 	return sp, err
 }
 
@@ -262,11 +266,11 @@ func (n *Node) Send(ctx context.Context, name, text string) (m channel.Message, 
 	if err != nil {
 		return m, err
 	}
-	_ = n.with(ctx, name, func(c *channel.Conversation, _ time.Time) (*channel.Output, error) {
+	_ = n.look(ctx, name, func(c *channel.Conversation) error {
 		if got := c.Transcript(m.Seq - 1); len(got) > 0 && got[0].Seq == m.Seq {
 			m = got[0]
 		}
-		return nil, nil
+		return nil
 	})
 	return m, nil
 }
@@ -278,10 +282,7 @@ func (n *Node) Recall(ctx context.Context, name string, seq uint64) error {
 
 // Read returns a contact's messages with a sequence above after.
 func (n *Node) Read(ctx context.Context, name string, after uint64) (list []channel.Message, err error) {
-	err = n.with(ctx, name, func(c *channel.Conversation, _ time.Time) (*channel.Output, error) {
-		list = c.Transcript(after)
-		return nil, nil
-	})
+	err = n.look(ctx, name, func(c *channel.Conversation) error { list = c.Transcript(after); return nil })
 	return list, err
 }
 
@@ -293,9 +294,9 @@ func (n *Node) Forge(ctx context.Context, name, ownName string, lines []forge.Li
 	if len(lines) > 0 {
 		began = lines[0].Minute
 	}
-	err := n.with(ctx, name, func(c *channel.Conversation, _ time.Time) (_ *channel.Output, err error) {
+	err := n.look(ctx, name, func(c *channel.Conversation) (err error) {
 		p, err = c.ForgeParams(ownName, began, func() (secret.Key, error) { return secret.Read(n.cfg.Random) })
-		return nil, err
+		return err
 	})
 	if err != nil {
 		return nil, err

@@ -89,14 +89,21 @@ func (b bomb) around(kind string, half, whole func() error) error {
 
 type minedStore struct {
 	node.Store
-	bomb bomb
+	bomb   bomb
+	staged uint64
 }
 
-func (s minedStore) Commit(writes ...store.Write) error {
-	if len(writes) == 0 {
-		return s.Store.Commit()
+func (s *minedStore) Stage(writes ...store.Write) (ticket uint64, err error) {
+	s.staged, err = s.Store.Stage(writes...)
+	return s.staged, err
+}
+
+// Tick is mined if it has something to write.
+func (s *minedStore) Tick() error {
+	if s.staged <= s.Durable() {
+		return s.Store.Tick()
 	}
-	return s.bomb.around("commit", nil, func() error { return s.Store.Commit(writes...) })
+	return s.bomb.around("commit", nil, s.Store.Tick)
 }
 
 type minedConn struct {
@@ -169,7 +176,7 @@ func serve(s script) error {
 		}
 	}
 	n := node.Open(newConfig(s.Dir, s.Settings, hooks{
-		store: func(in node.Store) node.Store { return minedStore{in, s.Bomb} },
+		store: func(in node.Store) node.Store { return &minedStore{in, s.Bomb, 0} },
 		conn:  func(c p2p.Conn) p2p.Conn { return minedConn{c, s.Bomb} },
 	}))
 	ctx, cancel := context.WithCancel(context.Background())
@@ -177,6 +184,9 @@ func serve(s script) error {
 	done := make(chan error, 1)
 	go func() { done <- n.Run(ctx) }()
 	if err := n.Unlock(ctx, passphrase); err != nil {
+		return err
+	}
+	if err := n.GoOnline(ctx); err != nil {
 		return err
 	}
 	in, out := bufio.NewScanner(os.Stdin), json.NewEncoder(os.Stdout)

@@ -13,7 +13,7 @@ import (
 
 // Rename gives a contact another name on this machine. Its number stays.
 func (n *Node) Rename(ctx context.Context, name, to string) (view channel.View, err error) {
-	err = n.do(ctx, func(d *desk) error {
+	err = n.act(ctx, func(d *desk) error {
 		p, err := d.find(name)
 		if err != nil {
 			return err
@@ -38,7 +38,7 @@ func (n *Node) Rename(ctx context.Context, name, to string) (view channel.View, 
 // deleted: their disk may be out, and nothing that is kept names them any more.
 func (n *Node) RemoveContact(ctx context.Context, name string) (left []string, err error) {
 	var parts <-chan []string
-	err = n.do(ctx, func(d *desk) error {
+	err = n.act(ctx, func(d *desk) error {
 		p, err := d.find(name)
 		if err != nil {
 			return err
@@ -61,7 +61,7 @@ func (n *Node) RemoveContact(ctx context.Context, name string) (left []string, e
 func (n *Node) Burn(ctx context.Context, name string) (left []string, err error) {
 	var id channel.ContactID
 	var parts <-chan []string
-	if err := n.do(ctx, func(d *desk) error {
+	if err := n.act(ctx, func(d *desk) error {
 		p, err := d.find(name)
 		if err != nil {
 			return err
@@ -100,7 +100,7 @@ func (n *Node) RemoveMessage(ctx context.Context, name string, seq uint64) (m ch
 
 // change changes a line, and takes what was there out of the store's files.
 func (n *Node) change(ctx context.Context, name string, f func(*channel.Conversation, time.Time) (channel.Message, *channel.Output, error)) (m channel.Message, err error) {
-	err = n.do(ctx, func(d *desk) error {
+	err = n.act(ctx, func(d *desk) error {
 		p, err := d.find(name)
 		if err != nil {
 			return err
@@ -176,6 +176,7 @@ func (d *desk) purge() error {
 	err := d.store.Purge()
 	switch {
 	case err == nil:
+		d.release() // whatever was staged is on the disk with it
 	case errors.Is(err, store.ErrFull), errors.Is(err, store.ErrMemory), errors.Is(err, os.ErrPermission):
 		return d.kept(err)
 	default:

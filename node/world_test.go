@@ -117,6 +117,7 @@ func newConfig(dir string, settings node.Settings, h hooks) node.Config {
 		Settings: func() (node.Settings, error) { return settings, nil },
 		Now:      h.now,
 		Rest:     h.rest,
+		Pace:     node.Pace{Eager: true},
 		Channel:  pace(),
 		Route:    route.Config{First: 10 * time.Millisecond, Most: 60 * time.Millisecond},
 	}
@@ -248,9 +249,17 @@ func (m *machine) start() {
 
 func (m *machine) unlock() {
 	m.t.Helper()
-	if err := m.Unlock(m.t.Context(), passphrase); err != nil {
+	if err := m.open(); err != nil {
 		m.t.Fatalf("unlocking: %v", err)
 	}
+}
+
+// open unlocks and goes online.
+func (m *machine) open() error {
+	if err := m.Unlock(m.t.Context(), passphrase); err != nil {
+		return err
+	}
+	return m.GoOnline(m.t.Context())
 }
 
 // restart ends the run and begins another one.

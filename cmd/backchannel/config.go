@@ -130,7 +130,7 @@ func (a *app) configCommand() *cobra.Command {
 		&cobra.Command{
 			Use: "set KEY VALUE", Short: "Change one setting",
 			Long: `Change one setting in config.toml. Nothing secret is among them. A node that
-runs reads them at the next unlock. Comments and other lines of the file stay.`,
+runs reads them when it goes online. Comments and other lines of the file stay.`,
 			Example: "  backchannel config set rest 10\n  backchannel config set proxy socks5://127.0.0.1:9050", Args: cobra.ExactArgs(2), ValidArgsFunction: settingKeys,
 			RunE: func(cmd *cobra.Command, args []string) error {
 				if args[1] == "" {
@@ -257,6 +257,6 @@ func (a *app) nodeIsOpen(cmd *cobra.Command) bool {
 
 func (a *app) sayWhen(restart bool) {
 	if restart {
-		a.say("It takes effect after: %s", a.here("backchannel lock; backchannel unlock"))
+		a.say("It takes effect after: %s", a.here("backchannel lock; backchannel online"))
 	}
 }

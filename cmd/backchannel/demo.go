@@ -350,7 +350,7 @@ func (p *player) ask(answer any, stdin string, args ...string) error {
 	return json.Unmarshal([]byte(out), answer)
 }
 
-// start runs the node in a process of its own and unlocks it.
+// start runs the node in a process of its own and has it go online.
 func (p *player) start() error {
 	p.node = exec.CommandContext(p.d.ctx, p.d.binary, "--home", p.home, "--quiet", "node", "run")
 	p.node.Stderr = io.Discard
@@ -365,7 +365,7 @@ func (p *player) start() error {
 	if err != nil {
 		return fmt.Errorf("the node did not start: %w", last)
 	}
-	_, err = p.run(demoPassphrase+"\n", "unlock")
+	_, err = p.run(demoPassphrase+"\n", "online")
 	return err
 }
 

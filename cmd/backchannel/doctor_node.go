@@ -42,7 +42,7 @@ func (d *doctor) checkNode() {
 // asked.
 func (d *doctor) checkClock() {
 	if d.status == nil || d.status.State != "open" {
-		d.note("clock", "backchannel unlock", "the clock could not be compared: only contacts' machines are asked, and the node is not open")
+		d.note("clock", "backchannel online", "the clock could not be compared: only contacts' machines are asked, and the node is not online")
 		return
 	}
 	met, off := 0, 0
@@ -81,11 +81,11 @@ func (d *doctor) checkListening() {
 	case open && taken:
 		d.ok("listening", "the port to listen on is open")
 	case open:
-		d.warn("listening", "backchannel lock; backchannel unlock", "the node should listen, but the port is not taken: settings have changed since the unlock")
+		d.warn("listening", "backchannel lock; backchannel online", "the node should listen, but the port is not taken: settings have changed since it went online")
 	case taken:
 		d.warn("listening", "backchannel node listen --help", "another program has the port to listen on")
 	default:
-		d.note("listening", "backchannel unlock", "the port to listen on is free; it is opened at the unlock")
+		d.note("listening", "backchannel online", "the port to listen on is free; it is opened when the node goes online")
 	}
 	d.checkAddress()
 }

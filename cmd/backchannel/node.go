@@ -20,6 +20,9 @@ import (
 
 const defaultPort = "4127"
 
+// pace is how often the vault is written. Only tests set it.
+var pace node.Pace
+
 // cost is what trying a passphrase costs. Only tests change it.
 var cost = store.Standard
 
@@ -30,7 +33,7 @@ func (a *app) nodeCommand() *cobra.Command {
 			Use:   "run",
 			Short: "Run the node in this terminal, locked, until it is stopped",
 			Long: `Run the node in this terminal until Ctrl-C or "backchannel node stop". It starts
-locked: open it from another terminal with "backchannel unlock".`,
+locked: open it from another terminal with "backchannel online".`,
 			Example: "  backchannel node run",
 			Args:    cobra.NoArgs,
 			RunE:    func(cmd *cobra.Command, _ []string) error { return a.nodeRun(cmd.Context()) },
@@ -74,6 +77,7 @@ func (a *app) nodeRun(ctx context.Context) error {
 			return network, nil
 		},
 		Settings: p.settings,
+		Pace:     pace,
 	})
 	server, err := control.Listen(n, p.socket, version)
 	if err != nil {
@@ -84,7 +88,7 @@ func (a *app) nodeRun(ctx context.Context) error {
 	ended := make(chan error, 1)
 	go func() { ended <- n.Run(ctx) }()
 	if !a.quiet {
-		a.note("The node runs, locked. Open it from another terminal: %s", a.here("backchannel unlock"))
+		a.note("The node runs, locked. Open it from another terminal: %s", a.here("backchannel online"))
 	}
 	err = server.Run(ctx) // until Ctrl-C or node stop
 	stop()

@@ -79,7 +79,7 @@ First steps:  backchannel setup
 	flags.Bool("no-color", false, "use no colour; none is ever used")
 	flags.IntVar(&a.fd, "passphrase-fd", passphraseFD(), "descriptor to read the passphrase from")
 	root.AddCommand(
-		a.setupCommand(), a.nodeCommand(), a.unlockCommand(), a.lockCommand(), a.statusCommand(),
+		a.setupCommand(), a.nodeCommand(), a.unlockCommand(), a.onlineCommand(), a.lockCommand(), a.statusCommand(),
 		a.inviteCommand(), a.contactCommand(), a.sendCommand(), a.recallCommand(), a.readCommand(), a.fileCommand(),
 		a.chatCommand(), a.messageCommand(), a.burnCommand(), a.forgeCommand(), a.versionCommand(), a.demoCommand(),
 		a.logCommand(), a.configCommand(), a.doctorCommand(), a.completionCommand(), a.manCommand(),

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/text/unicode/norm"
 
+	"github.com/backchannel/backchannel/node"
 	"github.com/backchannel/backchannel/node/control"
 	"github.com/backchannel/backchannel/node/store"
 	"github.com/backchannel/backchannel/protocol/identity"
@@ -90,25 +91,78 @@ func drawWords(n int) []string {
 
 func (a *app) unlockCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:     "unlock",
-		Short:   "Open the vault of the running node and go online",
+		Use:   "unlock",
+		Short: "Open the vault of the running node for reading, or lift its rest",
+		Long: `Open the vault for reading: what it holds can be shown, and not one byte of it is
+changed. Nothing is sent or received until "backchannel online". On a node whose
+screens locked after a rest, it lifts that.`,
 		Example: "  backchannel unlock\n  backchannel unlock --passphrase-fd 3 3<passphrase.txt",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			d, err := a.unlock(cmd)
+			if err != nil {
+				return err
+			}
+			var s control.StatusAnswer
+			if err := a.call(cmd, "status", control.Empty{}, &s); err != nil {
+				return err
+			}
+			return a.answer(d, func() {
+				a.say("Unlocked.")
+				if !s.Online {
+					a.say("For reading: nothing is written, sent or received until: %s", a.here("backchannel online"))
+				}
+			})
+		},
+	}
+}
+
+// unlock asks for the passphrase and opens the vault with it.
+func (a *app) unlock(cmd *cobra.Command) (d control.Done, err error) {
+	var s control.StatusAnswer
+	if err := a.call(cmd, "status", control.Empty{}, &s); err != nil {
+		return d, err
+	}
+	pass, err := a.passphrase("Passphrase: ")
+	if err != nil {
+		return d, err
+	}
+	defer clear(pass)
+	return d, a.call(cmd, "unlock", control.UnlockRequest{Passphrase: pass}, &d)
+}
+
+func (a *app) onlineCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "online",
+		Short: "Write, send and receive from here on; opens the vault first, if it is locked",
+		Long: `Write, send and receive from here on. If the vault is locked it asks for the
+passphrase first, as "backchannel unlock" does.
+
+From here on the vault is written all the time, whether or not anything happens:
+what is on the disk tells when a person was there, and no more. A vault can hold
+more than one compartment, and nothing shows how many. Whatever is in those that
+the passphrase did not open is overwritten while the node is online, within
+minutes. So go online with the passphrase that opens the most, whatever you want
+to do.`,
+		Example: "  backchannel online\n  backchannel online --passphrase-fd 3 3<passphrase.txt",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var s control.StatusAnswer
 			if err := a.call(cmd, "status", control.Empty{}, &s); err != nil {
 				return err
 			}
-			pass, err := a.passphrase("Passphrase: ")
-			if err != nil {
-				return err
+			if string(s.State) != node.Unlocked.String() {
+				if _, err := a.unlock(cmd); err != nil {
+					return err
+				}
 			}
-			defer clear(pass)
 			var d control.Done
-			if err := a.call(cmd, "unlock", control.UnlockRequest{Passphrase: pass}, &d); err != nil {
+			if err := a.call(cmd, "online", control.Empty{}, &d); err != nil {
 				return err
 			}
-			return a.answer(d, func() { a.say("Unlocked.") })
+			return a.answer(d, func() {
+				a.say("Online. Whatever this passphrase does not open is overwritten from here on: %s", a.here("backchannel online --help"))
+			})
 		},
 	}
 }
@@ -116,7 +170,7 @@ func (a *app) unlockCommand() *cobra.Command {
 func (a *app) lockCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "lock",
-		Short:   "Wipe the keys from memory; nothing is received until unlock",
+		Short:   "Wipe the keys from memory; nothing is received any more",
 		Example: "  backchannel lock",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -124,7 +178,7 @@ func (a *app) lockCommand() *cobra.Command {
 			if err := a.call(cmd, "lock", control.Empty{}, &d); err != nil {
 				return err
 			}
-			return a.answer(d, func() { a.say("Locked. Nothing is received until: %s", a.here("backchannel unlock")) })
+			return a.answer(d, func() { a.say("Locked. Nothing is received until: %s", a.here("backchannel online")) })
 		},
 	}
 }

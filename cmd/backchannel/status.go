@@ -31,11 +31,14 @@ func (a *app) statusCommand() *cobra.Command {
 func (a *app) printStatus(s control.StatusAnswer) {
 	switch s.State {
 	case "locked":
-		a.say("The node runs (process %d), locked. Nothing is received until: %s", s.PID, a.here("backchannel unlock"))
+		a.say("The node runs (process %d), locked. Nothing is received until: %s", s.PID, a.here("backchannel online"))
 	case "resting":
 		a.say("The node runs (process %d) and receives; its screens are locked after a rest: %s", s.PID, a.here("backchannel unlock"))
-	default:
+	case "open":
 		a.say("The node runs (process %d), open; its screens lock at %s.", s.PID, localTime(s.LocksAt))
+		if !s.Online {
+			a.say("It is offline. Nothing is written, sent or received until: %s", a.here("backchannel online"))
+		}
 	}
 	if s.Failed != "" {
 		a.say("It locked by itself: %s.", s.Failed)
@@ -43,12 +46,11 @@ func (a *app) printStatus(s control.StatusAnswer) {
 	if s.DiskFull {
 		a.say("THE DISK IS FULL. Nothing was lost. Nothing is received or sent until there is space.")
 	}
-	if s.State == "locked" {
-		return
-	}
-	if s.Listening {
+	switch {
+	case !s.Online:
+	case s.Listening:
 		a.say("It listens, and hands out %s.", s.Address)
-	} else {
+	default:
 		a.say("It does not listen; it reaches out itself.")
 	}
 	if s.State == "open" {

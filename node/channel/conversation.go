@@ -33,11 +33,12 @@ type Config struct {
 	// Known reports whether another contact has this static key. Nil: none has.
 	Known func(static [32]byte) bool
 
-	Life          time.Duration // of a message; zero: 14 days
-	AckDelay      time.Duration // acknowledgements leave on this grid; zero: 1 s
-	KeepAlive     time.Duration // a box at least this often; zero: 30 s
-	ResendAfter   time.Duration // unacknowledged on a live connection; zero: 30 s
-	AnswerTimeout time.Duration // for a handshake or a resume; zero: 15 s
+	Life     time.Duration // of a message; zero: 14 days
+	AckDelay time.Duration // acknowledgements leave on this grid; zero: 1 s
+	// A peer that nobody is at writes its store once a minute, and answers after that.
+	KeepAlive     time.Duration // a box at least this often; zero: 40 s
+	ResendAfter   time.Duration // unacknowledged on a live connection; zero: 90 s
+	AnswerTimeout time.Duration // for a handshake or a resume; zero: 45 s
 	SessionLife   time.Duration // then a new handshake; zero: 30 days
 }
 
@@ -48,9 +49,9 @@ func (c Config) withDefaults() Config {
 	}{
 		{&c.Life, 14 * 24 * time.Hour},
 		{&c.AckDelay, time.Second},
-		{&c.KeepAlive, 30 * time.Second},
-		{&c.ResendAfter, 30 * time.Second},
-		{&c.AnswerTimeout, 15 * time.Second},
+		{&c.KeepAlive, 40 * time.Second},
+		{&c.ResendAfter, 90 * time.Second},
+		{&c.AnswerTimeout, 45 * time.Second},
 		{&c.SessionLife, 30 * 24 * time.Hour},
 	} {
 		if *d.v == 0 {

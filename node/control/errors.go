@@ -56,6 +56,8 @@ var known = []struct {
 }{
 	{node.ErrLocked, "locked", ExitLocked, "", "backchannel unlock"},
 	{node.ErrResting, "locked", ExitLocked, "", "backchannel unlock"},
+	{node.ErrOffline, "offline", ExitLocked, "", "backchannel online"},
+	{node.ErrInMemory, "in_memory", ExitFailed, "", "free some space and leave the node running; then look: backchannel read"},
 	{store.ErrPassphrase, "wrong_passphrase", ExitLocked, "wrong passphrase", "backchannel unlock"},
 	{node.ErrStopped, "not_running", ExitNotRunning, "", "backchannel node run"},
 	{store.ErrMissing, "no_vault", ExitFailed, "there is no vault on this machine yet, or it was taken away", "backchannel setup"},
@@ -83,7 +85,7 @@ var known = []struct {
 	{identity.ErrMistyped, "mistyped", ExitUsage, "the invitation has a typing error: its checksum does not fit; nothing was spent", "compare it with the original, or paste it"},
 	{identity.ErrNewerInvitation, "newer_invitation", ExitUsage, "", "install the version that made it"},
 	{identity.ErrPlace, "bad_address", ExitUsage, "", "give host and port: backchannel node listen on --address 203.0.113.7:4127"},
-	{channel.ErrNoWords, "no_words", ExitUnreachable, "", "both machines must be unlocked and connected once: backchannel status"},
+	{channel.ErrNoWords, "no_words", ExitUnreachable, "", "both machines must be online and connected once: backchannel status"},
 	{channel.ErrNoSession, "no_session", ExitUnreachable, "", "backchannel invite list"},
 	{channel.ErrUsedTwice, "used_twice", ExitRefused, "the invitation was used twice: somebody else may be at the other end", "backchannel contact verify"},
 	{channel.ErrTooLate, "too_late", ExitRefused, "", "backchannel read"},

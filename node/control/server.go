@@ -151,6 +151,7 @@ func (s *Server) routes() http.Handler {
 		defer clear(r.Passphrase)
 		return done, n.Unlock(ctx, r.Passphrase)
 	})
+	handle(mux, "online", func(ctx context.Context, _ Empty) (Done, error) { return done, n.GoOnline(ctx) })
 	handle(mux, "lock", func(context.Context, Empty) (Done, error) { n.Lock(); return done, nil })
 	handle(mux, "stop", func(context.Context, Empty) (Done, error) {
 		time.AfterFunc(50*time.Millisecond, s.stop) // after the answer
@@ -230,7 +231,7 @@ func (s *Server) status(ctx context.Context, _ Empty) (StatusAnswer, error) {
 	st, err := s.node.Status(ctx)
 	a := StatusAnswer{
 		V: Version, State: Word(st.Condition.String()), PID: os.Getpid(), Started: stamp(s.started), Version: s.version,
-		LocksAt: stamp(st.LocksAt), DiskFull: st.Full, Listening: st.Listening, Address: st.Settings.Address,
+		LocksAt: stamp(st.LocksAt), DiskFull: st.Full, Online: st.Online, Listening: st.Listening, Address: st.Settings.Address,
 		Proxy: st.Settings.Proxy != "",
 	}
 	if st.Failed != nil {

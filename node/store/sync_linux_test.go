@@ -10,16 +10,16 @@ import (
 
 func init() { scripts["sync"] = childSync }
 
-// childSync commits the numbered records until a commit fails, and says whether the
+// childSync commits the numbered records until a tick fails, and says whether the
 // store refuses everything after that.
 func childSync(args []string) error {
-	s, err := Open(childConfig(args[0]), testPass)
+	s, err := childOpen(childConfig(args[0]))
 	if err != nil {
 		return err
 	}
 	next := uint64(0)
 	for ; err == nil && next < 100; next++ {
-		if err = s.Commit(put(next, numbered(next, 80))); err == nil {
+		if err = commit(s, put(next, numbered(next, 80))); err == nil {
 			fmt.Println(next)
 		}
 	}
@@ -27,13 +27,14 @@ func childSync(args []string) error {
 		return errors.New("no commit failed")
 	}
 	_, getErr := s.Get(key(0))
-	fmt.Println("refused", errors.Is(getErr, err), errors.Is(s.Commit(put(next, nil)), err))
+	_, stageErr := s.Stage(put(next, nil))
+	fmt.Println("refused", errors.Is(getErr, err), errors.Is(stageErr, err))
 	return nil // without Close, as a process that stops
 }
 
 // TestSyncFails has the kernel answer "input/output error" to syncs of the disk, from
-// some moment on: to Badger's, of its log, or to those of the counter. The commit is
-// refused, and so is every call after it: what failed to reach the disk is not tried
+// some moment on: to Badger's, of its log, or to those of the counter. The tick
+// fails, and so is every call after it: what failed to reach the disk is not tried
 // again and then trusted. What was acknowledged is there at the next open.
 func TestSyncFails(t *testing.T) {
 	t.Parallel()

@@ -168,6 +168,17 @@ func (m *Memory) scan(match func(store.Key) bool) iter.Seq2[store.Record, error]
 	}
 }
 
+// Commit goes online, stages the writes and ticks.
+func (m *Memory) Commit(writes ...store.Write) error {
+	if err := m.Online(); err != nil {
+		return err
+	}
+	if _, err := m.Stage(writes...); err != nil {
+		return err
+	}
+	return m.Tick()
+}
+
 // Stage implements Store.
 func (m *Memory) Stage(writes ...store.Write) (uint64, error) {
 	if err := store.CheckWrites(writes); err != nil {
