@@ -25,10 +25,14 @@ var points = []bomb{
 
 // stride leaves points out where there is no time for all; which ones, varies.
 func stride() int {
-	if slow || testing.Short() {
-		return 4
+	switch {
+	case slow || testing.Short():
+		return 5
+	case *long:
+		return 1
+	default:
+		return 3
 	}
-	return 1
 }
 
 // sidesKilled runs a test for either side: the process that is killed, and a

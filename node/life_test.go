@@ -202,7 +202,7 @@ func TestCallersWhoGiveUp(t *testing.T) {
 	for c := range 4 {
 		callers.Go(func() {
 			for i := range few(100) {
-				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rand.IntN(30))*time.Millisecond)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rand.IntN(150))*time.Millisecond)
 				text := fmt.Sprint("caller ", c, " text ", i)
 				if m, err := a.Send(ctx, peer, text); err == nil {
 					if m.Text != text {

@@ -151,6 +151,8 @@ func TestBurnConversation(t *testing.T) {
 		}
 		b.start()
 		b.unlock()
+		w.connected()
+		pass(500 * time.Millisecond) // no event tells that the other one has said so
 		return false
 	})
 }

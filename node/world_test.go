@@ -3,6 +3,7 @@ package node_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -28,8 +29,16 @@ func TestMain(m *testing.M) {
 	if script := os.Getenv(childEnv); script != "" {
 		os.Exit(childMain(script))
 	}
+	// A machine mostly waits for its disk and for its peer. The flag of the command
+	// line still wins.
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		panic(err)
+	}
 	goleak.VerifyTestMain(m)
 }
+
+// long has the tests do everything as often as docs/figures.md says.
+var long = flag.Bool("long", false, "repeat what is repeated as often as the figures say")
 
 // patience is how long a test waits for what must come. It is far beyond what
 // any of it takes, so that a busy machine does not fail a test.
@@ -40,13 +49,17 @@ const peer = "peer"
 
 var passphrase = []byte("correct horse battery staple")
 
-// few says how often a test repeats something: a fifth under the race detector
-// or with -short.
+// few says how often a test repeats something: n times with -long, a fifth of that
+// else, and a tenth under the race detector or with -short.
 func few(n int) int {
-	if slow || testing.Short() {
+	switch {
+	case slow || testing.Short():
+		return max(1, n/10)
+	case *long:
+		return n
+	default:
 		return max(1, n/5)
 	}
-	return n
 }
 
 // until waits for a condition.

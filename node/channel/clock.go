@@ -74,8 +74,10 @@ func (v *Conversation) tickHandshake(l *link) {
 	case v.unanswered >= maxUnanswered || v.c.attempt.reason == recovery:
 		v.handshakeDue(l, recovery) // no pair secret is shared any more
 	case !v.s.confirmed && v.c.previous.IsZero():
-		// After a recovery: m3 goes out again above, and is most likely only slow.
-		if waited >= maxUnanswered*v.cfg.AnswerTimeout {
+		// After a recovery: m3 goes out again above, and is most likely only slow. A
+		// connection on which nothing comes ends after three times KeepAlive; this
+		// must come before.
+		if waited >= 2*v.cfg.AnswerTimeout {
 			v.handshakeDue(l, recovery)
 		}
 	default:

@@ -64,6 +64,33 @@ func TestTwoRecoveriesInOneDay(t *testing.T) {
 	}
 }
 
+// TestRecoveriesAtTheUsualPace is two recoveries, the second before the first is
+// confirmed, with the waits that a person's machine has: what follows a silent
+// connection must come before that connection ends for its silence.
+func TestRecoveriesAtTheUsualPace(t *testing.T) {
+	for seed := range byte(4) {
+		w := newWorldAt(t, 70+seed, channel.Config{})
+		w.meet()
+		oldA, oldB := w.a.store.Copy(), w.b.store.Copy()
+		w.a.send("after the copy")
+		w.b.send("after the copy")
+		w.settle()
+		w.pass(2*time.Second, time.Second)
+		w.a.putBack(oldA)
+		w.connect()
+		for range 2 + int(seed)*2 { // cut off somewhere in the first recovery
+			w.step()
+		}
+		w.b.putBack(oldB)
+		for range 5 {
+			w.reconnect(3 * time.Minute)
+		}
+		if !w.paused() || !w.a.c.View().Connected {
+			t.Errorf("cut off after %d boxes: %+v", 2+2*seed, w.a.c.View())
+		}
+	}
+}
+
 // TestOldImageDoesNotComeBackSilently is the thief of an image from before an
 // ordinary handshake: he comes back only through a recovery, which both see.
 func TestOldImageDoesNotComeBackSilently(t *testing.T) {

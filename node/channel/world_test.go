@@ -22,6 +22,7 @@ import (
 // the test moves. Every change passes through a store; a side can be restarted,
 // or put back to a copy, at any step.
 type world struct {
+	cfg    channel.Config // the pace
 	t      *testing.T
 	rng    *rand.Rand
 	now    time.Time
@@ -56,7 +57,13 @@ var start = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
 func newWorld(t *testing.T, seed byte) *world {
 	t.Helper()
-	w := &world{t: t, rng: rand.New(prototest.Reader(seed)), now: start}
+	return newWorldAt(t, seed, channel.Config{KeepAlive: 30 * time.Second, ResendAfter: 30 * time.Second, AnswerTimeout: 15 * time.Second})
+}
+
+// newWorldAt is newWorld at another pace than that of most tests.
+func newWorldAt(t *testing.T, seed byte, pace channel.Config) *world {
+	t.Helper()
+	w := &world{t: t, rng: rand.New(prototest.Reader(seed)), now: start, cfg: pace}
 	inv, err := identity.NewInvitation(prototest.Reader(seed), identity.Place{}, start.Add(48*time.Hour), seed%2 == 1)
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +77,8 @@ func newWorld(t *testing.T, seed byte) *world {
 func (w *world) join(peerName string, as identity.Side, inv identity.Invitation, seed byte) *side {
 	w.t.Helper()
 	s := &side{w: w, name: as.String(), store: storetest.NewMemory(), id: channel.ContactID{seed}}
-	s.cfg = channel.Config{Random: prototest.Reader(seed), Records: s.store}
+	s.cfg = w.cfg
+	s.cfg.Random, s.cfg.Records = prototest.Reader(seed), s.store
 	c, out, err := channel.New(s.cfg, s.id, channel.Introduction{Number: 1, Name: peerName, Side: as, Invitation: inv}, w.now)
 	if err != nil {
 		w.t.Fatal(err)

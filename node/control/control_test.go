@@ -89,6 +89,9 @@ func unlock(t *testing.T, c *control.Client) {
 	if e := call(t, c, "unlock", control.UnlockRequest{Passphrase: []byte(storetest.Passphrase)}, &control.Done{}); e != nil {
 		t.Fatal(e)
 	}
+	if e := call(t, c, "online", control.Empty{}, &control.Done{}); e != nil {
+		t.Fatal(e)
+	}
 }
 
 func TestOnlyTheOwnerCanOpenTheSocket(t *testing.T) {

@@ -34,8 +34,10 @@ func (c Config) random() io.Reader {
 	return c.Random
 }
 
-// cheapSlots is how many slots a store of tests has if it does not say.
-const cheapSlots = 2048
+// cheapSlots is how many slots a store of tests has if it does not say, and
+// cheapTouch how many of them a tick writes: who tests what lies above the store
+// makes many ticks, and looks at none.
+const cheapSlots, cheapTouch = 2048, 40
 
 // geometry is that of a new store.
 func (c Config) geometry() (vault.Geometry, error) {
@@ -46,11 +48,20 @@ func (c Config) geometry() (vault.Geometry, error) {
 	case n == 0:
 		n = vault.MinSlots
 	}
-	g := vault.Standard(n)
+	g := c.geometryOf(n)
 	if !g.Valid() || n < vault.MinSlots && c.Cost != Cheap {
 		return g, ErrSlots
 	}
 	return g, nil
+}
+
+// geometryOf is that of a store of n slots.
+func (c Config) geometryOf(n uint32) vault.Geometry {
+	g := vault.Standard(n)
+	if c.Cost == Cheap && c.Slots == 0 {
+		g.Touch = cheapTouch
+	}
+	return g
 }
 
 func (c Config) coins() (*vault.Coins, error) {

@@ -91,7 +91,7 @@ func (s *Store) unlock(im *image, passphrase []byte) error {
 		return err
 	}
 	end := time.After(answerTime(s.slots, time.Since(start)))
-	s.vault, err = vault.Open(vault.Standard(s.slots), &s.store, kek, im.slot)
+	s.vault, err = vault.Open(s.cfg.geometryOf(s.slots), &s.store, kek, im.slot)
 	<-end
 	if err != nil {
 		kek.Wipe()

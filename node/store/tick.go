@@ -196,7 +196,7 @@ func (s *Store) secure() error {
 }
 
 // rebuildAfter is after how many ticks about as much was written as all slots are.
-func (s *Store) rebuildAfter() int { return int(s.slots / vault.Touch) }
+func (s *Store) rebuildAfter() int { return int(s.slots / s.cfg.geometryOf(s.slots).Touch) }
 
 // tidy does after a tick what Badger would do in the background: it waits for the
 // flush, if the tick set one off, prepares the next memtable's log, and rebuilds
