@@ -28,7 +28,7 @@ type Store interface {
 	RolledBack() bool
 	AcceptRollback() error
 	Purge() error
-	Opens(passphrase []byte) bool
+	Match(passphrase []byte) (store.Match, error)
 	Close() error
 }
 
@@ -148,28 +148,51 @@ func (n *Node) Run(ctx context.Context) error {
 }
 
 // Unlock opens the store with the passphrase, for reading: not one byte of it
-// changes until [Node.GoOnline]. On a node that is resting it only checks the
-// passphrase; on one that is open it does that, too.
+// changes until [Node.GoOnline]. On a node that is resting, or open, the passphrase
+// that opened it only lifts the rest. One that opens something else has the node
+// lock first and open that: what was open is closed, and all that was remembered
+// of it forgotten. A wrong one changes nothing.
 func (n *Node) Unlock(ctx context.Context, passphrase []byte) error {
 	n.opening.Lock()
 	defer n.opening.Unlock()
 	defer debug.FreeOSMemory() // Argon2's memory is large and not needed again
 	began := n.cfg.Now()
 	if d := n.current(); d != nil {
-		if !d.store.Opens(passphrase) {
-			n.unlockTold(began, store.ErrPassphrase)
-			return store.ErrPassphrase
+		again, err := n.unlockAgain(d, passphrase)
+		if err != nil {
+			n.unlockTold(began, err)
+			return err
 		}
-		n.wrong = 0
-		if rest, _ := n.resting(); rest {
-			n.journal.Add(journal.Woken)
+		if again {
+			return nil
 		}
-		n.touch()
-		return nil
 	}
 	err := n.open(ctx, passphrase)
 	n.unlockTold(began, err)
 	return err
+}
+
+// unlockAgain tries a passphrase on what is open, and reports whether that is what
+// it opens. If it opens something else nothing is open any more.
+func (n *Node) unlockAgain(d *desk, passphrase []byte) (bool, error) {
+	m, err := d.store.Match(passphrase)
+	switch {
+	case err != nil:
+		return false, err
+	case m == store.Nothing:
+		return false, store.ErrPassphrase
+	case m == store.Another:
+		d.stop()
+		<-d.ended
+		n.journal.Forget()
+		return false, nil
+	}
+	n.wrong = 0
+	if rest, _ := n.resting(); rest {
+		n.journal.Add(journal.Woken)
+	}
+	n.touch()
+	return true, nil
 }
 
 // open makes a desk and hands it to Run.

@@ -39,8 +39,12 @@ func TestLevels(t *testing.T) {
 			t.Errorf("%s shows %q, error %v, rolled back %v", pass, got, err, s.RolledBack())
 		}
 		for _, other := range [][]byte{thirdPass, otherPass, testPass} {
-			if s.Opens(other) != bytes.Equal(other, pass) {
-				t.Errorf("opened by %s, it answers wrong to %s", pass, other)
+			want := Another
+			if bytes.Equal(other, pass) {
+				want = Shown
+			}
+			if got, err := s.Match(other); got != want || err != nil {
+				t.Errorf("opened by %s, it answers %v to %s, error %v", pass, got, other, err)
 			}
 		}
 		mustClose(t, s)

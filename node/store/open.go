@@ -6,7 +6,6 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/backchannel/backchannel/protocol/secret"
 	"github.com/backchannel/backchannel/protocol/vault"
 )
 
@@ -120,31 +119,3 @@ const answerLeast = 40 * time.Millisecond
 
 // level is the deepest open level.
 func (s *Store) level() *vault.Level { return s.vault.Level(s.vault.Depth() - 1) }
-
-// Opens reports whether this is the passphrase that the store was opened with, at
-// the price of opening it. It is for lifting a screen lock: keys stay in memory
-// either way.
-func (s *Store) Opens(passphrase []byte) bool {
-	s.mu.Lock()
-	err := s.usable()
-	var mine secret.Key
-	if err == nil {
-		mine = s.kek.Clone()
-	}
-	s.mu.Unlock()
-	if err != nil {
-		return false
-	}
-	defer mine.Wipe()
-	p, err := normalize(passphrase)
-	if err != nil {
-		return false
-	}
-	defer clear(p)
-	kek, err := s.cfg.kek(&s.store, p)
-	if err != nil {
-		return false
-	}
-	defer kek.Wipe()
-	return kek.Equal(mine)
-}

@@ -53,6 +53,21 @@ func Open(g Geometry, store *[32]byte, kek secret.Key, read Reader) (*Vault, err
 	return v, nil
 }
 
+// Opens reports whether the key opens a level, whichever. It looks at every slot
+// once.
+func Opens(g Geometry, store *[32]byte, kek secret.Key, read Reader) (bool, error) {
+	if !g.Valid() {
+		return false, ErrGeometry
+	}
+	s := scan{geometry: g, store: store, read: read, nonces: make([]byte, int(g.Slots)*nonceSize)}
+	headers, err := s.first(headerKeys(kek))
+	if err != nil {
+		return false, err
+	}
+	_, ok := oneHeader(headers)
+	return ok, nil
+}
+
 // opened is a slot that one of our keys has opened; its body is still sealed.
 type opened struct {
 	slot  uint32

@@ -1,0 +1,100 @@
+package node_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/backchannel/backchannel/node"
+	"github.com/backchannel/backchannel/node/journal"
+	"github.com/backchannel/backchannel/node/store"
+)
+
+var shallower = []byte("what I give them")
+
+// newCompartments is a machine whose store has two levels; it is locked.
+func newCompartments(t testing.TB, h hooks) *machine {
+	t.Helper()
+	m := &machine{t: t, dir: filepath.Join(t.TempDir(), "vault"), hooks: h}
+	if err := store.Create(store.Config{Dir: m.dir, Cost: store.Cheap}, passphrase, shallower); err != nil {
+		t.Fatal(err)
+	}
+	m.start()
+	return m
+}
+
+// contents are the files of a folder.
+func contents(t testing.TB, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		all[path] = string(b)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// TestAnotherCompartment gives a node that rests, or is open, the passphrase of
+// another level: it opens that, for reading, and shows nothing of what was open.
+func TestAnotherCompartment(t *testing.T) {
+	t.Parallel()
+	for _, rests := range []bool{true, false} {
+		var ahead atomic.Int64
+		a := newCompartments(t, hooks{
+			rest: 15 * time.Minute, now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) },
+		})
+		a.settings = freeSettings(t)
+		a.end()
+		a.start()
+		a.unlock()
+		a.invite()
+		if rests {
+			ahead.Add(int64(15 * time.Minute))
+		}
+		if err := a.Unlock(t.Context(), []byte("wrong")); !errors.Is(err, store.ErrPassphrase) {
+			t.Errorf("a wrong passphrase: %v", err)
+		}
+		if s := a.status(); !s.Online || rests != (s.Condition == node.Resting) {
+			t.Errorf("a wrong passphrase changes how the node stands: %+v", s)
+		}
+		if err := a.Unlock(t.Context(), shallower); err != nil {
+			t.Fatal(err)
+		}
+		if s := a.status(); s.Condition != node.Unlocked || s.Online || len(s.Contacts) > 0 || s.Failed != nil {
+			t.Errorf("after the other passphrase: %+v", s)
+		}
+		if log := a.Log(); len(log) != 1 || log[0].Event != journal.Unlocked {
+			t.Errorf("it remembers %v", log)
+		}
+		before := contents(t, a.dir)
+		if _, err := a.Contacts(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.Unlock(t.Context(), passphrase); err != nil { // and back
+			t.Fatal(err)
+		}
+		if s := a.status(); s.Condition != node.Unlocked || s.Online || len(s.Contacts) != 1 {
+			t.Errorf("back again: %+v", s)
+		}
+		a.Lock()
+		after := contents(t, a.dir)
+		if len(after) != len(before) {
+			t.Errorf("%d files, then %d", len(before), len(after))
+		}
+		for name, b := range before {
+			if after[name] != b {
+				t.Errorf("a look has changed %s", filepath.Base(name))
+			}
+		}
+	}
+}
