@@ -51,7 +51,7 @@ func TestCrashTellsNothing(t *testing.T) {
 			}
 		}
 		tick.Stop()
-		must("violet tarpaulin\n", "unlock")
+		must("violet tarpaulin\n", "online")
 		if i == 0 {
 			must("Quillfeather\n", "invite", "new")
 			must("zanzibar at noon\n", "send", "1")
