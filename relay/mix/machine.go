@@ -90,7 +90,10 @@ func New(cfg Config, now time.Time) (*Machine, error) {
 	}
 	m.level.begun, m.level.since = now, now
 	m.loops.init(m, now)
-	return m, m.roll(now)
+	if err := m.roll(now); err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
 // SetMean sets the mean delay, from now on: what this relay's descriptor says of the

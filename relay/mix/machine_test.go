@@ -140,7 +140,7 @@ func TestEarlySender(t *testing.T) {
 	w.view = nil
 	m := w.machines[0]
 	key := m.keyOf(498_001).key.Public()
-	make := func() []byte {
+	early := func() []byte {
 		hops := []onion.Hop{{ID: relaytest.ID(0), Key: key}}
 		back := []onion.Hop{{ID: relaytest.ID(1), Key: m.keys[0].key.Public()}}
 		p, _, err := onion.Create(w.coins(), onion.Request{Suite: onion.X25519, Out: hops, Back: back, Home: client, Command: onion.Get, Box: new(wire.Box)})
@@ -150,11 +150,11 @@ func TestEarlySender(t *testing.T) {
 		return p
 	}
 	end := w.Network.Begins(498_001)
-	m.Packet(end.Add(-time.Minute), Source{ID: relaytest.ID(2)}, make())
+	m.Packet(end.Add(-time.Minute), Source{ID: relaytest.ID(2)}, early())
 	if m.Held() != 1 {
 		t.Error("a packet a minute early is refused")
 	}
-	m.Packet(end.Add(-20*time.Minute), Source{ID: relaytest.ID(2)}, make())
+	m.Packet(end.Add(-20*time.Minute), Source{ID: relaytest.ID(2)}, early())
 	if m.Counts()[BadMAC] != 1 {
 		t.Error("a packet twenty minutes early is taken")
 	}
