@@ -89,16 +89,17 @@ func (m *Machine) keyOf(e directory.Epoch) *epochKey {
 	return nil
 }
 
-// Keys returns the epoch that the Machine is in, and the public keys that a descriptor
-// made in it carries.
-func (m *Machine) Keys() (directory.Epoch, [directory.KeyEpochs]onion.PublicKey) {
-	var out [directory.KeyEpochs]onion.PublicKey
+// Keys returns the epoch of now, and the public keys that a descriptor made in it carries.
+func (m *Machine) Keys(now time.Time) (e directory.Epoch, out [directory.KeyEpochs]onion.PublicKey, err error) {
+	if err := m.roll(now); err != nil {
+		return 0, out, err
+	}
 	for i := range out {
 		if k := m.keyOf(m.epoch + directory.Epoch(i)); k != nil {
 			out[i] = k.key.Public()
 		}
 	}
-	return m.epoch, out
+	return m.epoch, out, nil
 }
 
 // trials returns the keys that a packet may be for, in order: that of the epoch, then its

@@ -94,8 +94,9 @@ func (x *Mix) Do(ctx context.Context, f func(*Machine)) error {
 
 // Keys returns what a descriptor of now carries.
 func (x *Mix) Keys(ctx context.Context) (e directory.Epoch, keys [directory.KeyEpochs]onion.PublicKey, err error) {
-	err = x.Do(ctx, func(m *Machine) { e, keys = m.Keys() })
-	return e, keys, err
+	var failed error
+	err = x.Do(ctx, func(m *Machine) { e, keys, failed = m.Keys(time.Now()) })
+	return e, keys, errors.Join(err, failed)
 }
 
 // Run mixes until ctx ends. It erases the keys before it returns.

@@ -59,7 +59,10 @@ func newWorld(t testing.TB, relays int, change func(*Config)) *world {
 		}
 		w.machines, w.place[cfg.ID] = append(w.machines, m), i
 		w.Add(set, w.Voucher(i, now), now)
-		e, keys := m.Keys()
+		e, keys, err := m.Keys(now)
+		if err != nil {
+			t.Fatal(err)
+		}
 		w.Add(set, w.Descriptor(i, e, keys, nil), now)
 	}
 	w.now = now.Add(time.Minute)

@@ -85,10 +85,16 @@ func (w *World) Place(address string) identity.Place {
 // Voucher returns a voucher for a relay, which is known since long before now.
 func (w *World) Voucher(i int, now time.Time) directory.Item {
 	w.Helper()
+	return w.VoucherAt(i, now, w.Place(fmt.Sprintf("10.0.%d.1:4001", i)))
+}
+
+// VoucherAt returns a voucher for a relay at a place.
+func (w *World) VoucherAt(i int, now time.Time, place identity.Place) directory.Item {
+	w.Helper()
 	e := w.Network.EpochAt(now)
 	v := &directory.Voucher{
 		Relay: Identity(i), From: e - 10, Until: e + 1000,
-		Operator: Operator(i), Place: w.Place(fmt.Sprintf("10.0.%d.1:4001", i)),
+		Operator: Operator(i), Place: place,
 	}
 	for _, f := range w.founders[:2] {
 		var err error

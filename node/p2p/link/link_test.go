@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -135,14 +136,14 @@ func TestRelaysExchangePackets(t *testing.T) {
 	if in.from != identity(1).ID() || in.clients != 0 {
 		t.Error("packets are said to come from another")
 	}
-	if err := a.Send(identity(9).ID(), numbered(0)); err != ErrNoLink { //nolint:errorlint // as it is
+	if err := a.Send(identity(9).ID(), numbered(0)); !errors.Is(err, ErrNoLink) {
 		t.Errorf("to a stranger: %v", err)
 	}
 	var last error
 	for i := 0; i < 2000 && last == nil; i++ {
 		last = a.Send(identity(2).ID(), numbered(i))
 	}
-	if last != ErrFull { //nolint:errorlint // as it is
+	if !errors.Is(last, ErrFull) {
 		t.Errorf("a queue takes everything: %v", last)
 	}
 	// The link ends on both sides, and comes back.
@@ -208,7 +209,9 @@ func padded(t *testing.T, rate, load, stall int) {
 		time.Sleep(slot)
 	}
 	cancel()
-	<-done
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
 	synctest.Wait()
 	full := 0
 	for _, n := range s.slots {
@@ -303,7 +306,7 @@ func TestGuard(t *testing.T) {
 		t.Error(err)
 	}
 	eventually(t, "the client is forgotten", func() bool { return h.Clients() == 0 && len(h.host.Network().Peers()) == 0 })
-	if err := h.Deliver(g.Name(), reply); err != ErrNoLink { //nolint:errorlint // as it is
+	if err := h.Deliver(g.Name(), reply); !errors.Is(err, ErrNoLink) {
 		t.Errorf("to a client that has gone: %v", err)
 	}
 	eventually(t, "nothing of the client is kept", func() bool {
@@ -313,7 +316,7 @@ func TestGuard(t *testing.T) {
 
 func TestGuardRefusals(t *testing.T) {
 	h := open(t, 1, nil)
-	if _, err := DialGuard(t.Context(), GuardConfig{Relay: identity(2), Address: h.Address(), Packet: packetSize}); err != ErrRefused { //nolint:errorlint // as it is
+	if _, err := DialGuard(t.Context(), GuardConfig{Relay: identity(2), Address: h.Address(), Packet: packetSize}); !errors.Is(err, ErrRefused) {
 		t.Errorf("another relay at the address: %v", err)
 	}
 	g, err := DialGuard(t.Context(), GuardConfig{Relay: identity(1), Address: h.Address(), Packet: packetSize})
@@ -327,7 +330,7 @@ func TestGuardRefusals(t *testing.T) {
 			break
 		}
 	}
-	if err := <-ended; err != ErrClosed { //nolint:errorlint // as it is
+	if err := <-ended; !errors.Is(err, ErrClosed) {
 		t.Errorf("a client that floods: %v", err)
 	}
 	eventually(t, "it is gone", func() bool { return h.Clients() == 0 })
@@ -370,12 +373,12 @@ func TestIdentify(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer other.Close() //nolint:errcheck // a test
+	defer other.Close()
 	told, err := other.EventBus().Subscribe(new(event.EvtPeerIdentificationCompleted))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer told.Close() //nolint:errcheck // a test
+	defer told.Close()
 	if err := other.Connect(t.Context(), peer.AddrInfo{ID: relay, Addrs: h.host.Network().ListenAddresses()}); err != nil {
 		t.Fatal(err)
 	}

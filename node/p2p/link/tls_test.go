@@ -34,7 +34,7 @@ func meet(t *testing.T, server, client func(net.Conn) error) (in, out error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close() //nolint:errcheck // a test
+	defer l.Close()
 	done := make(chan error, 1)
 	go func() {
 		c, err := l.Accept()
@@ -51,7 +51,7 @@ func meet(t *testing.T, server, client func(net.Conn) error) (in, out error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close() //nolint:errcheck // a test
+	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
 	out = client(c)
 	if out != nil {
