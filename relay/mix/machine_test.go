@@ -175,8 +175,13 @@ func TestGarbage(t *testing.T) {
 		packet []byte
 		want   Reason
 	}{
-		{nil, Malformed}, {valid[1:], Malformed}, {make([]byte, len(valid)), Malformed},
-		{flipped, BadMAC}, {point, LowOrder}, {back, BadRoute}, {altered, BadPayload},
+		{nil, Malformed},
+		{valid[1:], Malformed},
+		{make([]byte, len(valid)), Malformed},
+		{flipped, BadMAC},
+		{point, LowOrder},
+		{back, BadRoute},
+		{altered, BadPayload},
 	} {
 		if got := m.Packet(w.now, from, c.packet); got != nil || m.Counts()[c.want] == 0 {
 			t.Errorf("%v: %v, %v", c.want, got, m.Counts())
