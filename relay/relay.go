@@ -195,7 +195,7 @@ func (r *Relay) self(ctx context.Context) (s known.Self, err error) {
 		s.Mean = own.Mean
 	}
 	var average float64
-	if err = r.mix.Do(ctx, func(m *mix.Machine) { average = m.Average(now) }); err != nil {
+	if err := r.mix.Do(ctx, func(m *mix.Machine) { average = m.Average(now) }); err != nil {
 		return s, err
 	}
 	if now.Sub(r.begun) > constants.Epoch/4 {
