@@ -29,10 +29,10 @@ func (echo) Answer(_ context.Context, b onion.Body) onion.Answer {
 	return onion.Answer{Status: 3, Box: &box}
 }
 
-// soon returns the length of an epoch that ends in two to three seconds.
+// soon returns the length of an epoch that ends in five to six seconds, enough for gossip on a busy machine.
 func soon() time.Duration {
 	for s := int64(10); ; s++ {
-		if left := s - time.Now().Unix()%s; left == 3 {
+		if left := s - time.Now().Unix()%s; left == 6 {
 			return time.Duration(s) * time.Second
 		}
 	}
