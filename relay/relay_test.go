@@ -29,13 +29,19 @@ func (echo) Answer(_ context.Context, b onion.Body) onion.Answer {
 	return onion.Answer{Status: 3, Box: &box}
 }
 
-// soon returns the length of an epoch that ends in five to six seconds, enough for gossip on a busy machine.
+// soon returns the length of an epoch, ten to thirty seconds, one of which ends in four
+// seconds or little more.
 func soon() time.Duration {
-	for s := int64(10); ; s++ {
-		if left := s - time.Now().Unix()%s; left == 6 {
-			return time.Duration(s) * time.Second
+	const least, enough = 10, 4
+	now := time.Now().Unix()
+	left := func(s int64) int64 { return s - now%s }
+	best := int64(least)
+	for s := best; s <= 3*least; s++ {
+		if l := left(s); l >= enough && (left(best) < enough || l < left(best)) {
+			best = s
 		}
 	}
+	return time.Duration(best) * time.Second
 }
 
 // TestNetwork starts four relays that know vouchers alone. They learn each other's keys by

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/backchannel/backchannel/protocol/directory"
@@ -12,8 +13,8 @@ import (
 	"github.com/backchannel/backchannel/protocol/onion"
 )
 
-// How often neighbours are asked, in parts of an epoch: soon after the start and until an
-// answer brings nothing new, then now and then.
+// How often neighbours are asked, in parts of an epoch: each one soon after there is a link
+// with it and until an answer brings nothing new, then one now and then.
 const (
 	askParts   = 12
 	eagerParts = 360
@@ -78,8 +79,9 @@ func (d *Directory) Announce(self Self) ([]byte, error) {
 func (d *Directory) Run(ctx context.Context, self func(context.Context) (Self, error), near Neighbours, flood Flood, changed func()) error {
 	var announced directory.Epoch
 	var message []byte
-	ask := time.NewTimer(d.part(eagerParts))
-	defer ask.Stop()
+	asks := asking{met: map[onion.ID]bool{}, next: d.cfg.Now().Add(d.part(eagerParts))}
+	tick := time.NewTimer(d.part(eagerParts))
+	defer tick.Stop()
 	for {
 		epoch := d.cfg.Network.EpochAt(d.cfg.Now())
 		if epoch != announced {
@@ -100,12 +102,8 @@ func (d *Directory) Run(ctx context.Context, self func(context.Context) (Self, e
 		case <-next.C:
 		case proof := <-d.proofs:
 			_ = flood.Publish(ctx, proof)
-		case <-ask.C:
-			wait := d.part(askParts)
-			fresh, asked := d.askOne(ctx, near)
-			if fresh || !asked {
-				wait = d.part(eagerParts)
-			}
+		case <-tick.C:
+			fresh, asked := d.askNext(ctx, near, &asks)
 			if fresh && changed != nil {
 				changed()
 			}
@@ -114,7 +112,7 @@ func (d *Directory) Run(ctx context.Context, self func(context.Context) (Self, e
 				_ = flood.Publish(ctx, message)
 				message = nil
 			}
-			ask.Reset(wait)
+			tick.Reset(d.part(eagerParts))
 		}
 		next.Stop()
 	}
@@ -137,20 +135,50 @@ func (d *Directory) announce(ctx context.Context, self func(context.Context) (Se
 	return m, nil
 }
 
-// askOne asks a neighbour. It reports whether something was new, and whether one could be
-// asked.
-func (d *Directory) askOne(ctx context.Context, near Neighbours) (fresh, asked bool) {
+// asking is whom Run has asked, and when it asks again.
+type asking struct {
+	met  map[onion.ID]bool // neighbours that were asked since they are linked
+	next time.Time
+}
+
+// askNext asks a neighbour: one that was not asked since there is a link with it, or any
+// if it is time. It reports whether something was new, and whether one could be asked.
+func (d *Directory) askNext(ctx context.Context, near Neighbours, a *asking) (fresh, asked bool) {
 	all := near.Linked()
-	if len(all) == 0 {
+	for id := range a.met {
+		if !slices.Contains(all, id) {
+			delete(a.met, id)
+		}
+	}
+	from := slices.DeleteFunc(slices.Clone(all), func(id onion.ID) bool { return a.met[id] })
+	if len(from) == 0 && !d.cfg.Now().Before(a.next) {
+		from = all
+	}
+	if len(from) == 0 {
 		return false, false
 	}
+	id := from[rand.IntN(len(from))] //nolint:gosec // whom to ask is no secret
+	fresh, asked = d.askOne(ctx, near, id)
+	if asked {
+		a.met[id] = true
+	}
+	wait := askParts
+	if fresh || !asked {
+		wait = eagerParts
+	}
+	a.next = d.cfg.Now().Add(d.part(wait))
+	return fresh, asked
+}
+
+// askOne asks a neighbour.
+func (d *Directory) askOne(ctx context.Context, near Neighbours, id onion.ID) (fresh, asked bool) {
 	question, err := d.Question()
 	if err != nil {
 		return false, false
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	answer, err := near.Ask(ctx, all[rand.IntN(len(all))], question) //nolint:gosec // whom to ask is no secret
+	answer, err := near.Ask(ctx, id, question)
 	if err != nil {
 		return false, false
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/backchannel/backchannel/protocol/directory"
@@ -120,6 +121,9 @@ func (h *Host) dial(ctx context.Context, n *neighbour) (network.Stream, error) {
 		if m, err := multiaddrOf(a); err == nil {
 			all = append(all, m)
 		}
+	}
+	if s, ok := h.host.Network().(*swarm.Swarm); ok {
+		s.Backoff().Clear(n.peer) // keep has waited already; libp2p would not even try
 	}
 	h.host.Peerstore().ClearAddrs(n.peer)
 	h.host.Peerstore().AddAddrs(n.peer, all, peerstore.TempAddrTTL)
