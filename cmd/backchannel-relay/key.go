@@ -66,7 +66,7 @@ func readKey(path string, k keyKind) (ed25519.PrivateKey, error) {
 	defer clear(text)
 	block, rest := pem.Decode(text)
 	if block == nil || len(rest) > 0 || block.Type != k.pemType() || len(block.Bytes) != ed25519.SeedSize {
-		return nil, &fault{"bad_key", exitFailed, "the file does not hold " + k.whose(), "restore it from a backup"}
+		return nil, &fault{"bad_key", exitFailed, "the file does not hold " + k.whose(), "check which file it is, or restore it from a backup"}
 	}
 	defer clear(block.Bytes)
 	return ed25519.NewKeyFromSeed(block.Bytes), nil

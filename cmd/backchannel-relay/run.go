@@ -85,6 +85,9 @@ func (l loaded) vouched(now time.Time) error {
 }
 
 func (a *app) runRelay(ctx context.Context, l loaded) (err error) {
+	if err := l.home.free(); err != nil {
+		return err
+	}
 	place, err := identity.PlaceOf(l.settings.Address)
 	if err != nil {
 		return err

@@ -30,6 +30,15 @@ type server struct {
 	metrics  net.Listener // nil: off
 }
 
+// free reports [drop.ErrInUse] if a relay runs in the home already.
+func (h home) free() error {
+	if c, err := net.DialTimeout("unix", h.socket(), time.Second); err == nil {
+		_ = c.Close()
+		return drop.ErrInUse
+	}
+	return nil
+}
+
 // listenLocally takes the socket, and the port for figures.
 func listenLocally(l loaded, r *relay.Relay, boxes *drop.Store) (*server, error) {
 	socket := l.home.socket()
@@ -38,10 +47,6 @@ func listenLocally(l loaded, r *relay.Relay, boxes *drop.Store) (*server, error)
 	}
 	if err := os.Chmod(filepath.Dir(socket), 0o700); err != nil {
 		return nil, err
-	}
-	if c, err := net.DialTimeout("unix", socket, time.Second); err == nil {
-		_ = c.Close()
-		return nil, drop.ErrInUse
 	}
 	if err := os.Remove(socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
+	"reflect"
 
 	"github.com/BurntSushi/toml"
 
@@ -55,16 +56,33 @@ func parseSettings(text string) (settings, error) {
 	meta, err := toml.Decode(text, &s)
 	var parse toml.ParseError
 	switch {
-	case errors.As(err, &parse) && parse.LastKey != "":
-		return s, badSettings("line %d, %s: this value cannot be", parse.Position.Line, screen.CleanLine(parse.LastKey))
 	case errors.As(err, &parse):
 		return s, badSettings("line %d cannot be read", parse.Position.Line)
 	case err != nil:
-		return s, badSettings("a value is of another kind than it should be")
+		return s, badSettings("%s: this value is of another kind than it should be", wrongKind(text))
 	case len(meta.Undecoded()) > 0:
 		return s, badSettings("there is no setting %s", screen.CleanLine(meta.Undecoded()[0].String()))
 	}
 	return s, s.check()
+}
+
+// wrongKind names the first setting that is a text where a number should be, or the
+// other way round: the library does not tell.
+func wrongKind(text string) string {
+	var values map[string]any
+	if _, err := toml.Decode(text, &values); err != nil {
+		return "a setting"
+	}
+	t := reflect.TypeFor[settings]()
+	for i := range t.NumField() {
+		key := t.Field(i).Tag.Get("toml")
+		_, number := values[key].(int64)
+		_, words := values[key].(string)
+		if want := t.Field(i).Type.Kind(); values[key] != nil && (want == reflect.Int && !number || want == reflect.String && !words) {
+			return key
+		}
+	}
+	return "a setting"
 }
 
 // check finds what is wrong with settings.
