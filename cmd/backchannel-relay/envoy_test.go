@@ -158,33 +158,39 @@ func (e *envoy) send(s sealed) {
 	}
 }
 
-func (e *envoy) answered(s sealed) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	_, ok := e.answers[s.tag]
-	return ok
-}
-
-// exchange sends a packet, and others so that a reply can come, until there is one or two
-// seconds have passed. A status of zero: none came.
-func (e *envoy) exchange(c onion.Command, out, back []int, key [onion.KeySize]byte, box *wire.Box) (drop.Status, *drop.Box) {
-	e.Helper()
-	s := e.create(c, out, back, key, box)
-	e.send(s)
-	for end := time.Now().Add(2 * time.Second); time.Now().Before(end) && !e.answered(s); <-time.After(100 * time.Millisecond) {
-		e.send(e.create(onion.Loop, []int{0, 1}, []int{0}, key, nil))
-	}
+func (e *envoy) answer(s sealed) (onion.Answer, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	a, ok := e.answers[s.tag]
-	if !ok {
-		return 0, nil
+	return a, ok
+}
+
+// exchange sends a packet, anew now and then, and others so that a reply can come, until
+// there is one or eight seconds have passed. A status of zero: none came.
+func (e *envoy) exchange(c onion.Command, out, back []int, key [onion.KeySize]byte, box *wire.Box) (drop.Status, *drop.Box) {
+	e.Helper()
+	var sent []sealed
+	filler := e.create(onion.Loop, []int{0, 1}, []int{0}, key, nil) // it counts once, and is an envelope for a reply each time
+	for i := range 80 {
+		if i%5 == 0 {
+			sent = append(sent, e.create(c, out, back, key, box))
+			e.send(sent[len(sent)-1])
+		}
+		e.send(filler)
+		<-time.After(100 * time.Millisecond)
+		for _, s := range sent {
+			if a, ok := e.answer(s); ok {
+				status, got, err := drop.Read(c, a)
+				if err != nil {
+					e.Fatal(err)
+				}
+				if status != drop.Failed {
+					return status, got
+				}
+			}
+		}
 	}
-	status, got, err := drop.Read(c, a)
-	if err != nil {
-		return 0, nil
-	}
-	return status, got
+	return 0, nil
 }
 
 // pause stops a process: what comes for it waits.

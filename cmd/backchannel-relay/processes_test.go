@@ -242,7 +242,7 @@ func (w *town) loseOne(e *envoy) {
 		status, _ := e.exchange(onion.Loop, out, back, [onion.KeySize]byte{9}, nil)
 		return status == boxes.Looped
 	})
-	if e.answered(lost) {
+	if _, ok := e.answer(lost); ok {
 		w.Error("a packet that was lost with a relay was answered")
 	}
 }
