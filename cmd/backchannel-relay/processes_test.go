@@ -182,6 +182,7 @@ func TestProcesses(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts five relays, and waits for an epoch")
 	}
+	t.Parallel()
 	w := &town{T: t, dir: t.TempDir()}
 	w.found()
 	defer func() {
