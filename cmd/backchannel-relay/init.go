@@ -31,8 +31,8 @@ func (a *app) initCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "init",
 		Short: "Make the key and the settings of a relay",
-		Long: `Make the identity key of a relay and its settings. What is printed is public, and
-goes to the founders of the network: they vouch for the relay.`,
+		Long: `Make the identity key of a relay and its settings. What is printed is public,
+and goes to the founders of the network: they vouch for the relay.`,
 		Example: "  backchannel-relay init --address 203.0.113.7:4129 --operator alpha\n" +
 			"  backchannel-relay init --address relay.example.org:4129 --bind 10.0.0.7 --operator alpha",
 		Args: cobra.NoArgs,

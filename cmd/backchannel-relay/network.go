@@ -15,10 +15,10 @@ import (
 func (a *app) networkCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "network", Short: "Make, sign and look at the file of a network",
-		Long: `A network is made by its founders: each makes a key, one of them writes the file,
-relays are added to it, and each founder looks at it and signs. The file goes from
-founder to founder; when enough have signed, everybody who is to use the network
-gets it. Compare its fingerprint by another way than the file came.`,
+		Long: `A network is made by its founders: each makes a key, one of them writes the
+file, relays are added to it, and each founder looks at it and signs. The file
+goes from founder to founder; when enough have signed, everybody who is to use
+the network gets it. Compare its fingerprint by another way than the file came.`,
 	}
 	c.AddCommand(a.networkKey(), a.networkNew(), a.networkAdd(), a.networkSign(), a.networkShow(), a.networkVerify())
 	return c
@@ -32,9 +32,9 @@ type keyAnswer struct {
 func (a *app) networkKey() *cobra.Command {
 	return &cobra.Command{
 		Use: "key FILE", Short: "Make a founder's key",
-		Long: `Make a founder's key in a file that only its owner can read, and print what others
-may know of it. Keep the file off machines that are online, and a copy elsewhere:
-keys of founders cannot be replaced.`,
+		Long: `Make a founder's key in a file that only its owner can read, and print what
+others may know of it. Keep the file off machines that are online, and a copy
+elsewhere: keys of founders cannot be replaced.`,
 		Example: "  backchannel-relay network key founder.key", Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			public, err := newKey(args[0], founderKey)
@@ -57,8 +57,8 @@ func (a *app) networkNew() *cobra.Command {
 	var k directory.Constants
 	c := &cobra.Command{
 		Use: "new FILE", Short: "Write the file of a new network",
-		Long: `Write the file of a new network, unsigned. What stands in it never changes: other
-founders or constants are another network.`,
+		Long: `Write the file of a new network, unsigned. What stands in it never changes:
+other founders or constants are another network.`,
 		Example: "  backchannel-relay network new network.pem --name talks.example --threshold 2 --founder alpha=KEY --founder beta=KEY --founder gamma=KEY",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -75,17 +75,17 @@ founders or constants are another network.`,
 		},
 	}
 	flags := c.Flags()
-	flags.StringVar(&name, "name", "", "name of the network: small letters, digits, . and -")
+	flags.StringVar(&name, "name", "", "name of the network")
 	flags.StringArrayVar(&founders, "founder", nil, "a founder, as NAME=KEY; once for each")
-	flags.IntVar(&threshold, "threshold", 0, "how many founders vouch for a relay together (default: more than half)")
+	flags.IntVar(&threshold, "threshold", 0, "founders who vouch together (default: over half)")
 	flags.IntVar(&suite, "suite", int(onion.Hybrid), "1: X25519; 2: X25519 and ML-KEM-768")
-	flags.DurationVar(&k.Slot, "slot", 30*time.Second, "time in which a machine sends ten packets")
+	flags.DurationVar(&k.Slot, "slot", 30*time.Second, "time for ten packets of a machine")
 	flags.DurationVar(&k.Mean, "delay", 2*time.Second, "mean delay of a relay")
 	flags.DurationVar(&k.Epoch, "epoch", time.Hour, "life of a relay's packet keys")
 	flags.DurationVar(&k.Expiry, "expiry", 96*time.Hour, "how long boxes are kept")
-	flags.IntVar(&k.Pool, "pool", 15, "packets that a relay should hold at least")
-	flags.IntVar(&k.PerOperator, "per-operator", 8, "most relays of one operator in use")
-	flags.IntVar(&k.PerBlock, "per-block", 4, "most relays of one address block in use")
+	flags.IntVar(&k.Pool, "pool", 15, "packets that a relay holds at least")
+	flags.IntVar(&k.PerOperator, "per-operator", 8, "most relays of an operator")
+	flags.IntVar(&k.PerBlock, "per-block", 4, "most relays of an address block")
 	return c
 }
 

@@ -118,7 +118,7 @@ func (a *app) networkSign() *cobra.Command {
 	c := &cobra.Command{
 		Use: "sign FILE --key KEY-FILE", Short: "Sign a network file as a founder",
 		Long: `Sign the network and every voucher in the file. Look at all of them first, with
-network show: whoever signs vouches for each relay, its operator and its address.`,
+network show: whoever signs vouches for each relay, its operator and address.`,
 		Example: "  backchannel-relay network sign network.pem --key founder.key", Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			f, err := readNetwork(args[0])
@@ -173,8 +173,8 @@ func (a *app) networkVerify() *cobra.Command {
 	return &cobra.Command{
 		Use: "verify FILE", Short: "Say whether enough founders have signed a network file",
 		Long: `Say whether every signature in a network file fits, and whether enough founders
-have signed it and each relay. It cannot say whether the founders are who they say:
-compare the fingerprint with somebody whom you know.`,
+have signed it and each relay. It cannot say whether the founders are who they
+say: compare the fingerprint with somebody whom you know.`,
 		Example: "  backchannel-relay network verify network.pem", Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			f, err := readNetwork(args[0])
