@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"flag"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -170,8 +171,14 @@ func TestJSON(t *testing.T) {
 	keep("network-sign", "network", "sign", "h/network.pem", "--key", "alpha.key")
 	keep("network-show", "network", "show", "h/network.pem")
 	keep("network-verify", "network", "verify", "h/network.pem")
+	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "notify"), Net: "unixgram"})
+	if err != nil {
+		t.Skipf("no such sockets here: %v", err)
+	}
+	defer socket.Close()
 	cmd := exec.Command("backchannel-relay", "--home", "h", "run")
 	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+filepath.Join(dir, "notify"), "WATCHDOG_USEC=900000")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -186,6 +193,39 @@ func TestJSON(t *testing.T) {
 	keep("health", "health")
 	keep("check", "check")
 	keep("error-in-use", "run")
+	wantStates(t, socket, "READY=1", "WATCHDOG=1")
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	for state := ""; state != "STOPPING=1"; {
+		if state = readState(t, socket); state != "WATCHDOG=1" && state != "STOPPING=1" {
+			t.Fatalf("systemd is told %q", state)
+		}
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("a relay that is stopped ends with %v", err)
+	}
+}
+
+// wantStates reads what systemd would.
+func wantStates(t *testing.T, socket *net.UnixConn, states ...string) {
+	t.Helper()
+	for _, want := range states {
+		if got := readState(t, socket); got != want {
+			t.Errorf("systemd is told %q, not %q", got, want)
+		}
+	}
+}
+
+func readState(t *testing.T, socket *net.UnixConn) string {
+	t.Helper()
+	_ = socket.SetReadDeadline(time.Now().Add(patience))
+	b := make([]byte, 256)
+	n, err := socket.Read(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b[:n])
 }
 
 // still puts a fixed value in the place of each that differs from run to run.
