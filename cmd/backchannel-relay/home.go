@@ -57,7 +57,10 @@ func (h home) network() (*directory.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f, f.Verify()
+	if err := f.Verify(); err != nil {
+		return nil, err
+	}
+	return f, nil
 }
 
 // readNetwork reads a network file or a draft of one.

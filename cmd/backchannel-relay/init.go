@@ -13,8 +13,6 @@ import (
 	"github.com/backchannel/backchannel/protocol/identity"
 )
 
-const defaultPort = 4129
-
 // initAnswer is what founders need to know of a relay.
 type initAnswer struct {
 	V        int    `json:"v"`

@@ -219,7 +219,7 @@ func (p *person) online(text string, enough func() bool) {
 		case <-timer.C:
 			p.turn(p.m.Tick(time.Now()))
 		}
-		timer.Reset(max(0, p.m.Next(time.Now()).Sub(time.Now())))
+		timer.Reset(max(0, time.Until(p.m.Next(time.Now()))))
 	}
 	p.witnessed(ctx)
 	p.m.LinkDown(p.m.Guard())

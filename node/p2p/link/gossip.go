@@ -118,20 +118,22 @@ func messageID(m *pb.Message) string {
 // scores cut off whoever sends what must be rejected, and nobody for being slow.
 func scores(topic string) (*pubsub.PeerScoreParams, *pubsub.PeerScoreThresholds) {
 	decay := pubsub.ScoreParameterDecay(time.Hour)
-	return &pubsub.PeerScoreParams{
-			AppSpecificScore: func(peer.ID) float64 { return 0 }, AppSpecificWeight: 1,
-			DecayInterval: time.Second, DecayToZero: 0.01, RetainScore: 30 * time.Minute,
-			IPColocationFactorWeight: -5, IPColocationFactorThreshold: 64,
-			BehaviourPenaltyWeight: -10, BehaviourPenaltyThreshold: 6,
-			BehaviourPenaltyDecay: pubsub.ScoreParameterDecay(10 * time.Minute),
-			Topics: map[string]*pubsub.TopicScoreParams{topic: {
-				TopicWeight: 1, TimeInMeshWeight: 0.0027, TimeInMeshQuantum: time.Second, TimeInMeshCap: 3600,
-				FirstMessageDeliveriesWeight: 0.5, FirstMessageDeliveriesDecay: decay, FirstMessageDeliveriesCap: 100,
-				InvalidMessageDeliveriesWeight: -100, InvalidMessageDeliveriesDecay: decay,
-			}},
-		}, &pubsub.PeerScoreThresholds{
-			GossipThreshold: -50, PublishThreshold: -100, GraylistThreshold: -200, AcceptPXThreshold: 10, OpportunisticGraftThreshold: 2,
-		}
+	ours := &pubsub.TopicScoreParams{
+		TopicWeight: 1, TimeInMeshWeight: 0.0027, TimeInMeshQuantum: time.Second, TimeInMeshCap: 3600,
+		FirstMessageDeliveriesWeight: 0.5, FirstMessageDeliveriesDecay: decay, FirstMessageDeliveriesCap: 100,
+		InvalidMessageDeliveriesWeight: -100, InvalidMessageDeliveriesDecay: decay,
+	}
+	params := &pubsub.PeerScoreParams{
+		AppSpecificScore: func(peer.ID) float64 { return 0 }, AppSpecificWeight: 1,
+		DecayInterval: time.Second, DecayToZero: 0.01, RetainScore: 30 * time.Minute,
+		IPColocationFactorWeight: -5, IPColocationFactorThreshold: 64,
+		BehaviourPenaltyWeight: -10, BehaviourPenaltyThreshold: 6,
+		BehaviourPenaltyDecay: pubsub.ScoreParameterDecay(10 * time.Minute),
+		Topics:                map[string]*pubsub.TopicScoreParams{topic: ours},
+	}
+	return params, &pubsub.PeerScoreThresholds{
+		GossipThreshold: -50, PublishThreshold: -100, GraylistThreshold: -200, AcceptPXThreshold: 10, OpportunisticGraftThreshold: 2,
+	}
 }
 
 // Publish floods a message of this relay.
