@@ -64,7 +64,7 @@ func figures(s statusAnswer) string {
 	}
 	b.WriteString("# HELP backchannel_relay_packets_total Packets by what became of them, rounded.\n# TYPE backchannel_relay_packets_total counter\n")
 	for _, reason := range slices.Sorted(maps.Keys(s.Packets)) {
-		fmt.Fprintf(&b, "backchannel_relay_packets_total{reason=%q} %d\n", strings.ReplaceAll(reason, " ", "_"), s.Packets[reason])
+		fmt.Fprintf(&b, "backchannel_relay_packets_total{reason=%q} %d\n", reason, s.Packets[reason])
 	}
 	return b.String()
 }

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/backchannel/backchannel/cmd/internal/screen"
@@ -186,7 +187,7 @@ func (s *server) status(ctx context.Context) (statusAnswer, error) {
 	}
 	for reason, count := range st.Counts {
 		if count > 0 {
-			ans.Packets[mix.Reason(reason).String()] = about(count)
+			ans.Packets[word(mix.Reason(reason))] = about(count)
 		}
 	}
 	for _, id := range st.Health.Suspects {
@@ -198,6 +199,9 @@ func (s *server) status(ctx context.Context) (statusAnswer, error) {
 	}
 	return ans, nil
 }
+
+// word is what became of packets as a script reads it.
+func word(r mix.Reason) string { return strings.ReplaceAll(strings.ToLower(r.String()), " ", "_") }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 

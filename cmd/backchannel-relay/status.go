@@ -112,7 +112,7 @@ func packetsLine(p map[string]uint64) string {
 	var dropped uint64
 	for reason, n := range p {
 		switch reason {
-		case "forwarded", "delivered", "answered", "own loop":
+		case "forwarded", "delivered", "answered", "own_loop":
 		default:
 			dropped += n
 		}
