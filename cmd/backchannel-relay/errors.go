@@ -61,6 +61,7 @@ var faults = []struct {
 	{directory.ErrUnsigned, "unsigned", exitRefused, "too few founders have signed the network file", "let another founder sign it: backchannel-relay network sign network.pem --key founder.key"},
 	{directory.ErrFounder, "not_a_founder", exitRefused, "the key is of none of this network's founders", "backchannel-relay network show network.pem"},
 	{known.ErrWait, "started_too_often", exitRefused, "the relay started six times in this epoch", "wait for the next epoch, then: backchannel-relay run"},
+	{known.ErrNotVouched, "not_vouched", exitRefused, "the founders do not vouch for this relay", "ask the founders for a new network file, then: backchannel-relay check"},
 	{drop.ErrInUse, "in_use", exitFailed, "another relay has this home open", "backchannel-relay status"},
 	{drop.ErrExpiry, "other_boxes", exitFailed, "the boxes in this home belong to a network that keeps them for another time", "move the folder drop away, then: backchannel-relay run"},
 	{drop.ErrFull, "disk_full", exitFailed, "the disk is full", "free some space, then: backchannel-relay run"},

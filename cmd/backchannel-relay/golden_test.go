@@ -121,17 +121,52 @@ func TestHintsAreCommands(t *testing.T) {
 
 // TestFaults looks at how errors read.
 func TestFaults(t *testing.T) {
-	codes := map[string]bool{}
 	for _, f := range faults {
 		e := describe(f.err)
 		first, _ := utf8.DecodeRuneInString(e.Message)
-		if e.Code != f.code || codes[e.Code] || strings.HasSuffix(e.Message, ".") || strings.ToLower(string(first)) != string(first) {
+		if e.Code != f.code || strings.HasSuffix(e.Message, ".") || strings.ToLower(string(first)) != string(first) {
 			t.Errorf("%+v", e)
 		}
 		if e.Hint == "" && e.Code != "interrupted" {
 			t.Errorf("%s has no hint", e.Code)
 		}
-		codes[e.Code] = true
+	}
+}
+
+// TestHealth looks at what an operator is told.
+func TestHealth(t *testing.T) {
+	now := time.Now()
+	well := statusAnswer{State: stateInUse, Started: stamp(now.Add(-time.Hour)), Neighbours: 4, Linked: 2, Boxes: &boxesAnswer{}}
+	for name, c := range map[string]struct {
+		change func(*statusAnswer)
+		want   string
+	}{
+		"well":     {func(*statusAnswer) {}, ""},
+		"waiting":  {func(s *statusAnswer) { s.State = stateWaiting }, ""},
+		"new":      {func(s *statusAnswer) { s.Started, s.Linked = stamp(now), 0 }, ""},
+		"left out": {func(s *statusAnswer) { s.State = stateLeftOut }, "do not know this one"},
+		"revoked":  {func(s *statusAnswer) { s.State = stateRevoked }, "revoked"},
+		"alone":    {func(s *statusAnswer) { s.Linked = 1 }, "linked with 1 of 4"},
+		"alarm":    {func(s *statusAnswer) { s.Loops.Alarm = true }, "half of its last loops"},
+		"damaged":  {func(s *statusAnswer) { s.Boxes.Damaged = 1 }, "1 day of boxes"},
+		"full":     {func(s *statusAnswer) { s.Boxes.Full = 100 }, "no room"},
+		"no boxes": {func(s *statusAnswer) { s.Boxes = nil }, ""},
+	} {
+		s := well
+		if s.Boxes != nil {
+			copied := *s.Boxes
+			s.Boxes = &copied
+		}
+		c.change(&s)
+		got := strings.Join(s.faults(now), "; ")
+		if (c.want == "") != (got == "") || !strings.Contains(got, c.want) {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	for n, want := range map[uint64]uint64{0: 0, 9: 0, 10: 10, 99: 90, 109: 100, 999: 990, 1099: 1000, 12345: 12000} {
+		if got := about(n); got != want {
+			t.Errorf("about(%d) = %d", n, got)
+		}
 	}
 }
 

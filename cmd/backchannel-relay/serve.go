@@ -161,6 +161,7 @@ const (
 	stateWaiting relayState = "waiting" // until an epoch that begins after it was heard of
 	stateInUse   relayState = "in_use"
 	stateRevoked relayState = "revoked"
+	stateLeftOut relayState = "left_out" // it should be in use by now
 )
 
 // status asks the relay.
@@ -184,6 +185,8 @@ func (s *server) status(ctx context.Context) (statusAnswer, error) {
 		ans.State = stateRevoked
 	case st.Known:
 		ans.State = stateInUse
+	case st.Epoch > n.EpochAt(s.started)+1:
+		ans.State = stateLeftOut
 	}
 	for reason, count := range st.Counts {
 		if count > 0 {

@@ -127,12 +127,11 @@ func packetsLine(p map[string]uint64) string {
 // faults says what an operator should act on.
 func (s statusAnswer) faults(now time.Time) (all []string) {
 	started, _ := time.Parse(time.RFC3339, s.Started)
-	ends, _ := time.Parse(time.RFC3339, s.EpochEnds)
 	late := now.Sub(started) > time.Minute
 	switch {
 	case s.State == stateRevoked:
 		all = append(all, "the founders have revoked this relay, or their voucher has ended")
-	case s.State == stateWaiting && now.Sub(started) > time.Hour && ends.Sub(started) > 2*time.Hour:
+	case s.State == stateLeftOut:
 		all = append(all, "the other relays do not know this one: is its port open to them?")
 	}
 	if late && 2*s.Linked < s.Neighbours {

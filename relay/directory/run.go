@@ -47,7 +47,7 @@ func (d *Directory) Announce(self Self) ([]byte, error) {
 	voucher := d.vouchers[d.self.ID()]
 	d.mu.Unlock()
 	if voucher == nil {
-		return nil, errors.New("directory: founders do not vouch for this relay yet")
+		return nil, ErrNotVouched
 	}
 	sequence, err := d.next(self.Epoch)
 	if err != nil {

@@ -13,6 +13,9 @@ import (
 // ErrWait is returned by a relay that has begun too often in this epoch.
 var ErrWait = errors.New("directory: started six times in this epoch, wait for the next one")
 
+// ErrNotVouched is returned by a relay that founders do not vouch for, or not any more.
+var ErrNotVouched = errors.New("directory: founders do not vouch for this relay")
+
 // sequenceFile holds the epoch 4 and the sequence 1 of the last descriptor.
 const sequenceFile = "descriptor"
 
