@@ -128,10 +128,10 @@ func packetsLine(p map[string]uint64) string {
 func (s statusAnswer) faults(now time.Time) (all []string) {
 	started, _ := time.Parse(time.RFC3339, s.Started)
 	late := now.Sub(started) > time.Minute
-	switch {
-	case s.State == stateRevoked:
+	switch s.State {
+	case stateRevoked:
 		all = append(all, "the founders have revoked this relay, or their voucher has ended")
-	case s.State == stateLeftOut:
+	case stateLeftOut:
 		all = append(all, "the other relays do not know this one: is its port open to them?")
 	}
 	if late && 2*s.Linked < s.Neighbours {
