@@ -2,6 +2,7 @@ package p2p
 
 import (
 	"io"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -36,12 +37,16 @@ type conn struct {
 	link    *link
 	stream  network.MuxedStream
 	closed  atomic.Bool
+	reading sync.Mutex // held by whoever reads the stream
 }
 
 var _ Conn = (*conn)(nil)
 
-// Read implements [io.Reader].
+// Read implements [io.Reader]. There is never more than one reader of a stream: when
+// a stream ends yamux wakes one, and forgets the deadlines of all.
 func (c *conn) Read(b []byte) (int, error) {
+	c.reading.Lock()
+	defer c.reading.Unlock()
 	if c.closed.Load() {
 		return 0, ErrClosed
 	}
@@ -66,13 +71,21 @@ func (c *conn) explain(err error) error {
 }
 
 // SetDeadline sets both deadlines.
-func (c *conn) SetDeadline(t time.Time) error { return c.explain(c.stream.SetDeadline(t)) }
+func (c *conn) SetDeadline(t time.Time) error { return c.set(c.stream.SetDeadline, t) }
 
 // SetReadDeadline bounds Read.
-func (c *conn) SetReadDeadline(t time.Time) error { return c.explain(c.stream.SetReadDeadline(t)) }
+func (c *conn) SetReadDeadline(t time.Time) error { return c.set(c.stream.SetReadDeadline, t) }
 
 // SetWriteDeadline bounds Write.
-func (c *conn) SetWriteDeadline(t time.Time) error { return c.explain(c.stream.SetWriteDeadline(t)) }
+func (c *conn) SetWriteDeadline(t time.Time) error { return c.set(c.stream.SetWriteDeadline, t) }
+
+// set leaves the deadlines of a closed Conn alone: they are its farewell's.
+func (c *conn) set(deadline func(time.Time) error, t time.Time) error {
+	if c.closed.Load() {
+		return ErrClosed
+	}
+	return c.explain(deadline(t))
+}
 
 // Close implements [io.Closer].
 func (c *conn) Close() error {
@@ -96,6 +109,8 @@ func (c *conn) linger() {
 	if c.stream.CloseWrite() != nil {
 		return
 	}
+	c.reading.Lock() // Close has sent home whoever was reading
+	defer c.reading.Unlock()
 	_ = c.stream.SetReadDeadline(time.Now().Add(lingerTime))
 	_, _ = io.CopyN(io.Discard, c.stream, lingerBytes)
 }
