@@ -131,6 +131,7 @@ func (s statusAnswer) faults(now time.Time) (all []string) {
 	switch s.State {
 	case stateRevoked:
 		all = append(all, "the founders have revoked this relay, or their voucher has ended")
+	case stateWaiting, stateInUse:
 	case stateLeftOut:
 		all = append(all, "the other relays do not know this one: is its port open to them?")
 	}
