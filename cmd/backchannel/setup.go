@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/text/unicode/norm"
 
+	"github.com/backchannel/backchannel/cmd/internal/build"
 	"github.com/backchannel/backchannel/node"
 	"github.com/backchannel/backchannel/node/control"
 	"github.com/backchannel/backchannel/node/store"
@@ -190,8 +191,8 @@ func (a *app) versionCommand() *cobra.Command {
 		Example: "  backchannel version",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return a.answer(versionOf(), func() {
-				v := versionOf()
+			return a.answer(build.Of(control.Version, version), func() {
+				v := build.Of(control.Version, version)
 				a.say("backchannel %s", v.Version)
 				a.say("built with %s for %s, from libraries with the hash", v.Go, v.System)
 				a.say("%s", v.Modules)
