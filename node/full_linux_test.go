@@ -39,7 +39,7 @@ func TestSmallDisk(t *testing.T) {
 	disk := t.TempDir()
 	err := errors.Join(
 		syscall.Mount("none", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""),
-		syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=24m"))
+		syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=64m"))
 	if err != nil {
 		t.Fatal("cannot mount: ", err)
 	}

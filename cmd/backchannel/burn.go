@@ -77,6 +77,9 @@ func (a *app) destroy(cmd *cobra.Command, args []string, how destruction) error 
 	if err := a.call(cmd, "contact/show", control.NameRequest{Name: name}, &of); err != nil {
 		return err
 	}
+	if err := a.canWrite(cmd); err != nil {
+		return err
+	}
 	a.note("%s", how.warning)
 	if err := a.tellLoss(cmd, of.Contact); err != nil {
 		return err

@@ -46,6 +46,9 @@ func (a *app) chat(cmd *cobra.Command, name string) error {
 	if err := a.call(cmd, "read", control.ReadRequest{Name: name}, &ans); err != nil {
 		return err
 	}
+	if err := a.canWrite(cmd); err != nil {
+		return err
+	}
 	after := uint64(0)
 	if n := len(ans.Messages); n > 20 {
 		after = ans.Messages[n-21].Seq

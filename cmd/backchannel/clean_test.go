@@ -183,13 +183,13 @@ func TestWarnings(t *testing.T) {
 func TestHintsNameTheHome(t *testing.T) {
 	t.Setenv("BACKCHANNEL_HOME", "")
 	for home, want := range map[string]string{
-		"":          "backchannel lock; backchannel unlock",
-		"/tmp/x1":   "backchannel --home /tmp/x1 lock; backchannel --home /tmp/x1 unlock",
-		"a b":       "backchannel --home 'a b' lock; backchannel --home 'a b' unlock",
-		"o'clock":   `backchannel --home 'o'\''clock' lock; backchannel --home 'o'\''clock' unlock`,
-		"$(reboot)": "backchannel --home '$(reboot)' lock; backchannel --home '$(reboot)' unlock",
+		"":          "backchannel lock; backchannel online",
+		"/tmp/x1":   "backchannel --home /tmp/x1 lock; backchannel --home /tmp/x1 online",
+		"a b":       "backchannel --home 'a b' lock; backchannel --home 'a b' online",
+		"o'clock":   `backchannel --home 'o'\''clock' lock; backchannel --home 'o'\''clock' online`,
+		"$(reboot)": "backchannel --home '$(reboot)' lock; backchannel --home '$(reboot)' online",
 	} {
-		if got := (&app{home: home}).here("backchannel lock; backchannel unlock"); got != want {
+		if got := (&app{home: home}).here("backchannel lock; backchannel online"); got != want {
 			t.Errorf("%q: %s", home, got)
 		}
 	}
@@ -232,11 +232,12 @@ func TestStatus(t *testing.T) {
 		status control.StatusAnswer
 		want   []string
 	}{
-		{control.StatusAnswer{State: "locked", PID: 7}, []string{"(process 7), locked. Nothing is received until: backchannel unlock"}},
+		{control.StatusAnswer{State: "locked", PID: 7}, []string{"(process 7), locked. Nothing is received until: backchannel online"}},
 		{control.StatusAnswer{State: "locked", Failed: "storing: input/output error"}, []string{"It locked by itself: storing: input/output error."}},
-		{control.StatusAnswer{State: "resting"}, []string{"receives; its screens are locked after a rest: backchannel unlock", "It does not listen"}},
-		{control.StatusAnswer{State: "open", Listening: true, Address: "192.0.2.7:4127"}, []string{"open; its screens lock at", "hands out 192.0.2.7:4127", "No contacts yet"}},
-		{control.StatusAnswer{State: "open", DiskFull: true}, []string{"THE DISK IS FULL. Nothing was lost."}},
+		{control.StatusAnswer{State: "resting"}, []string{"receives; its screens are locked after a rest: backchannel unlock"}},
+		{control.StatusAnswer{State: "open", Online: true}, []string{"It does not listen"}},
+		{control.StatusAnswer{State: "open", Online: true, Listening: true, Address: "192.0.2.7:4127"}, []string{"open; its screens lock at", "hands out 192.0.2.7:4127", "No contacts yet"}},
+		{control.StatusAnswer{State: "open", Online: true, DiskFull: true}, []string{"THE DISK IS FULL. Nothing was lost."}},
 		{
 			control.StatusAnswer{State: "open", Contacts: []control.Contact{hostileName}},
 			[]string{"  1  ␣[2JLarch", "not verified · 2 messages not confirmed", "     ! their clock is 120 minutes ahead of yours"},

@@ -288,7 +288,9 @@ func TestJSON(t *testing.T) {
 	larch.keep("error-in-use", "", "node", "run")
 	larch.keep("error-wrong-passphrase", "x\n", "unlock")
 	larch.keep("unlock", "pass larch\n", "unlock")
-	alder.run("pass alder\n", "unlock")
+	larch.keep("error-offline", "Heron\n", "invite", "new")
+	larch.keep("online", "", "online")
+	alder.run("pass alder\n", "online")
 	invitation := regexp.MustCompile(`BC1:[A-Z2-7]+`).FindString(larch.keep("invite-new", "Alder desk\n", "invite", "new"))
 	alder.keep("invite-accept", invitation+"\nLarch\n", "invite", "accept")
 	for _, g := range []goldenHome{larch, alder} {
@@ -344,13 +346,13 @@ func keepRecovery(t *testing.T, larch, alder goldenHome) {
 	if err := os.CopyFS(older, os.DirFS(vault)); err != nil { // it is locked
 		t.Fatal(err)
 	}
-	alder.run("pass alder\n", "unlock")
+	alder.run("pass alder\n", "online")
 	larch.run("Once more.", "send", "1", "--wait")
 	alder.run("", "lock")
 	if err := errors.Join(os.RemoveAll(vault), os.Rename(older, vault), os.Chmod(vault, 0o700)); err != nil {
 		t.Fatal(err)
 	}
-	alder.run("pass alder\n", "unlock")
+	alder.run("pass alder\n", "online")
 	larch.until(`"paused":true`, "contact", "show", "1")
 	larch.keep("contact-resume", "", "contact", "resume", "1")
 }

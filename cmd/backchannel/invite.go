@@ -67,7 +67,7 @@ as the other side to it. It is fixed for the contact's life.`,
 
 // canInvite says what is in the way of an invitation before anything is asked.
 func (a *app) canInvite(cmd *cobra.Command) error {
-	if err := a.ready(cmd); err != nil {
+	if err := a.canWrite(cmd); err != nil {
 		return err
 	}
 	var s control.StatusAnswer
@@ -80,16 +80,26 @@ func (a *app) canInvite(cmd *cobra.Command) error {
 	}
 	e := control.Describe(node.ErrNoPlace)
 	if set, err := p.settings(); err == nil && set.Listen != "" {
-		e.Message, e.Hint = "the node does not listen yet: it was unlocked before listening was turned on", "backchannel lock; backchannel unlock"
+		e.Message, e.Hint = "the node does not listen yet: it went online before listening was turned on", "backchannel lock; backchannel online"
 	}
 	return e
 }
 
-// ready makes sure that the node is open, so that nobody answers questions in
-// vain.
-func (a *app) ready(cmd *cobra.Command) error {
-	var ans control.ContactsAnswer
-	return a.call(cmd, "contact/list", control.Empty{}, &ans)
+// canWrite makes sure that the node is open and online, so that nobody answers
+// questions or writes a long text in vain.
+func (a *app) canWrite(cmd *cobra.Command) error {
+	var contacts control.ContactsAnswer
+	if err := a.call(cmd, "contact/list", control.Empty{}, &contacts); err != nil {
+		return err
+	}
+	var s control.StatusAnswer
+	if err := a.call(cmd, "status", control.Empty{}, &s); err != nil {
+		return err
+	}
+	if !s.Online {
+		return control.Describe(node.ErrOffline)
+	}
+	return nil
 }
 
 func (a *app) inviteAccept() *cobra.Command {
@@ -100,7 +110,7 @@ func (a *app) inviteAccept() *cobra.Command {
 		Example: "  backchannel invite accept\n  backchannel invite accept --file invitation.txt",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := a.ready(cmd); err != nil {
+			if err := a.canWrite(cmd); err != nil {
 				return err
 			}
 			text, err := a.invitationText(file)

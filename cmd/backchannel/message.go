@@ -38,6 +38,9 @@ the shell's history and other people on this machine could see it.`,
 			if err := a.call(cmd, "contact/show", control.NameRequest{Name: name}, &to); err != nil {
 				return err
 			}
+			if err := a.canWrite(cmd); err != nil {
+				return err
+			}
 			for _, w := range warnings(to.Contact) {
 				a.note("! %s", a.here(w))
 			}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/backchannel/backchannel/node"
+	"github.com/backchannel/backchannel/node/channel"
 	"github.com/backchannel/backchannel/node/control"
 	"github.com/backchannel/backchannel/node/p2p"
 	"github.com/backchannel/backchannel/node/store"
@@ -20,8 +21,12 @@ import (
 
 const defaultPort = "4127"
 
-// pace is how often the vault is written. Only tests set it.
-var pace node.Pace
+// pace is how often the vault is written, and timing how long conversations wait for
+// one another. Only tests set them.
+var (
+	pace   node.Pace
+	timing channel.Config
+)
 
 // cost is what trying a passphrase costs. Only tests change it.
 var cost = store.Standard
@@ -78,6 +83,7 @@ func (a *app) nodeRun(ctx context.Context) error {
 		},
 		Settings: p.settings,
 		Pace:     pace,
+		Channel:  timing,
 	})
 	server, err := control.Listen(n, p.socket, version)
 	if err != nil {

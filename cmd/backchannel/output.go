@@ -1,15 +1,13 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
+	"github.com/backchannel/backchannel/cmd/internal/screen"
 	"github.com/backchannel/backchannel/node/control"
 )
 
@@ -41,72 +39,11 @@ func (a *app) answer(v any, plain func()) error {
 	return nil
 }
 
-// writeJSON writes one object on a line. Characters that could steer a terminal
-// are escaped, so the line is safe to look at and loses nothing.
-func writeJSON(w io.Writer, v any) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	_ = e.Encode(v)
-	var safe strings.Builder
-	for _, r := range b.String() {
-		if r != '\n' && steers(r) {
-			if r > 0xffff {
-				r -= 0x10000
-				fmt.Fprintf(&safe, `\u%04x\u%04x`, 0xd800+(r>>10), 0xdc00+(r&0x3ff))
-				continue
-			}
-			fmt.Fprintf(&safe, `\u%04x`, r)
-			continue
-		}
-		safe.WriteRune(r)
-	}
-	_, _ = io.WriteString(w, safe.String())
-}
-
-// steers reports whether a character does something to a terminal or to the
-// order of the text around it instead of being shown.
-func steers(r rune) bool {
-	return unicode.Is(unicode.C, r) || r == '\u2028' || r == '\u2029'
-}
-
-// joiner reports whether a format character is needed to spell words: the
-// joiners of Persian, Hindi and emoji.
-func joiner(r rune) bool { return r == '\u200c' || r == '\u200d' }
-
-// clean makes text of any origin safe to show: control characters, escape
-// sequences, direction overrides and other invisible characters become a visible
-// mark. Line breaks and tabs stay as such; use cleanLine where a line must stay
-// one.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n', r == '\t', joiner(r):
-			return r
-		case r == '\r':
-			return -1
-		case steers(r):
-			return '\u2423'
-		default:
-			return r
-		}
-	}, s)
-}
-
-// cleanLine is clean for names and other single lines, cut to a length that no
-// screen is flooded by.
-func cleanLine(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' {
-			return ' '
-		}
-		return r
-	}, clean(s))
-	if runes := []rune(s); len(runes) > 80 {
-		return string(runes[:79]) + "…"
-	}
-	return s
-}
+func writeJSON(w io.Writer, v any) { screen.WriteJSON(w, v) }
+func steers(r rune) bool           { return screen.Steers(r) }
+func joiner(r rune) bool           { return screen.Joiner(r) }
+func clean(s string) string        { return screen.Clean(s) }
+func cleanLine(s string) string    { return screen.CleanLine(s) }
 
 // quoted is a name in quotes, as it is shown: %q would spell out the joiners of
 // Persian and Hindi.

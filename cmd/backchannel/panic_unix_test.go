@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/backchannel/backchannel/cmd/internal/harden"
 	"github.com/backchannel/backchannel/protocol/secret"
 )
 
@@ -55,7 +56,7 @@ const panicPassphrase = "violet tarpaulin"
 var panicKey = [32]byte{0x5e, 0xc7, 0xe7, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 31: 0x77}
 
 func fallHardened() {
-	hardenProcess()
+	harden.Process()
 	var core syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_CORE, &core); err != nil || core.Cur != 0 || core.Max != 0 {
 		fmt.Println("a core may be written")

@@ -79,7 +79,7 @@ func (r *replay) setUp(who string) {
 	r.t.Helper()
 	const pass = "another passphrase\n"
 	node := r.command(who, "--quiet node run")
-	for _, step := range []string{"setup", "node", "status", "unlock"} {
+	for _, step := range []string{"setup", "node", "status", "online"} {
 		cmd := r.command(who, step)
 		cmd.Stdin = strings.NewReader(pass)
 		var err error

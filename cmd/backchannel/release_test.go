@@ -12,23 +12,24 @@ import (
 	"testing"
 )
 
-// TestRelease builds the program as .ci/build does, in two folders of different
-// names: the bytes are the same, the program needs no library of the system, and
+// TestRelease builds both programs as .ci/build does, in two folders of different
+// names: the bytes are the same, they need no library of the system, and
 // no path of the machine that built it is in it. That other caches give the same
 // bytes, too, is for .ci/run, which has the time.
 func TestRelease(t *testing.T) {
 	if testing.Short() {
-		t.Skip("it builds the program twice")
+		t.Skip("it builds the programs twice")
 	}
 	if _, err := exec.LookPath("bash"); err != nil || runtime.GOOS == "windows" {
 		t.Skip("no bash here")
 	}
 	t.Parallel()
-	var sums [2][sha256.Size]byte
-	var path string
+	programs := []string{"backchannel-linux-amd64", "backchannel-relay-linux-amd64"}
+	var sums [2][2][sha256.Size]byte
+	var folders [2]string
 	for i, folder := range []string{"here", "quite/another/folder"} {
 		tree := filepath.Join(t.TempDir(), folder)
-		for _, part := range []string{".ci", "cmd", "node", "protocol"} {
+		for _, part := range []string{".ci", "cmd", "node", "protocol", "relay"} {
 			if err := os.CopyFS(filepath.Join(tree, part), os.DirFS(filepath.Join("..", "..", part))); err != nil {
 				t.Fatal(err)
 			}
@@ -47,18 +48,22 @@ func TestRelease(t *testing.T) {
 		if said, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("building: %v %s", err, said)
 		}
-		path = filepath.Join(out, "backchannel-linux-amd64")
-		raw, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
+		folders[i] = out
+		for j, name := range programs {
+			raw, err := os.ReadFile(filepath.Join(out, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			sums[i][j] = sha256.Sum256(raw)
+			wantNoPath(t, raw, tree)
 		}
-		sums[i] = sha256.Sum256(raw)
-		wantNoPath(t, raw, tree)
 	}
 	if sums[0] != sums[1] {
-		t.Errorf("two folders, two programs: %x and %x", sums[0], sums[1])
+		t.Errorf("two folders, other programs: %x and %x", sums[0], sums[1])
 	}
-	wantStatic(t, path)
+	for _, name := range programs {
+		wantStatic(t, filepath.Join(folders[0], name))
+	}
 }
 
 // wantNoPath looks for folders of this machine in a program.

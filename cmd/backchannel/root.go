@@ -10,11 +10,11 @@ import (
 	"strings"
 	"syscall"
 	"time"
-	"unicode"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/backchannel/backchannel/cmd/internal/screen"
 	"github.com/backchannel/backchannel/node/control"
 )
 
@@ -179,16 +179,7 @@ func (a *app) here(hint string) string {
 	return strings.ReplaceAll(hint, " --home "+quote(a.home)+" --home ", " --home ") // one that names another home
 }
 
-// quote writes a path as a shell takes it.
-func quote(s string) string {
-	plain := func(r rune) bool {
-		return unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("/._-:", r)
-	}
-	if s != "" && !strings.ContainsFunc(s, func(r rune) bool { return !plain(r) }) {
-		return s
-	}
-	return "'" + strings.ReplaceAll(clean(s), "'", `'\''`) + "'"
-}
+func quote(s string) string { return screen.Quote(s) }
 
 // client returns a client of the node of this home.
 func (a *app) client() (*control.Client, error) {

@@ -101,7 +101,7 @@ func meetOnScreens(t *testing.T, dir string, alder, larch goldenHome) []string {
 			g.run("", "node", "listen", "on", "--bind", "127.0.0.1", "--address", "127.0.0.1:"+port)
 		}
 		g.serve()
-		g.run("pass\n", "unlock")
+		g.run("pass\n", "online")
 	}
 	invitation := regexp.MustCompile(`BC1:[A-Z2-7]+`).FindString(larch.run("Larch\n", "invite", "new")) // as folding has it
 	alder.run(invitation+"\n"+harmless[2]+"\n", "invite", "accept")

@@ -17,6 +17,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/backchannel/backchannel/node/channel"
 	"github.com/backchannel/backchannel/node/store"
 	"github.com/backchannel/backchannel/protocol/identity"
 	"github.com/backchannel/backchannel/protocol/label"
@@ -30,6 +31,7 @@ const realCost = "BACKCHANNEL_TEST_REAL_COST"
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"backchannel": func() {
 		pace.Eager = true // scripts are many, and none looks at when the vault is written
+		timing = channel.Config{KeepAlive: 20 * time.Second, ResendAfter: 15 * time.Second, AnswerTimeout: 10 * time.Second}
 		if os.Getenv(realCost) == "" {
 			cost = store.Cheap
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/text/unicode/norm"
 
+	"github.com/backchannel/backchannel/cmd/internal/build"
 	"github.com/backchannel/backchannel/node"
 	"github.com/backchannel/backchannel/node/control"
 	"github.com/backchannel/backchannel/node/store"
@@ -71,7 +72,7 @@ func (a *app) setup() error {
 	return a.answer(control.Done{V: control.Version}, func() {
 		a.say("Ready. The passphrase cannot be recovered by anybody.")
 		a.advise("  start the node      %s        (in a terminal of its own)", a.here("backchannel node run"))
-		a.advise("  open the vault      %s", a.here("backchannel unlock"))
+		a.advise("  open the vault      %s", a.here("backchannel online"))
 		a.advise("  invite someone      %s", a.here("backchannel node listen on --address HOST:PORT"))
 		a.advise("                      %s", a.here("backchannel invite new"))
 		a.advise("  accept one          %s", a.here("backchannel invite accept"))
@@ -93,9 +94,9 @@ func (a *app) unlockCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "unlock",
 		Short: "Open the vault of the running node for reading, or lift its rest",
-		Long: `Open the vault for reading: what it holds can be shown, and not one byte of it is
-changed. Nothing is sent or received until "backchannel online". On a node whose
-screens locked after a rest, it lifts that.`,
+		Long: `Open the vault for reading: what it holds can be shown, and not one byte of it
+is changed. Nothing is sent or received until "backchannel online". On a node
+whose screens locked after a rest, it lifts that.`,
 		Example: "  backchannel unlock\n  backchannel unlock --passphrase-fd 3 3<passphrase.txt",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -134,7 +135,7 @@ func (a *app) unlock(cmd *cobra.Command) (d control.Done, err error) {
 func (a *app) onlineCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "online",
-		Short: "Write, send and receive from here on; opens the vault first, if it is locked",
+		Short: "Write, send and receive; opens the vault first, if it is locked",
 		Long: `Write, send and receive from here on. If the vault is locked it asks for the
 passphrase first, as "backchannel unlock" does.
 
@@ -190,8 +191,8 @@ func (a *app) versionCommand() *cobra.Command {
 		Example: "  backchannel version",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return a.answer(versionOf(), func() {
-				v := versionOf()
+			return a.answer(build.Of(control.Version, version), func() {
+				v := build.Of(control.Version, version)
 				a.say("backchannel %s", v.Version)
 				a.say("built with %s for %s, from libraries with the hash", v.Go, v.System)
 				a.say("%s", v.Modules)

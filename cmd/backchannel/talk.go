@@ -25,6 +25,9 @@ standard input. Its number stays, and the other side does not learn of it.`,
 			if err := a.call(cmd, "contact/show", control.NameRequest{Name: name}, &of); err != nil {
 				return err
 			}
+			if err := a.canWrite(cmd); err != nil {
+				return err
+			}
 			to, err := a.in.ask("New name (only you see this): ")
 			if err != nil {
 				return err
@@ -101,6 +104,9 @@ out again holds the old text.`,
 				return err
 			}
 			if err := a.lookup(cmd, args[0], seq); err != nil {
+				return err
+			}
+			if err := a.canWrite(cmd); err != nil {
 				return err
 			}
 			text, err := a.text(file)

@@ -44,6 +44,7 @@ var wrongUse = map[string]struct {
 	"node stop":      {"node stop", 3, skipped, skipped, skipped, skipped, 1, 3},
 	"node listen":    {"node listen off", skipped, skipped, skipped, skipped, ok, 1, 1},
 	"unlock":         {"unlock", 3, 2, skipped, skipped, 2, 1, 3},
+	"online":         {"online", 3, 2, skipped, skipped, ok, 1, 3},
 	"lock":           {"lock", 3, ok, skipped, skipped, skipped, 1, 3},
 	"status":         {"status", 3, ok, skipped, skipped, ok, 1, 3},
 	"invite new":     {"invite new", 3, 4, skipped, skipped, 2, 1, 3},
@@ -117,7 +118,7 @@ func TestWrongUse(t *testing.T) {
 	served.serve()
 	larch.each(func(path string) { larch.cell(wrongUse[path].call, wrongUse[path].locked, inside) })
 	larch.closed("unlock", control.ExitUsage)
-	served.run("pass larch\n", "unlock")
+	served.run("pass larch\n", "online")
 	if out := served.run("Heron\n", "invite", "new"); !strings.Contains(out, "BC1:") {
 		t.Fatalf("no contact to use wrongly: %s", out)
 	}

@@ -1,4 +1,5 @@
-package main
+// Package build says what a program was built of.
+package build
 
 import (
 	"crypto/sha256"
@@ -6,12 +7,10 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
-
-	"github.com/backchannel/backchannel/node/control"
 )
 
-// versionAnswer says what a program was built of.
-type versionAnswer struct {
+// Info is that, as version prints it.
+type Info struct {
 	V       int    `json:"v"`
 	Version string `json:"version"`
 	Go      string `json:"go"`
@@ -19,14 +18,14 @@ type versionAnswer struct {
 	Modules string `json:"modules"` // SHA-256, in hex
 }
 
-// versionOf reads what the linker put into the program. The hash is over a line
+// Of reads what the linker put into the program. The hash is over a line
 // "path version checksum" for each module in it, as `go version -m` lists them.
-func versionOf() versionAnswer {
+func Of(v int, version string) Info {
 	h := sha256.New()
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, m := range info.Deps {
 			fmt.Fprintf(h, "%s %s %s\n", m.Path, m.Version, m.Sum)
 		}
 	}
-	return versionAnswer{control.Version, version, runtime.Version(), systemName(), hex.EncodeToString(h.Sum(nil))}
+	return Info{v, version, runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH, hex.EncodeToString(h.Sum(nil))}
 }

@@ -1,0 +1,215 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/backchannel/backchannel/cmd/internal/build"
+	"github.com/backchannel/backchannel/cmd/internal/screen"
+)
+
+// answerVersion stands in every answer with --json. Fields are only ever added.
+const answerVersion = 1
+
+const homeVariable = "BACKCHANNEL_RELAY_HOME"
+
+// app is one call of the program: its streams and its flags.
+type app struct {
+	out, err io.Writer
+	home     string
+	json     bool
+	quiet    bool
+	timeout  time.Duration
+}
+
+// run runs one command and returns its exit code.
+func run(args []string, stdout, stderr io.Writer) int {
+	// On the last two Go would write the stacks of all goroutines, with pieces of keys
+	// among the arguments.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGABRT)
+	defer stop()
+	a := &app{out: stdout, err: stderr}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitDone
+	}
+	// What is wrong in the call may stand before the flag.
+	a.json = a.json || slices.Contains(args, "--json")
+	if ctx.Err() != nil && !errors.As(err, new(*fault)) {
+		err = context.Canceled
+	}
+	return a.report(err)
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "backchannel-relay",
+		Short: "A relay that hides who talks with whom",
+		Long: `A relay passes packets on for people who talk through a network of relays, and
+keeps boxes for those who are not there. It knows no account, writes no log, and
+cannot tell who talks with whom.
+
+First steps:  backchannel-relay init --address HOST:PORT --operator NAME
+              hand the line that it prints to the founders of a network
+              put the network file that you get in its place
+              backchannel-relay check
+              backchannel-relay run`,
+		SilenceErrors: true, SilenceUsage: true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+		Args:              cobra.ArbitraryArgs, // see strict
+		RunE:              chooseCommand,
+	}
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.home, "home", os.Getenv(homeVariable), "folder for everything, instead of the usual place")
+	flags.BoolVar(&a.json, "json", false, "answer in JSON")
+	flags.BoolVar(&a.quiet, "quiet", false, "print the answer without advice on what to do next")
+	flags.DurationVar(&a.timeout, "timeout", 15*time.Second, "longest time to wait for a relay")
+	root.AddCommand(
+		a.initCommand(), a.runCommand(), a.statusCommand(), a.healthCommand(), a.checkCommand(), a.networkCommand(), a.versionCommand(),
+	)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usage(flagError(err), cmd.CommandPath()+" --help")
+	})
+	for _, c := range root.Commands() {
+		strict(c)
+		for _, verb := range c.Commands() {
+			strict(verb)
+		}
+	}
+	return root
+}
+
+// strict makes a command say in our words what is wrong with its arguments.
+func strict(c *cobra.Command) {
+	if c.HasSubCommands() && c.RunE == nil {
+		c.Args, c.RunE = cobra.ArbitraryArgs, chooseCommand
+	}
+	check := c.Args
+	if check == nil {
+		return
+	}
+	c.Args = func(cmd *cobra.Command, args []string) error {
+		if check(cmd, args) != nil {
+			return usage(cmd.CommandPath()+" is called with too many or too few arguments", cmd.CommandPath()+" --help")
+		}
+		return nil
+	}
+}
+
+// chooseCommand answers a call that names no command, or one that does not exist.
+func chooseCommand(cmd *cobra.Command, args []string) error {
+	help := cmd.CommandPath() + " --help"
+	if len(args) == 0 {
+		return usage("choose a command", help)
+	}
+	cmd.SuggestionsMinimumDistance = 2
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		return usage("there is no such command; did you mean "+near[0]+"?", help)
+	}
+	return usage("there is no such command", help)
+}
+
+// flagError says what is wrong with a flag without repeating what was typed.
+func flagError(err error) string {
+	var value *pflag.InvalidValueError
+	var missing *pflag.ValueRequiredError
+	switch {
+	case errors.As(err, &value):
+		return "the value of --" + value.GetFlag().Name + " is malformed"
+	case errors.As(err, &missing):
+		return "--" + missing.GetFlag().Name + " needs a value"
+	default:
+		return "there is no such flag"
+	}
+}
+
+// report prints an error as the person or the script wants it, and returns the exit
+// code.
+func (a *app) report(err error) int {
+	e := *describe(err)
+	e.Hint = a.here(e.Hint)
+	if a.json {
+		screen.WriteJSON(a.err, struct {
+			V     int    `json:"v"`
+			Error *fault `json:"error"`
+		}{answerVersion, &e})
+		return e.Exit
+	}
+	fmt.Fprintf(a.err, "backchannel-relay: error: %s\n", screen.Clean(e.Message))
+	if e.Hint != "" {
+		fmt.Fprintf(a.err, "backchannel-relay: hint: %s\n", screen.Clean(e.Hint))
+	}
+	return e.Exit
+}
+
+// here writes --home into the commands of a hint if this call had it, so that the hint
+// can be pasted and means the same home.
+func (a *app) here(hint string) string {
+	if a.home == "" || a.home == os.Getenv(homeVariable) {
+		return hint
+	}
+	return strings.ReplaceAll(hint, "backchannel-relay ", "backchannel-relay --home "+screen.Quote(a.home)+" ")
+}
+
+// note prints to the person, never a part of an answer.
+func (a *app) note(format string, args ...any) {
+	if !a.json && !a.quiet {
+		fmt.Fprintf(a.err, format+"\n", args...)
+	}
+}
+
+// say prints a line of the answer.
+func (a *app) say(format string, args ...any) { fmt.Fprintf(a.out, format+"\n", args...) }
+
+// advise prints a line on what could be done next.
+func (a *app) advise(format string, args ...any) {
+	if !a.quiet {
+		a.say(format, args...)
+	}
+}
+
+// answer prints v as JSON, or calls plain for a person.
+func (a *app) answer(v any, plain func()) error {
+	if a.json {
+		screen.WriteJSON(a.out, v)
+		return nil
+	}
+	plain()
+	return nil
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func (a *app) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Example: "  backchannel-relay version", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			v := build.Of(answerVersion, version)
+			return a.answer(v, func() {
+				a.say("backchannel-relay %s", v.Version)
+				a.say("built with %s for %s, from libraries with the hash", v.Go, v.System)
+				a.say("%s", v.Modules)
+			})
+		},
+	}
+}

@@ -1,0 +1,171 @@
+package link
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/backchannel/backchannel/protocol/onion"
+)
+
+// A jury accepts each message once, and rejects what begins with "bad".
+type jury struct {
+	mu     sync.Mutex
+	relays map[onion.ID]bool
+	seen   map[string]int
+	calls  int
+}
+
+func (j *jury) Relay(id onion.ID) bool { return j.relays[id] }
+
+func (j *jury) Judge(m []byte) Judgement {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.calls++
+	j.seen[string(m)]++
+	switch {
+	case bytes.HasPrefix(m, []byte("bad")):
+		return Reject
+	case j.seen[string(m)] > 1:
+		return Ignore
+	}
+	return Accept
+}
+
+func (j *jury) count() (different, calls int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.seen), j.calls
+}
+
+// chain joins relays in a row and lets them gossip.
+func chain(t *testing.T, n int, known func(i int) bool) ([]*Host, []*Gossip, []*jury) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	relays := map[onion.ID]bool{}
+	var hosts []*Host
+	var gossips []*Gossip
+	var juries []*jury
+	for i := range n {
+		if known(i) {
+			relays[identity(i).ID()] = true
+		}
+		hosts = append(hosts, open(t, i, nil))
+	}
+	t.Cleanup(cancel)
+	for _, h := range hosts {
+		j := &jury{relays: relays, seen: map[string]int{}}
+		g, err := h.Gossip(ctx, "/x/directory/test", j)
+		if err != nil {
+			t.Fatal(err)
+		}
+		juries, gossips = append(juries, j), append(gossips, g)
+	}
+	for i, h := range hosts {
+		var all []Neighbour
+		for _, k := range []int{i - 1, i + 1} {
+			if k >= 0 && k < n {
+				all = append(all, Neighbour{identity(k), []string{hosts[k].Address()}, 2})
+			}
+		}
+		if err := h.Neighbours(all); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return hosts, gossips, juries
+}
+
+// warm publishes until both ends hear: a mesh takes a heartbeat or two to form.
+func warm(t *testing.T, from *Gossip, what string, heard ...*jury) {
+	t.Helper()
+	n := 0
+	eventually(t, "gossip", func() bool {
+		n++
+		if n%20 == 1 {
+			if err := from.Publish(t.Context(), fmt.Appendf(nil, "%s %d", what, n)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, j := range heard {
+			if got, _ := j.count(); got == 0 {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// TestGossipReachesAll sends a few messages along a row of relays. With libp2p's own message
+// ID one would arrive.
+func TestGossipReachesAll(t *testing.T) {
+	_, gossips, juries := chain(t, 4, func(int) bool { return true })
+	warm(t, gossips[0], "warm", juries[1:]...)
+	before, _ := juries[3].count()
+	const count = 10
+	for i := range count {
+		if err := gossips[0].Publish(t.Context(), fmt.Appendf(nil, "message %d", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "all messages", func() bool {
+		got, _ := juries[3].count()
+		return got >= before+count
+	})
+	if err := gossips[0].Publish(t.Context(), make([]byte, MaxGossip+1)); err == nil {
+		t.Error("a message that is too long is published")
+	}
+}
+
+// TestGossipFlood sends more than may be. What is rejected goes no further, and neither does
+// what is too much.
+func TestGossipFlood(t *testing.T) {
+	_, gossips, juries := chain(t, 3, func(int) bool { return true })
+	warm(t, gossips[0], "warm", juries[1:]...)
+	warm(t, gossips[2], "back", juries[0])
+	for i := range 4 * gossipEach {
+		_ = gossips[0].Publish(t.Context(), fmt.Appendf(nil, "message %d", i))
+	}
+	_ = gossips[2].Publish(t.Context(), []byte("bad one"))
+	eventually(t, "the bad one comes", func() bool {
+		juries[1].mu.Lock()
+		defer juries[1].mu.Unlock()
+		return juries[1].seen["bad one"] > 0 && juries[1].calls >= gossipEach
+	})
+	if _, calls := juries[1].count(); calls > 2*gossipEach {
+		t.Errorf("%d messages were looked at", calls)
+	}
+	if got, _ := juries[2].count(); got > gossipEach {
+		t.Errorf("%d messages were passed on", got)
+	}
+	juries[0].mu.Lock()
+	defer juries[0].mu.Unlock()
+	if juries[0].seen["bad one"] > 0 {
+		t.Error("what is rejected was passed on")
+	}
+}
+
+// TestStrangersDoNotGossip lets a relay that nobody knows publish.
+func TestStrangersDoNotGossip(t *testing.T) {
+	_, gossips, juries := chain(t, 3, func(i int) bool { return i != 0 })
+	stranger := make(chan struct{})
+	go func() {
+		defer close(stranger)
+		for i := range 50 {
+			_ = gossips[0].Publish(t.Context(), fmt.Appendf(nil, "stranger %d", i))
+			<-time.After(20 * time.Millisecond)
+		}
+	}()
+	warm(t, gossips[2], "relay", juries[1])
+	<-stranger
+	juries[1].mu.Lock()
+	defer juries[1].mu.Unlock()
+	for m := range juries[1].seen {
+		if !strings.HasPrefix(m, "relay") {
+			t.Errorf("a stranger is heard: %s", m)
+		}
+	}
+}

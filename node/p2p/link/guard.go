@@ -1,0 +1,174 @@
+package link
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/sec"
+	core "github.com/libp2p/go-libp2p/core/transport"
+	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
+	"github.com/libp2p/go-libp2p/p2p/net/upgrader"
+	libp2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
+	"github.com/multiformats/go-multistream"
+
+	"github.com/backchannel/backchannel/node/p2p"
+	"github.com/backchannel/backchannel/protocol/directory"
+	"github.com/backchannel/backchannel/protocol/onion"
+)
+
+// A GuardConfig says which relay a principal is linked to.
+type GuardConfig struct {
+	Relay   directory.Identity
+	Address string      // "host:port"
+	Dialer  *p2p.Dialer // nil: dials directly
+	Packet  int
+
+	wire func(net.Conn) net.Conn
+}
+
+// A Guard is a principal's link to a relay.
+type Guard struct {
+	packet int
+	name   onion.ID
+	conn   core.CapableConn
+	stream network.MuxedStream
+	reset  sync.WaitGroup // the goroutine that refuses the relay's streams
+
+	mu  sync.Mutex // one Send at a time
+	out []byte
+}
+
+// DialGuard connects to a relay under a key that is made for this connection. It is
+// bounded by ctx.
+func DialGuard(ctx context.Context, cfg GuardConfig) (*Guard, error) {
+	silence()
+	if cfg.Dialer == nil {
+		var err error
+		if cfg.Dialer, err = p2p.NewDialer(""); err != nil {
+			return nil, err
+		}
+	}
+	public, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		return nil, errors.New("link: making a key")
+	}
+	conn, err := cfg.upgrade(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	g := &Guard{packet: cfg.Packet, name: idOf(public), conn: conn}
+	g.reset.Go(func() {
+		// The relay would ask who this is. It gets no answer.
+		for {
+			s, err := conn.AcceptStream()
+			if err != nil {
+				return
+			}
+			_ = s.Reset()
+		}
+	})
+	if g.stream, err = g.open(ctx, guardProtocol); err != nil {
+		g.Close()
+		return nil, ErrRefused
+	}
+	return g, nil
+}
+
+// upgrade dials and makes a libp2p connection, with no host behind it.
+func (cfg GuardConfig) upgrade(ctx context.Context, private ed25519.PrivateKey) (core.CapableConn, error) {
+	key, err := crypto.UnmarshalEd25519PrivateKey(private)
+	if err != nil {
+		return nil, errors.New("link: key")
+	}
+	relay, err := peerOf(cfg.Relay)
+	if err != nil {
+		return nil, err
+	}
+	security, err := newHybridTLS(libp2ptls.ID, key, nil)
+	if err != nil {
+		return nil, err
+	}
+	muxers := []upgrader.StreamMuxer{{ID: yamux.ID, Muxer: smallYamux(2)}}
+	u, err := upgrader.New([]sec.SecureTransport{security}, muxers, nil, nil, nil)
+	if err != nil {
+		return nil, errors.New("link: making an upgrader")
+	}
+	tcp, err := connect(ctx, cfg.Dialer, cfg.Address, cfg.wire)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := u.Upgrade(ctx, nil, tcp, network.DirOutbound, relay, &network.NullScope{})
+	if err != nil {
+		_ = tcp.Close()
+		return nil, ErrRefused
+	}
+	return conn, nil
+}
+
+func (g *Guard) open(ctx context.Context, protocol string) (network.MuxedStream, error) {
+	s, err := g.conn.OpenStream(ctx)
+	if err != nil {
+		return nil, ErrClosed
+	}
+	defer context.AfterFunc(ctx, func() { _ = s.SetDeadline(time.Unix(1, 0)) })()
+	if err := multistream.SelectProtoOrFail(protocol, s); err != nil {
+		_ = s.Reset()
+		return nil, ErrRefused
+	}
+	return s, nil
+}
+
+// Name is the principal's name at this relay, for reply blocks. It is another one for
+// each connection.
+func (g *Guard) Name() onion.ID { return g.name }
+
+// Send sends a packet, at the moment at which it is called. It waits for at most 20
+// seconds.
+func (g *Guard) Send(packet []byte) error {
+	if len(packet) != g.packet {
+		return errors.New("link: size of a packet")
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.out = appendFrame(g.out[:0], packet, g.packet)
+	if err := g.stream.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return ErrClosed
+	}
+	if _, err := g.stream.Write(g.out); err != nil {
+		return ErrClosed
+	}
+	return nil
+}
+
+// Run hands over what comes, until ctx or the link ends, and closes the link. Most of it
+// is not a reply: receive finds out by the tag.
+func (g *Guard) Run(ctx context.Context, receive func(packet []byte)) error {
+	defer g.Close()
+	defer context.AfterFunc(ctx, func() { _ = g.conn.Close() })()
+	frames := newFrameReader(g.stream, g.packet)
+	for {
+		packet, err := frames.next()
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, errFrame):
+			return err
+		case err != nil:
+			return ErrClosed
+		case packet != nil:
+			receive(packet)
+		}
+	}
+}
+
+// Close ends the link.
+func (g *Guard) Close() {
+	_ = g.conn.Close()
+	g.reset.Wait()
+}

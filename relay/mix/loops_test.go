@@ -1,0 +1,75 @@
+package mix
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/backchannel/backchannel/relay/relaytest"
+)
+
+func TestLoopsComeBack(t *testing.T) {
+	w := newWorld(t, 5, nil)
+	w.until(w.now.Add(20 * time.Minute))
+	for i, m := range w.machines {
+		h := m.Health()
+		if h.Sent < 75 || h.Sent > 85 || h.Lost != 0 || h.Sent-h.Returned > 4 || h.Alarm || len(h.Suspects) > 0 {
+			t.Errorf("relay %d: %+v", i, h)
+		}
+		if m.Counts().Dropped() != 0 || len(m.loops.waiting) > 10 {
+			t.Errorf("relay %d: %v dropped, %d loops are waited for", i, m.Counts().Dropped(), len(m.loops.waiting))
+		}
+	}
+}
+
+// TestFloodedButOne is the n-1 attack on relay 0: its neighbours hold back half of what
+// they send it.
+func TestFloodedButOne(t *testing.T) {
+	w := newWorld(t, 5, nil)
+	w.lose = func(_, to int) bool { return to == 0 && w.rand.IntN(2) == 0 }
+	w.until(w.now.Add(15 * time.Minute))
+	if h := w.machines[0].Health(); !h.Alarm {
+		t.Errorf("half of its loops do not come back, and no alarm: %+v", h)
+	}
+}
+
+func TestRelayThatDropsIsSuspected(t *testing.T) {
+	w := newWorld(t, 6, nil)
+	w.lose = func(from, _ int) bool { return from == 3 }
+	w.until(w.now.Add(30 * time.Minute))
+	seen := 0
+	for i, m := range w.machines {
+		if i == 3 {
+			continue
+		}
+		h := m.Health()
+		if slices.Contains(h.Suspects, relaytest.ID(3)) {
+			seen++
+		}
+	}
+	if seen < 4 {
+		t.Errorf("%d of 5 relays suspect the one that drops everything", seen)
+	}
+}
+
+func TestStallMakesNothingUp(t *testing.T) {
+	w := newWorld(t, 5, nil)
+	w.until(w.now.Add(5 * time.Minute))
+	before := w.machines[0].Health().Sent
+	for range 100 {
+		if _, err := w.machines[0].Advance(w.now.Add(30 * time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if sent := w.machines[0].Health().Sent - before; sent > 3 {
+		t.Errorf("%d loops leave at once after a stall", sent)
+	}
+}
+
+func TestNoViewNoLoops(t *testing.T) {
+	w := newWorld(t, 2, nil) // two relays: no way leads around
+	w.until(w.now.Add(5 * time.Minute))
+	if h := w.machines[0].Health(); h.Sent != 0 {
+		t.Errorf("%+v", h)
+	}
+}
