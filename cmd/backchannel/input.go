@@ -38,8 +38,10 @@ func newInput(ctx context.Context, stdin io.Reader, stderr io.Writer) *input {
 // terminal reports whether a person sits there.
 func (in *input) terminal() bool { return in.file != nil }
 
+const noAnswerCode = "no_answer"
+
 func noAnswer() error {
-	return &control.Error{Code: "no_answer", Exit: control.ExitUsage, Message: "an answer was expected on standard input", Hint: "run it in a terminal, or give the answers line by line"}
+	return &control.Error{Code: noAnswerCode, Exit: control.ExitUsage, Message: "an answer was expected on standard input", Hint: "run it in a terminal, or give the answers line by line"}
 }
 
 // await reads until read returns or Ctrl-C is pressed; the reader that is left
@@ -194,29 +196,43 @@ func (in *input) rest(limit int) (string, error) {
 // from the terminal, else from standard input. An empty one is said to be empty,
 // not wrong.
 func (a *app) passphrase(prompt string) ([]byte, error) {
-	read := a.passphraseFromFD
-	if a.fd < 0 {
-		read = func() ([]byte, error) { return a.in.secret(prompt) }
-	}
-	pass, err := read()
+	pass, err := a.nextPassphrase(prompt)
 	if err == nil && len(pass) == 0 {
 		err = store.ErrEmpty
 	}
 	return pass, err
 }
 
-func (a *app) passphraseFromFD() ([]byte, error) {
-	f := os.NewFile(uintptr(a.fd), "passphrase")
-	if f == nil {
-		return nil, usage("the file descriptor of the passphrase is not open", "backchannel unlock --passphrase-fd 3 3<passphrase.txt")
+// furtherPassphrase is passphrase for one that may be left out: by an empty line,
+// or by none.
+func (a *app) furtherPassphrase(prompt string) ([]byte, error) {
+	pass, err := a.nextPassphrase(prompt)
+	var e *control.Error
+	if errors.As(err, &e) && e.Code == noAnswerCode {
+		return nil, nil
 	}
-	raw, err := await(a.in, func() ([]byte, error) { return io.ReadAll(io.LimitReader(f, 4*store.MaxPassphrase+2)) })
-	if errors.Is(err, context.Canceled) {
+	return pass, err
+}
+
+// nextPassphrase reads the next line of where passphrases come from.
+func (a *app) nextPassphrase(prompt string) ([]byte, error) {
+	if a.fd < 0 {
+		return a.in.secret(prompt)
+	}
+	if a.given == nil {
+		f := os.NewFile(uintptr(a.fd), "passphrase")
+		if f == nil {
+			return nil, usage("the file descriptor of the passphrase is not open", "backchannel unlock --passphrase-fd 3 3<passphrase.txt")
+		}
+		a.given = bufio.NewReader(io.LimitReader(f, mostPassphrases*(4*store.MaxPassphrase+2)))
+	}
+	line, err := await(a.in, func() ([]byte, error) { return a.given.ReadBytes('\n') })
+	switch {
+	case errors.Is(err, context.Canceled):
 		return nil, err
-	}
-	if err != nil {
+	case errors.Is(err, io.EOF):
+	case err != nil:
 		return nil, usage("the file descriptor of the passphrase cannot be read", "backchannel unlock --passphrase-fd 3 3<passphrase.txt")
 	}
-	line, _, _ := bytes.Cut(raw, []byte("\n"))
-	return bytes.TrimRight(line, "\r"), nil
+	return bytes.TrimRight(line, "\r\n"), nil
 }

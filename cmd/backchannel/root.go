@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -27,7 +28,8 @@ type app struct {
 	quiet    bool
 	yes      bool
 	timeout  time.Duration
-	fd       int // of the passphrase; -1: none
+	fd       int           // of the passphrase; -1: none
+	given    *bufio.Reader // what comes from there; nil before the first is read
 }
 
 // run runs one command and returns its exit code.

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/text/unicode/norm"
 
 	"github.com/backchannel/backchannel/cmd/internal/build"
 	"github.com/backchannel/backchannel/node"
@@ -21,7 +20,12 @@ func (a *app) setupCommand() *cobra.Command {
 		Use:   "setup",
 		Short: "Make the vault of this machine",
 		Long: `Make the vault of this machine: keys, contacts and messages, sealed under a
-passphrase. There is no account and nothing is registered anywhere.`,
+passphrase. There is no account and nothing is registered anywhere.
+
+A second passphrase can be given. It opens another compartment, with contacts
+and messages of its own, for the day that somebody makes you open the vault.
+Nothing on this machine shows whether there is one. From a pipe it is the second
+line.`,
 		Example: "  backchannel setup\n  backchannel setup --passphrase-fd 3 3<passphrase.txt",
 		Args:    cobra.NoArgs,
 		RunE:    func(*cobra.Command, []string) error { return a.setup() },
@@ -39,38 +43,20 @@ func (a *app) setup() error {
 	if err := p.halfVault(); err != nil {
 		return err
 	}
-	if !a.quiet && !a.json && a.fd < 0 && a.in.terminal() {
-		words := drawWords(6)
-		a.note("This machine will hold one vault: your keys, contacts and messages, sealed under\na passphrase. There is no account and no server of ours.\n")
-		a.note("Six words were drawn for you. Write them on paper and type them below, a\nspace between two; or type a passphrase of your own. What you type is not shown.")
-		for i, w := range words {
-			a.note("   %d  %s", i+1, w)
-		}
-		a.note("")
-	}
-	pass, err := a.passphrase("Passphrase: ")
+	passphrases, err := a.askSetup()
+	defer wipe(passphrases)
 	if err != nil {
 		return err
-	}
-	defer clear(pass)
-	if a.fd < 0 && a.in.terminal() {
-		again, err := a.passphrase("Again:      ")
-		if err != nil {
-			return err
-		}
-		defer clear(again)
-		if norm.NFC.String(string(pass)) != norm.NFC.String(string(again)) {
-			return usage("the two do not agree; nothing was made", "backchannel setup")
-		}
 	}
 	if err := os.MkdirAll(filepath.Dir(p.vault), 0o700); err != nil {
 		return &control.Error{Code: "no_folder", Exit: control.ExitFailed, Message: "the folder for the vault cannot be made", Hint: "choose another: backchannel --home DIR setup"}
 	}
-	if err := store.Create(store.Config{Dir: p.vault, Cost: cost}, pass); err != nil {
+	if err := store.Create(store.Config{Dir: p.vault, Cost: cost}, passphrases...); err != nil {
 		return err
 	}
 	return a.answer(control.Done{V: control.Version}, func() {
 		a.say("Ready. The passphrase cannot be recovered by anybody.")
+		a.sayLimits()
 		a.advise("  start the node      %s        (in a terminal of its own)", a.here("backchannel node run"))
 		a.advise("  open the vault      %s", a.here("backchannel online"))
 		a.advise("  invite someone      %s", a.here("backchannel node listen on --address HOST:PORT"))
@@ -96,7 +82,8 @@ func (a *app) unlockCommand() *cobra.Command {
 		Short: "Open the vault of the running node for reading, or lift its rest",
 		Long: `Open the vault for reading: what it holds can be shown, and not one byte of it
 is changed. Nothing is sent or received until "backchannel online". On a node
-whose screens locked after a rest, it lifts that.`,
+whose screens locked after a rest, it lifts that. A passphrase that opens
+something else than what is open closes that first, and the node is offline.`,
 		Example: "  backchannel unlock\n  backchannel unlock --passphrase-fd 3 3<passphrase.txt",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -104,15 +91,11 @@ whose screens locked after a rest, it lifts that.`,
 			if err != nil {
 				return err
 			}
-			var s control.StatusAnswer
-			if err := a.call(cmd, "status", control.Empty{}, &s); err != nil {
-				return err
-			}
+			// The same words whichever passphrase it was: one that opens something else than
+			// a node that rests has the node go offline.
 			return a.answer(d, func() {
 				a.say("Unlocked.")
-				if !s.Online {
-					a.say("For reading: nothing is written, sent or received until: %s", a.here("backchannel online"))
-				}
+				a.say("While the node is offline nothing is written, sent or received: %s", a.here("backchannel online"))
 			})
 		},
 	}
