@@ -98,3 +98,51 @@ func TestAnotherCompartment(t *testing.T) {
 		}
 	}
 }
+
+// TestRekey gives a vault one passphrase more, then one less: what is open goes
+// with the first, and what one still opens stays.
+func TestRekey(t *testing.T) {
+	t.Parallel()
+	a := newMachine(t, freeSettings(t), hooks{})
+	a.invite()
+	if err := a.Rekey(t.Context(), shallower, passphrase); !errors.Is(err, store.ErrPassphrase) {
+		t.Errorf("without the present passphrase: %v", err)
+	}
+	if err := a.Rekey(t.Context(), passphrase, shallower, shallower); !errors.Is(err, store.ErrSame) {
+		t.Errorf("the same one twice: %v", err)
+	}
+	changed := []byte("changed")
+	if err := a.Rekey(t.Context(), passphrase, changed, shallower); err != nil {
+		t.Fatal(err)
+	}
+	shows := func(pass []byte, contacts int) {
+		t.Helper()
+		if err := a.Unlock(t.Context(), pass); err != nil {
+			t.Fatal(err)
+		}
+		list, err := a.Contacts(t.Context())
+		if err != nil || len(list) != contacts {
+			t.Errorf("%s shows %d contacts, error %v", pass, len(list), err)
+		}
+		if info, err := a.VaultInfo(t.Context()); err != nil || info.Used > info.Room || info.Room > info.Size/8 {
+			t.Errorf("%+v, error %v", info, err)
+		}
+	}
+	shows(changed, 1)
+	if err := a.Unlock(t.Context(), passphrase); !errors.Is(err, store.ErrPassphrase) {
+		t.Errorf("the old passphrase: %v", err)
+	}
+	shows(shallower, 0)
+	if err := a.Rekey(t.Context(), shallower, passphrase); !errors.Is(err, node.ErrOffline) {
+		t.Errorf("offline: %v", err)
+	}
+	shows(changed, 1)
+	if err := errors.Join(a.GoOnline(t.Context()), a.Rekey(t.Context(), changed, passphrase)); err != nil {
+		t.Fatal(err)
+	}
+	a.restart()
+	shows(passphrase, 1)
+	if err := a.Unlock(t.Context(), shallower); !errors.Is(err, store.ErrPassphrase) {
+		t.Errorf("the one that was dropped: %v", err)
+	}
+}

@@ -28,6 +28,9 @@ type Store interface {
 	RolledBack() bool
 	AcceptRollback() error
 	Purge() error
+	Rekey(passphrases ...[]byte) error
+	Usage() store.Usage
+	Size() int64
 	Match(passphrase []byte) (store.Match, error)
 	Close() error
 }

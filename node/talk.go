@@ -171,14 +171,17 @@ const (
 
 // purge takes what was deleted or replaced out of the store's files. On a full
 // disk it is tried again later.
-func (d *desk) purge() error {
+func (d *desk) purge() error { return d.refreshed(d.store.Purge()) }
+
+// refreshed does what a refresh of the store, which ended with err, leads to.
+func (d *desk) refreshed(err error) error {
 	d.purgeAt = d.cfg.Now().Add(purgeEvery)
-	err := d.store.Purge()
 	switch {
 	case err == nil:
 		d.release() // whatever was staged is on the disk with it
 	case errors.Is(err, store.ErrFull), errors.Is(err, store.ErrMemory), errors.Is(err, os.ErrPermission):
 		return d.kept(err)
+	case errors.Is(err, store.ErrSame), errors.Is(err, store.ErrEmpty), errors.Is(err, store.ErrLong), errors.Is(err, store.ErrSlots):
 	default:
 		d.fatal = fmt.Errorf("purging: %w", err)
 	}

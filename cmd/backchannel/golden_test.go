@@ -233,6 +233,7 @@ func (g goldenHome) still(out string) string {
 		{`"state":"(waiting_here|on_its_way|delivered)"`, `"state":"delivered"`},
 		{`"last_heard_(from|to)":"[^"]*",`, ``}, // of a contact that is connected or was just now
 		{`milliseconds":\d+`, `milliseconds":12`},
+		{`"used":\d+,"percent":\d+`, `"used":49152,"percent":1`},
 		{`127\.0\.0\.1:\d+`, `127.0.0.1:4127`},
 	} {
 		out = regexp.MustCompile(r.pattern).ReplaceAllString(out, r.value)
@@ -331,6 +332,8 @@ func TestJSON(t *testing.T) {
 	larch.keep("contact-rename", "Heron\n", "contact", "rename", "1")
 	larch.keep("error-not-the-name", "Larch\n", "burn", "1")
 	larch.keep("burn", "Heron\n", "burn", "1")
+	larch.keep("vault-info", "", "vault", "info")
+	larch.keep("vault-passphrase", "pass larch\nother\nless\n", "vault", "passphrase")
 	keepRecovery(t, larch, alder)
 	larch.keep("contact-remove", "Heron\n", "contact", "remove", "1")
 	larch.keep("lock", "", "lock")

@@ -186,6 +186,7 @@ func (s *Server) routes() http.Handler {
 	})
 	handle(mux, "file/remove", func(ctx context.Context, r FileRequest) (Done, error) { return done, n.RemoveFile(ctx, r.Name, r.Seq) })
 	s.talkRoutes(mux)
+	s.vaultRoutes(mux)
 	mux.HandleFunc("POST /v1/follow", s.follow)
 	s.logRoutes(mux)
 	return mux

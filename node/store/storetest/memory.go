@@ -254,6 +254,17 @@ func (m *Memory) Opens(passphrase []byte) bool {
 	return m.usable() == nil && bytes.Equal(passphrase, m.pass)
 }
 
+// Match says Shown where Opens is true.
+func (m *Memory) Match(passphrase []byte) (store.Match, error) {
+	if m.Opens(passphrase) {
+		return store.Shown, nil
+	}
+	return store.Nothing, nil
+}
+
+// Size is that of the smallest store.
+func (m *Memory) Size() int64 { return 8192 * store.PageSize }
+
 // Usage implements Store. A page has room for 4,000 bytes.
 func (m *Memory) Usage() store.Usage {
 	m.mu.Lock()
