@@ -51,7 +51,14 @@ func runChild(t testing.TB, script string, args ...string) (string, error) {
 	return string(out), err
 }
 
-func childConfig(dir string) Config { return Config{Dir: dir, Slots: testSlots, Cost: Cheap} }
+// childConfig is that of a store with a key file if one lies beside it.
+func childConfig(dir string) Config {
+	cfg := Config{Dir: dir, Slots: testSlots, Cost: Cheap}
+	if _, err := os.Stat(dir + ".key"); err == nil {
+		cfg.KeyFile = dir + ".key"
+	}
+	return cfg
+}
 
 // childOpen opens a store for writing.
 func childOpen(cfg Config) (*Store, error) {
@@ -98,10 +105,11 @@ func childWrite(args []string) error {
 
 // deeds are what a child dies in.
 var deeds = map[string]func(*Store) error{
-	"tick":  (*Store).Tick,
-	"purge": (*Store).Purge,
-	"rekey": func(s *Store) error { return s.Rekey(testPass, otherPass) },
-	"close": (*Store).Close,
+	"tick":   (*Store).Tick,
+	"purge":  (*Store).Purge,
+	"rekey":  func(s *Store) error { return s.Rekey(testPass, otherPass) },
+	"rotate": (*Store).Rotate,
+	"close":  (*Store).Close,
 	"rebuild": func(s *Store) error {
 		for range s.rebuildAfter() {
 			if err := s.Tick(); err != nil {

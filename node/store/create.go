@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/backchannel/backchannel/protocol/secret"
 	"github.com/backchannel/backchannel/protocol/vault"
 )
 
@@ -19,10 +18,10 @@ type Config struct {
 	Cost   Cost      // the zero value is Standard
 	Random io.Reader // nil: crypto/rand
 
-	// Second returns a second secret that lies outside this machine and is mixed
-	// into every key; nil: there is none. It is asked for whenever a passphrase is,
-	// and what it returns is wiped.
-	Second func() (secret.Key, error)
+	// KeyFile is the path of a second secret that lies outside this machine, without
+	// which no passphrase opens anything; empty: there is none. Create makes the file.
+	// It is read whenever a passphrase is tried, and written by Rotate and Rekey.
+	KeyFile string
 
 	faults *faults // tests of this package; nil: none
 }
@@ -86,7 +85,7 @@ func stageDir(dir string) string { return filepath.Clean(dir) + ".new" }
 // are changes nothing in what is written, nor how long it takes.
 //
 // It returns ErrExists if anything but an empty folder is there, and ErrEmpty,
-// ErrLong, ErrSame, ErrSlots or ErrFull. The folder appears complete or not at all:
+// ErrLong, ErrSame, ErrSlots, ErrFull, ErrKeyFile or ErrKeyFileExists. The folder appears complete or not at all:
 // it is built beside its place, as Dir.new, which a later Create clears away after
 // a crash.
 func Create(cfg Config, passphrases ...[]byte) error {
@@ -107,7 +106,7 @@ func Create(cfg Config, passphrases ...[]byte) error {
 		return err
 	}
 	if err = l.sign(); err == nil {
-		err = createLocked(cfg, g, normalized)
+		err = createWithKeyFile(cfg, g, normalized)
 	}
 	if err != nil {
 		err = errors.Join(err, os.RemoveAll(stageDir(cfg.Dir)), l.drop())
@@ -117,6 +116,21 @@ func Create(cfg Config, passphrases ...[]byte) error {
 		return err
 	}
 	return l.release()
+}
+
+// createWithKeyFile makes the key file first. One that was made for nothing goes.
+func createWithKeyFile(cfg Config, g vault.Geometry, normalized [][]byte) error {
+	if cfg.KeyFile == "" {
+		return createLocked(cfg, g, normalized)
+	}
+	if err := makeKeyFile(cfg.KeyFile); err != nil {
+		return err
+	}
+	err := createLocked(cfg, g, normalized)
+	if err != nil {
+		_ = os.Remove(cfg.KeyFile)
+	}
+	return err
 }
 
 // createLocked builds a store beside its place and moves it there.
@@ -169,16 +183,18 @@ func furnish(cfg Config, stage string, g vault.Geometry, normalized [][]byte) er
 	if _, err := io.ReadFull(cfg.random(), store[:]); err != nil {
 		return errors.New("drawing a salt")
 	}
-	keks, err := cfg.keks(&store, normalized)
+	keks := cfg.keks(&store, normalized)
+	defer wipeKeys(keks)
+	seconds, err := cfg.seconds()
 	if err != nil {
 		return err
 	}
-	defer wipeKeys(keks)
+	defer wipeKeys(seconds)
 	coins, err := cfg.coins()
 	if err != nil {
 		return err
 	}
-	v, all, err := vault.Create(g, &store, keks, coins)
+	v, all, err := vault.Create(g, &store, keks, seconds[0], coins)
 	if err != nil {
 		return err
 	}

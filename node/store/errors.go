@@ -21,6 +21,14 @@ var (
 	ErrSame = errors.New("store: two passphrases are the same")
 	// ErrSlots: a store cannot have so many slots, or so many passphrases.
 	ErrSlots = errors.New("store: impossible number of slots or passphrases")
+	// ErrKeyFile: the key file is not there, cannot be read or written, or is that of
+	// another store.
+	ErrKeyFile = errors.New("store: key file missing")
+	// ErrKeyFileExists: Create found something at the place of the new key file.
+	ErrKeyFileExists = errors.New("store: key file exists")
+	// ErrKeyFileOld: everything is done, but the old secret could not be taken out of
+	// the key file: copies of the store from before open with it.
+	ErrKeyFileOld = errors.New("store: old secret still in the key file")
 	// ErrExists: Create found something at the place of the new folder.
 	ErrExists = errors.New("store: folder exists")
 	// ErrMissing: there is no store in the folder, or it was taken away while open.

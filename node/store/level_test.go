@@ -6,8 +6,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/backchannel/backchannel/protocol/secret"
 )
 
 // TestLevels makes a store of three levels, and writes through each passphrase,
@@ -96,32 +94,6 @@ func TestRekeyMovesLevels(t *testing.T) {
 	refused(thirdPass)
 }
 
-// TestSecondSecret makes a store with one, and rotates it.
-func TestSecondSecret(t *testing.T) {
-	t.Parallel()
-	cfg := testConfig(t)
-	plain := cfg
-	cfg.Second = second(1)
-	mustCreate(t, cfg)
-	if _, err := Open(plain, testPass); !errors.Is(err, ErrPassphrase) {
-		t.Errorf("without the second secret: %v", err)
-	}
-	s := mustOpen(t, cfg)
-	mustCommit(t, s, put(0, []byte("mine")))
-	s.cfg.Second = second(2)
-	if err := s.Rekey(testPass); err != nil {
-		t.Fatal(err)
-	}
-	mustClose(t, s)
-	if _, err := Open(cfg, testPass); !errors.Is(err, ErrPassphrase) {
-		t.Errorf("with the old second secret: %v", err)
-	}
-	cfg.Second = second(2)
-	if s = mustLook(t, cfg, testPass); s.RolledBack() {
-		t.Error("rolled back")
-	}
-}
-
 // TestAnswerTime opens with every passphrase and a wrong one, with levels empty and
 // full: the answer comes at one and the same moment.
 func TestAnswerTime(t *testing.T) {
@@ -156,9 +128,4 @@ func TestAnswerTime(t *testing.T) {
 	if answerTime(8192, time.Second) != 200*time.Millisecond || answerTime(16384, time.Second) != 400*time.Millisecond {
 		t.Error("the answer does not come in proportion")
 	}
-}
-
-// second returns a source of a second secret.
-func second(b byte) func() (secret.Key, error) {
-	return func() (secret.Key, error) { return secret.New(&[32]byte{b}), nil }
 }

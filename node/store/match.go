@@ -1,6 +1,7 @@
 package store
 
 import (
+	"slices"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -34,7 +35,7 @@ func (m Match) String() string {
 
 // Match says what a passphrase opens, at the price of opening it. It changes
 // nothing. All slots are looked at, and the answer comes at a moment that was
-// fixed before, whatever it is. ErrDamaged and errors of the system say that the
+// fixed before, whatever it is. ErrKeyFile, ErrDamaged and errors of the system say that the
 // slots could not be read.
 func (s *Store) Match(passphrase []byte) (Match, error) {
 	p, err := normalize(passphrase)
@@ -42,11 +43,13 @@ func (s *Store) Match(passphrase []byte) (Match, error) {
 		return Nothing, nil
 	}
 	defer clear(p)
-	start := time.Now()
-	kek, err := s.cfg.kek(&s.store, p)
+	seconds, err := s.cfg.seconds()
 	if err != nil {
 		return Nothing, err
 	}
+	defer wipeKeys(seconds)
+	start := time.Now()
+	kek := s.cfg.kek(&s.store, p)
 	defer kek.Wipe()
 	end := time.After(answerTime(s.slots, time.Since(start)))
 	defer func() { <-end }()
@@ -55,12 +58,20 @@ func (s *Store) Match(passphrase []byte) (Match, error) {
 	defer s.disk.Unlock()
 	s.mu.Lock()
 	err = s.usable()
+	var second secret.Key
+	if err == nil {
+		second = s.second.Clone()
+	}
 	shown := err == nil && s.kek.Equal(kek)
 	s.mu.Unlock()
 	if err != nil {
 		return Nothing, err
 	}
-	ok, err := s.opens(kek)
+	defer second.Wipe()
+	if !second.IsZero() && !slices.ContainsFunc(seconds, second.Equal) {
+		return Nothing, nil // the key file of another store
+	}
+	ok, err := s.opens(kek, second)
 	switch {
 	case err != nil:
 		return Nothing, err
@@ -74,7 +85,7 @@ func (s *Store) Match(passphrase []byte) (Match, error) {
 
 // opens looks for a header in the slots as they are on the disk. The caller holds
 // disk.
-func (s *Store) opens(kek secret.Key) (bool, error) {
+func (s *Store) opens(kek, second secret.Key) (bool, error) {
 	g := s.cfg.geometryOf(s.slots)
 	if s.db == nil {
 		im, err := readImage(currentRecords(s.dir))
@@ -84,11 +95,11 @@ func (s *Store) opens(kek secret.Key) (bool, error) {
 		if len(im.slots) != int(s.slots) {
 			return false, ErrDamaged
 		}
-		return vault.Opens(g, &s.store, kek, im.slot)
+		return vault.Opens(g, &s.store, kek, second, im.slot)
 	}
 	ok := false
 	err := s.db.View(func(txn *badger.Txn) (err error) {
-		ok, err = vault.Opens(g, &s.store, kek, slotsIn(txn))
+		ok, err = vault.Opens(g, &s.store, kek, second, slotsIn(txn))
 		return err
 	})
 	return ok, err

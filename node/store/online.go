@@ -45,6 +45,9 @@ func (s *Store) Online() error {
 	if err := s.openRecords(); err != nil {
 		return errors.Join(err, s.counter.close())
 	}
+	if s.cfg.KeyFile != "" { // what a crash has left there, and a medium that is in
+		_ = settleSecret(s.cfg.KeyFile, s.second)
+	}
 	_ = s.secure() // what is missing is looked for again before each tick
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -15,7 +15,7 @@ import (
 // records in memory; see [Store.Online].
 //
 // Besides wrapped system errors it returns ErrMissing, ErrDamaged, ErrNewer,
-// ErrOlder, ErrPassphrase, ErrMemory or an *InUseError. ErrDamaged says that a file
+// ErrOlder, ErrPassphrase, ErrMemory, ErrKeyFile or an *InUseError. ErrDamaged says that a file
 // cannot be read as it is, whatever the passphrase. How long the answer takes does
 // not depend on the passphrase, on what levels there are or what they hold. Look at
 // [Store.RolledBack] before anything else.
@@ -84,13 +84,21 @@ func (s *Store) unlock(im *image, passphrase []byte) error {
 		return ErrPassphrase
 	}
 	defer clear(p)
-	start := time.Now()
-	kek, err := s.cfg.kek(&s.store, p)
+	seconds, err := s.cfg.seconds()
 	if err != nil {
 		return err
 	}
-	end := time.After(answerTime(s.slots, time.Since(start)))
-	s.vault, err = vault.Open(s.cfg.geometryOf(s.slots), &s.store, kek, im.slot)
+	defer wipeKeys(seconds)
+	start := time.Now()
+	kek := s.cfg.kek(&s.store, p)
+	end := time.After(answerTime(s.slots, time.Since(start)) * time.Duration(len(seconds)))
+	for _, second := range seconds { // two only after a crash in an exchange
+		s.vault, err = vault.Open(s.cfg.geometryOf(s.slots), &s.store, kek, second, im.slot)
+		if !errors.Is(err, vault.ErrKey) {
+			s.second = second.Clone()
+			break
+		}
+	}
 	<-end
 	if err != nil {
 		kek.Wipe()

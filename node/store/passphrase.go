@@ -80,17 +80,8 @@ func wipe(all [][]byte) {
 	}
 }
 
-// kek stretches a passphrase, and mixes in the second secret if there is one.
-func (c Config) kek(store *[storeSize]byte, normalized []byte) (secret.Key, error) {
-	var second *secret.Key
-	if c.Second != nil {
-		k, err := c.Second()
-		if err != nil {
-			return secret.Key{}, err
-		}
-		defer k.Wipe()
-		second = &k
-	}
+// kek stretches a passphrase.
+func (c Config) kek(store *[storeSize]byte, normalized []byte) secret.Key {
 	passes, kib, lanes := uint32(4), uint32(256<<10), uint8(4)
 	if c.Cost == Cheap {
 		passes, kib, lanes = 1, 64, 1
@@ -100,20 +91,16 @@ func (c Config) kek(store *[storeSize]byte, normalized []byte) (secret.Key, erro
 	if c.Cost != Cheap {
 		debug.FreeOSMemory() // gives back the 256 MiB now, not at the next collection
 	}
-	return vault.KEK(store, stretched, second), nil
+	return vault.KEK(store, stretched)
 }
 
 // keks makes the keys of all levels, the shallowest first. The first passphrase is
 // that of the deepest level. As much is stretched as for [vault.MaxLevels]
 // passphrases, however many there are.
-func (c Config) keks(store *[storeSize]byte, normalized [][]byte) ([]secret.Key, error) {
+func (c Config) keks(store *[storeSize]byte, normalized [][]byte) []secret.Key {
 	var all []secret.Key
 	for i := range vault.MaxLevels {
-		k, err := c.kek(store, normalized[min(i, len(normalized)-1)])
-		if err != nil {
-			wipeKeys(all)
-			return nil, err
-		}
+		k := c.kek(store, normalized[min(i, len(normalized)-1)])
 		if i >= len(normalized) {
 			k.Wipe()
 			continue
@@ -121,7 +108,7 @@ func (c Config) keks(store *[storeSize]byte, normalized [][]byte) ([]secret.Key,
 		all = append(all, k)
 	}
 	slices.Reverse(all)
-	return all, nil
+	return all
 }
 
 func wipeKeys(keys []secret.Key) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/backchannel/backchannel/protocol/secret"
 	"github.com/backchannel/backchannel/protocol/vault"
 )
 
@@ -20,7 +21,13 @@ func (s *Store) Purge() error {
 	return s.refresh((*vault.Vault).Renew)
 }
 
-// Rekey is Purge with other passphrases, as in Create: the first opens the deepest
+// Rotate is Purge with another second secret in the key file, and Purge if there is
+// no key file: copies of the store from before open with the old secret alone, and
+// it is gone. ErrKeyFile says that the medium is not there, and nothing has changed;
+// ErrKeyFileOld that all is done, and the old secret is on the medium still.
+func (s *Store) Rotate() error { return s.rotate((*vault.Vault).Rotate) }
+
+// Rekey is Rotate with other passphrases, as in Create: the first opens the deepest
 // level from now on, with what the deepest level that is open holds. With one
 // passphrase more than levels are open there is a new, empty level that is
 // shallower than all others; with one less the shallowest is destroyed.
@@ -30,19 +37,60 @@ func (s *Store) Rekey(passphrases ...[]byte) error {
 		return err
 	}
 	defer wipe(normalized)
-	keks, err := s.cfg.keks(&s.store, normalized)
-	if err != nil {
-		return err
-	}
+	keks := s.cfg.keks(&s.store, normalized)
 	defer wipeKeys(keks)
-	return s.refresh(func(v *vault.Vault, coins *vault.Coins) (vault.All, error) {
-		all, err := v.Rekey(keks, coins)
+	return s.rotate(func(v *vault.Vault, second secret.Key, coins *vault.Coins) (vault.All, error) {
+		all, err := v.Rekey(keks, second, coins)
 		if err == nil {
 			s.kek.Wipe()
 			s.kek = keks[len(keks)-1].Clone()
 		}
 		return all, err
 	})
+}
+
+// rotate is refresh with a new second secret, if there is one. It lies in the key
+// file beside the old one until the store is known to open with it.
+func (s *Store) rotate(do func(*vault.Vault, secret.Key, *vault.Coins) (vault.All, error)) error {
+	if s.cfg.KeyFile == "" {
+		return s.refresh(func(v *vault.Vault, coins *vault.Coins) (vault.All, error) { return do(v, secret.Key{}, coins) })
+	}
+	s.rotating.Lock()
+	defer s.rotating.Unlock()
+	if err := s.ready(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	old := s.second.Clone()
+	s.mu.Unlock()
+	defer old.Wipe()
+	next, err := stageSecret(s.cfg.KeyFile, old)
+	if err != nil {
+		return err
+	}
+	defer next.Wipe()
+	f, changed := s.cfg.faults, false
+	f.hook(stepSecret)
+	err = s.refresh(func(v *vault.Vault, coins *vault.Coins) (vault.All, error) {
+		all, err := do(v, next, coins)
+		if changed = err == nil; changed {
+			s.second.Wipe()
+			s.second = next.Clone()
+		}
+		return all, err
+	})
+	if err != nil {
+		if !changed {
+			_ = settleSecret(s.cfg.KeyFile, old)
+		}
+		return err
+	}
+	f.hook(stepSecretOld)
+	if settleSecret(s.cfg.KeyFile, next) != nil {
+		return ErrKeyFileOld
+	}
+	f.hook(stepSecretGone)
+	return nil
 }
 
 // refresh makes new bytes for every slot and puts them in place, and then the

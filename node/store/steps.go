@@ -28,6 +28,9 @@ const (
 	stepOldGone                             // the old ones are removed
 	stepRefreshEnd                          // the counters are in order
 	stepRebuildCount                        // of a rebuild or refresh
+	stepSecret                              // a new secret lies behind the old one in the key file
+	stepSecretOld                           // the store opens with it, and the old one is there still
+	stepSecretGone                          // the old one is gone
 )
 
 // faults are what tests inject; nil everywhere else.

@@ -24,6 +24,8 @@ type Store struct {
 	header os.FileInfo       // tells whether the folder is still the same one
 	lock   *lock
 
+	rotating sync.Mutex // held while the key file is written; taken before disk
+
 	disk    sync.Mutex // guards the next five; taken before mu
 	db      *badger.DB
 	counter *counter
@@ -34,6 +36,7 @@ type Store struct {
 	mu          sync.Mutex // guards all below
 	vault       *vault.Vault
 	kek         secret.Key // of the deepest open level
+	second      secret.Key // in the key file; zero: there is none
 	staged      uint64     // last ticket that was handed out
 	durable     uint64
 	accepting   bool   // a rollback is accepted, and the disk does not know yet
@@ -156,6 +159,7 @@ func (s *Store) Close() error {
 	poisoned := s.err != nil
 	s.vault.Wipe()
 	s.kek.Wipe()
+	s.second.Wipe()
 	s.mu.Unlock()
 	var cerr error
 	if s.counter != nil {

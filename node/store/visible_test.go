@@ -75,10 +75,7 @@ func (w *witness) look() visible {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	kek, err := w.cfg.kek(&store, w.pass)
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	kek := w.cfg.kek(&store, w.pass)
 	v.places, v.records = w.open(im, &store, kek)
 	return v
 }
@@ -88,7 +85,7 @@ func (w *witness) look() visible {
 // 0 on.
 func (w *witness) open(im *image, store *[32]byte, kek secret.Key) (places []uint32, records string) {
 	var looks []uint32
-	level, err := vault.Open(vault.Standard(uint32(len(im.slots))), store, kek, func(i uint32) (*vault.Slot, error) {
+	level, err := vault.Open(vault.Standard(uint32(len(im.slots))), store, kek, secret.Key{}, func(i uint32) (*vault.Slot, error) {
 		looks = append(looks, i)
 		return im.slot(i)
 	})

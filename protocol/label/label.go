@@ -108,6 +108,7 @@ const (
 	DirectoryGraph      Label = prefix + "directory/graph"      // rank of a link
 
 	VaultKEK    Label = prefix + "vault/kek"        // key of a level's header
+	VaultSecond Label = prefix + "vault/second"     // second secret, mixed into a KEK
 	VaultHeader Label = prefix + "vault/header"     // keys under a KEK
 	VaultRoot   Label = prefix + "vault/root"       // root of a level
 	VaultLevel  Label = prefix + "vault/level"      // keys under a root
@@ -167,7 +168,7 @@ func All() []Label {
 		DropMeeting, DropAnswer, DropHour, DropRecovery, DropIdle, DropWork, DropRecord,
 		DirectoryNetwork, DirectoryConsent, DirectoryVoucher, DirectoryRelay, DirectoryDescriptor,
 		DirectoryItem, DirectoryKey, DirectoryMembership, DirectoryGraph,
-		VaultKEK, VaultHeader, VaultRoot, VaultLevel, VaultObject, VaultNonce,
+		VaultKEK, VaultSecond, VaultHeader, VaultRoot, VaultLevel, VaultObject, VaultNonce,
 		VaultDigest, VaultCoins, VaultChain, VaultNone, VaultCount,
 		MandateScalar, MandateListener, MandateWords, MandatePair, MandateRequest, MandateSerial,
 		MandateDossier, MandateMask, MandateTag, MandateRing, MandateNonce, MandateWithdraw,

@@ -6,13 +6,15 @@ import (
 	"testing"
 
 	"golang.org/x/crypto/argon2"
+
+	"github.com/backchannel/backchannel/protocol/secret"
 )
 
 // filled makes a store whose levels hold so many pages of small records each.
 func filled(b *testing.B, slots uint32, levels, pages int) *disk {
 	b.Helper()
 	d := &disk{t: b, g: Standard(slots), slots: make([]Slot, slots), coins: rand.NewChaCha8([32]byte{1})}
-	v, _, err := Create(d.g, &testStore, testKEKs(levels), d.draw())
+	v, _, err := Create(d.g, &testStore, testKEKs(levels), secret.Key{}, d.draw())
 	if err != nil {
 		b.Fatal(err)
 	}

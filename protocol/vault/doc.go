@@ -13,11 +13,11 @@
 //
 // # Use
 //
-//	v, slots, err := vault.Create(geometry, store, keks, coins)  // write all slots
-//	v, err := vault.Open(geometry, store, kek, read)             // changes nothing
-//	ticket, err := v.Level(n).Stage(writes)                      // in memory: ErrFull or done
-//	changes, err := v.Tick(coins)                                // write them in one transaction
-//	v.Level(n).Durable() >= ticket                               // once they are on the disk
+//	v, slots, err := vault.Create(geometry, store, keks, second, coins) // write all slots
+//	v, err := vault.Open(geometry, store, kek, second, read)            // changes nothing
+//	ticket, err := v.Level(n).Stage(writes)                             // in memory: ErrFull or done
+//	changes, err := v.Tick(coins)                                       // write them in one transaction
+//	v.Level(n).Durable() >= ticket                                      // once they are on the disk
 //
 // A [Vault] is one level image for each open level, in memory. [Level.Stage]
 // packs records into pages; [Vault.Tick] chooses K slots by its coins alone and

@@ -17,22 +17,28 @@ type header struct {
 }
 
 // KEK derives the key of a level's header from the stretched passphrase, 32 bytes
-// or more, of a store and, if there is one, the second secret. Changing either is
-// done with [Vault.Refresh].
-func KEK(store *[32]byte, stretched []byte, second *secret.Key) secret.Key {
+// or more, of a store. Another passphrase is taken with [Vault.Refresh].
+func KEK(store *[32]byte, stretched []byte) secret.Key {
 	if len(stretched) < secret.Size {
 		panic("vault: a stretched passphrase has at least 32 bytes")
 	}
-	var parts [][]byte
-	if second != nil {
-		parts = append(parts, second.Bytes())
-	}
-	out := label.Derive(label.VaultKEK, stretched, store[:], secret.Size, parts...)
+	out := label.Derive(label.VaultKEK, stretched, store[:], secret.Size)
 	defer clear(out)
 	return secret.FromBytes(out)
 }
 
-func headerKeys(kek secret.Key) *slotKeys { return deriveSlotKeys(label.VaultHeader, kek) }
+// headerKeys are the keys of a header. The second secret, unless it is zero, is
+// mixed in here and not into the KEK: a header holds the KEKs of shallower levels,
+// so that it can be exchanged by who knows none of their passphrases.
+func headerKeys(kek, second secret.Key) *slotKeys {
+	if second.IsZero() {
+		return deriveSlotKeys(label.VaultHeader, kek)
+	}
+	mixed := label.DeriveKey(label.VaultSecond, kek, second.Bytes())
+	defer mixed.Wipe()
+	return deriveSlotKeys(label.VaultHeader, mixed)
+}
+
 func levelKeys(root secret.Key) *slotKeys { return deriveSlotKeys(label.VaultLevel, root) }
 func (c *Coins) noKeys() *slotKeys        { return deriveSlotKeys(label.VaultNone, secret.FromBytes(c[:])) }
 func dummyKeys(kek secret.Key) *slotKeys  { return deriveSlotKeys(label.VaultNone, kek) }

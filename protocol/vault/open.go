@@ -13,17 +13,17 @@ type Reader func(index uint32) (*Slot, error)
 // nothing. Whatever there is it looks at every nonce under the keys of three
 // headers and three levels, with keys of nothing where there are none, and opens
 // at least N/2 slots. ErrKey comes after the same work; other errors are the
-// reader's.
-func Open(g Geometry, store *[32]byte, kek secret.Key, read Reader) (*Vault, error) {
+// reader's. The second secret is zero if there is none.
+func Open(g Geometry, store *[32]byte, kek, second secret.Key, read Reader) (*Vault, error) {
 	if !g.Valid() {
 		return nil, ErrGeometry
 	}
 	s := scan{
 		geometry: g, store: store, read: read, nonces: make([]byte, int(g.Slots)*nonceSize),
-		dummy: dummyKeys(kek),
+		dummy: dummyKeys(kek), extra: second,
 	}
 	defer s.dummy.wipe()
-	headers, err := s.first(headerKeys(kek))
+	headers, err := s.first(headerKeys(kek, second))
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +40,7 @@ func Open(g Geometry, store *[32]byte, kek secret.Key, read Reader) (*Vault, err
 	}
 	found.headers[h.level()] = headers
 	v := &Vault{
-		geometry: g, store: *store, roots: h.roots, keks: append(h.keks, kek.Clone()),
+		geometry: g, store: *store, roots: h.roots, keks: append(h.keks, kek.Clone()), second: second.Clone(),
 		owner: map[uint32]*block{}, chain: chain(label.Hash(label.VaultChain, s.nonces)),
 	}
 	for n, root := range v.roots {
@@ -55,12 +55,12 @@ func Open(g Geometry, store *[32]byte, kek secret.Key, read Reader) (*Vault, err
 
 // Opens reports whether the key opens a level, whichever. It looks at every slot
 // once.
-func Opens(g Geometry, store *[32]byte, kek secret.Key, read Reader) (bool, error) {
+func Opens(g Geometry, store *[32]byte, kek, second secret.Key, read Reader) (bool, error) {
 	if !g.Valid() {
 		return false, ErrGeometry
 	}
 	s := scan{geometry: g, store: store, read: read, nonces: make([]byte, int(g.Slots)*nonceSize)}
-	headers, err := s.first(headerKeys(kek))
+	headers, err := s.first(headerKeys(kek, second))
 	if err != nil {
 		return false, err
 	}
@@ -82,6 +82,7 @@ type scan struct {
 	read     Reader
 	nonces   []byte
 	dummy    *slotKeys
+	extra    secret.Key // second secret
 	opens    uint32
 }
 
@@ -128,7 +129,7 @@ func (s *scan) second(h header, ok bool, kek secret.Key) (*finds, error) {
 	for n := range MaxLevels {
 		headers[n], levels[n] = dummyKeys(kek), dummyKeys(kek)
 		if ok && n < len(h.keks) {
-			headers[n] = headerKeys(h.keks[n])
+			headers[n] = headerKeys(h.keks[n], s.extra)
 		}
 		if ok && n < len(h.roots) {
 			levels[n] = levelKeys(h.roots[n])
@@ -187,7 +188,7 @@ func oneHeader(copies []opened) (header, bool) {
 // newHeader makes one more copy of a level's header.
 func (v *Vault) newHeader(n int) *block {
 	h := header{roots: v.roots[:n+1], keks: v.keks[:n]}
-	return &block{level: n, plain: h.plain(), keys: headerKeys(v.keks[n])}
+	return &block{level: n, plain: h.plain(), keys: headerKeys(v.keks[n], v.second)}
 }
 
 // keepHeaders takes over the copies that are there, and has those that are not

@@ -13,9 +13,10 @@ import (
 type All = iter.Seq2[uint32, *Slot]
 
 // Create makes a store with a level for each key, one to three, and returns what
-// every slot holds. The work and the number of bytes are the same for all.
-func Create(g Geometry, store *[32]byte, keks []secret.Key, coins *Coins) (*Vault, All, error) {
-	v := &Vault{geometry: g, store: *store}
+// every slot holds. The work and the number of bytes are the same for all. The
+// second secret is zero if there is none.
+func Create(g Geometry, store *[32]byte, keks []secret.Key, second secret.Key, coins *Coins) (*Vault, All, error) {
+	v := &Vault{geometry: g, store: *store, second: second.Clone()}
 	if !g.Valid() {
 		return nil, nil, ErrGeometry
 	}
@@ -35,22 +36,28 @@ func Create(g Geometry, store *[32]byte, keks []secret.Key, coins *Coins) (*Vaul
 // The bytes have to be yielded whole, once, and to take the place of the old ones
 // in one step. It fails only for keys that cannot be, and then changes nothing.
 func (v *Vault) Refresh(keks []secret.Key, coins *Coins) (All, error) {
-	return v.refresh(keks, 0, coins)
+	return v.refresh(keks, v.second, 0, coins)
 }
 
 // Renew is Refresh with the keys that the levels have.
 func (v *Vault) Renew(coins *Coins) (All, error) { return v.Refresh(v.keks, coins) }
 
+// Rotate is Renew with another second secret; zero: with none. What was in the
+// slots before opens with the old one alone, whoever has all passphrases.
+func (v *Vault) Rotate(second secret.Key, coins *Coins) (All, error) {
+	return v.refresh(v.keks, second, 0, coins)
+}
+
 // Rekey is Refresh for who counts levels from the deepest one that is open: its
 // records go to the level of the last key, those of the next one to the level
 // before, and so on. A level more is a new one above all others; one less destroys
-// the shallowest.
-func (v *Vault) Rekey(keks []secret.Key, coins *Coins) (All, error) {
-	return v.refresh(keks, len(keks)-len(v.levels), coins)
+// the shallowest. The second secret is another one, too, or the same.
+func (v *Vault) Rekey(keks []secret.Key, second secret.Key, coins *Coins) (All, error) {
+	return v.refresh(keks, second, len(keks)-len(v.levels), coins)
 }
 
 // refresh puts the records of each level so many levels deeper.
-func (v *Vault) refresh(keks []secret.Key, deeper int, coins *Coins) (All, error) {
+func (v *Vault) refresh(keks []secret.Key, second secret.Key, deeper int, coins *Coins) (All, error) {
 	if len(keks) < 1 || len(keks) > MaxLevels {
 		return nil, ErrGeometry
 	}
@@ -61,7 +68,7 @@ func (v *Vault) refresh(keks []secret.Key, deeper int, coins *Coins) (All, error
 			}
 		}
 	}
-	next := &Vault{geometry: v.geometry, store: v.store, owner: map[uint32]*block{}, tick: v.tick + 1, chain: v.chain}
+	next := &Vault{geometry: v.geometry, store: v.store, owner: map[uint32]*block{}, second: second.Clone(), tick: v.tick + 1, chain: v.chain}
 	for n, kek := range keks {
 		root := newRoot(kek, coins.stream("root", n).next())
 		l := newLevel(v.geometry, n, root)

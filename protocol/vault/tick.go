@@ -12,6 +12,7 @@ type Vault struct {
 	geometry Geometry
 	store    [32]byte
 	keks     []secret.Key
+	second   secret.Key // zero: there is none
 	roots    []secret.Key
 	levels   []*Level
 	owner    map[uint32]*block // live block in a slot, of any open level
@@ -130,5 +131,6 @@ func (v *Vault) Wipe() {
 	for _, k := range append(v.keks, v.roots...) {
 		k.Wipe()
 	}
+	v.second.Wipe()
 	v.levels, v.owner = nil, nil
 }

@@ -294,8 +294,7 @@ func TestRefresh(t *testing.T) {
 	}
 	// A refresh of level 0 alone, under another second secret.
 	second := testKEK(7)
-	kek := KEK(&testStore, bytes.Repeat([]byte{'a'}, 32), &second)
-	if all, err = d.vault.Refresh([]secret.Key{kek}, d.draw()); err != nil {
+	if all, err = d.vault.Rotate(second, d.draw()); err != nil {
 		t.Fatal(err)
 	}
 	d.write(all)
@@ -304,14 +303,14 @@ func TestRefresh(t *testing.T) {
 			t.Errorf("key %d: %v", n, err)
 		}
 	}
-	v, err := Open(d.g, &testStore, kek, d.read)
+	v, err := Open(d.g, &testStore, testKEK(0), second, d.read)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := want[0].compare(v.Level(0)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := v.Refresh([]secret.Key{kek, kek}, d.draw()); !errors.Is(err, ErrGeometry) {
+	if _, err := v.Refresh([]secret.Key{second, second}, d.draw()); !errors.Is(err, ErrGeometry) {
 		t.Errorf("one key for two levels: %v", err)
 	}
 }
@@ -378,7 +377,7 @@ func TestRekeyKeepsTheDeepest(t *testing.T) {
 	d.stage(0, put(key(1, 1, 1), 10, 1))
 	d.stage(1, put(key(1, 1, 1), 20, 2))
 	for _, keks := range [][]secret.Key{testKEKs(1), testKEKs(3), testKEKs(2)} {
-		all, err := d.vault.Rekey(keks, d.draw())
+		all, err := d.vault.Rekey(keks, secret.Key{}, d.draw())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -393,10 +392,62 @@ func TestRekeyKeepsTheDeepest(t *testing.T) {
 	}
 }
 
+// TestRotate exchanges the second secret of three levels, of which one passphrase is
+// known: every level opens with the new one, and none with the old one or without.
+// The slots from before open with the old one alone.
+func TestRotate(t *testing.T) {
+	d := newDisk(t, small, 3, 1)
+	for n := range 3 {
+		d.stage(n, put(key(1, 1, 1), 10*(n+1), 1))
+	}
+	opens := func(second secret.Key) (n int) {
+		t.Helper()
+		for level := range 3 {
+			v, err := Open(d.g, &testStore, testKEK(level), second, d.read)
+			ok, _ := Opens(d.g, &testStore, testKEK(level), second, d.read)
+			if ok != (err == nil) {
+				t.Errorf("Opens says %v, Open %v", ok, err)
+			}
+			if err != nil {
+				continue
+			}
+			if b, ok := v.Level(level).Get(key(1, 1, 1)); !ok || len(b) != 10*(level+1) || v.Level(level).RolledBack() {
+				t.Errorf("level %d has %d bytes, rolled back %v", level, len(b), v.Level(level).RolledBack())
+			}
+			n++
+		}
+		return n
+	}
+	secrets := []secret.Key{{}, testKEK(7), testKEK(8), {}}
+	var before []Slot
+	for i, second := range secrets {
+		all, err := d.vault.Rotate(second, d.draw())
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.write(all)
+		d.tick() // headers are written again with it
+		for _, other := range secrets[:3] {
+			want := 0
+			if other.IsZero() && second.IsZero() || other.Equal(second) {
+				want = 3
+			}
+			if n := opens(other); n != want {
+				t.Errorf("rotation %d: %d levels open, want %d", i, n, want)
+			}
+		}
+		before, d.slots = d.slots, before
+		if i > 0 && opens(second) != 0 {
+			t.Errorf("rotation %d: what was there before opens with the new secret", i)
+		}
+		d.slots = append([]Slot(nil), before...)
+	}
+}
+
 // TestOpeningIsConstant counts what Open reads: it may not depend on what there is.
 func TestOpeningIsConstant(t *testing.T) {
 	count := func(d *disk, level int) (n int) {
-		_, _ = Open(d.g, &testStore, testKEK(level), func(i uint32) (*Slot, error) { n++; return d.read(i) })
+		_, _ = Open(d.g, &testStore, testKEK(level), secret.Key{}, func(i uint32) (*Slot, error) { n++; return d.read(i) })
 		return n
 	}
 	empty, full := newDisk(t, small, 1, 1), newDisk(t, small, 3, 1)
@@ -415,7 +466,7 @@ func TestOpeningIsConstant(t *testing.T) {
 		}
 	}
 	failed := errors.New("a disk that fails")
-	if _, err := Open(small, &testStore, testKEK(0), func(uint32) (*Slot, error) { return nil, failed }); err != failed {
+	if _, err := Open(small, &testStore, testKEK(0), secret.Key{}, func(uint32) (*Slot, error) { return nil, failed }); err != failed {
 		t.Errorf("a disk that fails: %v", err)
 	}
 }
@@ -427,7 +478,7 @@ func TestGeometry(t *testing.T) {
 		}
 	}
 	for _, g := range []Geometry{{}, {8193, 128, 12}, {8192, 8193, 12}, {8192, 16, 12}, {8192, 128, 1}, {2 * MaxSlots, 128, 12}} {
-		if _, _, err := Create(g, &testStore, testKEKs(1), new(Coins)); !errors.Is(err, ErrGeometry) {
+		if _, _, err := Create(g, &testStore, testKEKs(1), secret.Key{}, new(Coins)); !errors.Is(err, ErrGeometry) {
 			t.Errorf("%+v: %v", g, err)
 		}
 	}

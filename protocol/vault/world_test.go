@@ -17,7 +17,7 @@ var small = Geometry{Slots: 1024, Touch: Touch, Fresh: Fresh}
 var testStore = [32]byte{1, 2, 3}
 
 func testKEK(n int) secret.Key {
-	return KEK(&testStore, bytes.Repeat([]byte{byte('a' + n)}, 32), nil)
+	return KEK(&testStore, bytes.Repeat([]byte{byte('a' + n)}, 32))
 }
 
 func testKEKs(levels int) []secret.Key {
@@ -41,7 +41,7 @@ type disk struct {
 func newDisk(t testing.TB, g Geometry, levels int, seed byte) *disk {
 	t.Helper()
 	d := &disk{t: t, g: g, slots: make([]Slot, g.Slots), coins: rand.NewChaCha8([32]byte{seed})}
-	v, all, err := Create(g, &testStore, testKEKs(levels), d.draw())
+	v, all, err := Create(g, &testStore, testKEKs(levels), secret.Key{}, d.draw())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func (d *disk) read(i uint32) (*Slot, error) { return &d.slots[i], nil }
 
 // open opens the slots as another process would.
 func (d *disk) open(level int) (*Vault, error) {
-	return Open(d.g, &testStore, testKEK(level), d.read)
+	return Open(d.g, &testStore, testKEK(level), secret.Key{}, d.read)
 }
 
 func (d *disk) reopen(level int) {
