@@ -27,6 +27,7 @@ type desk struct {
 
 	people    map[channel.ContactID]*person
 	followers map[*follower]bool
+	keyed     bool           // the store has a key file
 	online    bool           // it writes, sends and receives; else it only shows
 	links     channel.LinkID // the last one given out
 	full      bool           // the last attempt to write found the disk full

@@ -144,7 +144,7 @@ func startEvidenceNode(t *testing.T, dir, passphrase string, settings node.Setti
 		t.Fatal(err)
 	}
 	n := node.Open(node.Config{
-		OpenStore: func(passphrase []byte) (node.Store, error) {
+		OpenStore: func(passphrase []byte, _ string) (node.Store, error) {
 			s, err := store.Open(cfg, passphrase)
 			if err != nil {
 				return nil, err

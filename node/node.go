@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"runtime/debug"
@@ -28,6 +29,7 @@ type Store interface {
 	RolledBack() bool
 	AcceptRollback() error
 	Purge() error
+	Rotate() error
 	Rekey(passphrases ...[]byte) error
 	Usage() store.Usage
 	Size() int64
@@ -46,7 +48,7 @@ type Network interface {
 
 // Config is what a node runs on. OpenStore and OpenNetwork are required.
 type Config struct {
-	OpenStore   func(passphrase []byte) (Store, error)
+	OpenStore   func(passphrase []byte, keyFile string) (Store, error) // keyFile is empty if there is none
 	OpenNetwork func(Settings) (Network, error)
 	Settings    func() (Settings, error) // read at every unlock; nil: the zero Settings
 
@@ -61,9 +63,10 @@ type Config struct {
 
 // Settings belong to the machine, whoever is unlocked on it.
 type Settings struct {
-	Listen  string `toml:"listen,omitempty"`  // "host:port" to listen on; empty: off
-	Address string `toml:"address,omitempty"` // "host:port" under which others reach it
-	Proxy   string `toml:"proxy,omitempty"`   // "socks5://host:port"; empty: none
+	Listen  string `toml:"listen,omitempty"`   // "host:port" to listen on; empty: off
+	Address string `toml:"address,omitempty"`  // "host:port" under which others reach it
+	Proxy   string `toml:"proxy,omitempty"`    // "socks5://host:port"; empty: none
+	KeyFile string `toml:"key-file,omitempty"` // path of the second secret; empty: none
 
 	Rest int `toml:"rest,omitempty"` // minutes without a command until faces lock, 1 to 120; zero: Config.Rest
 }
@@ -156,6 +159,11 @@ func (n *Node) Run(ctx context.Context) error {
 // lock first and open that: what was open is closed, and all that was remembered
 // of it forgotten. A wrong one changes nothing.
 func (n *Node) Unlock(ctx context.Context, passphrase []byte) error {
+	return n.UnlockWith(ctx, passphrase, "")
+}
+
+// UnlockWith is Unlock with a key file at another place than the settings say.
+func (n *Node) UnlockWith(ctx context.Context, passphrase []byte, keyFile string) error {
 	n.opening.Lock()
 	defer n.opening.Unlock()
 	defer debug.FreeOSMemory() // Argon2's memory is large and not needed again
@@ -170,7 +178,7 @@ func (n *Node) Unlock(ctx context.Context, passphrase []byte) error {
 			return nil
 		}
 	}
-	err := n.open(ctx, passphrase)
+	err := n.open(ctx, passphrase, keyFile)
 	n.unlockTold(began, err)
 	return err
 }
@@ -199,15 +207,25 @@ func (n *Node) unlockAgain(d *desk, passphrase []byte) (bool, error) {
 }
 
 // open makes a desk and hands it to Run.
-func (n *Node) open(ctx context.Context, passphrase []byte) error {
+func (n *Node) open(ctx context.Context, passphrase []byte, keyFile string) error {
 	if err := n.lastEnded(ctx); err != nil {
 		return err
 	}
-	s, err := n.cfg.OpenStore(passphrase)
+	if keyFile == "" {
+		settings, err := n.cfg.Settings()
+		if err != nil {
+			return fmt.Errorf("%w: %w", errSettings, err)
+		}
+		keyFile = settings.KeyFile
+	}
+	s, err := n.cfg.OpenStore(passphrase, keyFile)
 	if err != nil {
 		return err
 	}
 	d, err := newDesk(n.cfg, n.journal, s)
+	if err == nil {
+		d.keyed = keyFile != ""
+	}
 	if err != nil {
 		_ = s.Close()
 		return err

@@ -50,7 +50,7 @@ func (n *Node) RemoveContact(ctx context.Context, name string) (left []string, e
 		if err := d.forget(p); err != nil {
 			return err
 		}
-		return d.purge()
+		return d.rotate()
 	})
 	return waitParts(parts), err
 }
@@ -117,7 +117,7 @@ func (n *Node) change(ctx context.Context, name string, f func(*channel.Conversa
 	return m, err
 }
 
-// sweep deletes what a conversation has let go, and purges the store.
+// sweep deletes what a conversation has let go, and rotates the store's keys.
 func (d *desk) sweep(p *person) error {
 	for done := false; !done; {
 		var out *channel.Output
@@ -126,7 +126,7 @@ func (d *desk) sweep(p *person) error {
 			return d.kept(err)
 		}
 	}
-	return d.purge()
+	return d.rotate()
 }
 
 // forget deletes a contact, step by step, and takes it off the desk. One that is
@@ -162,6 +162,10 @@ func (d *desk) forget(p *person) error {
 // taken out of the store's files yet.
 var ErrKept = errors.New("deleted; but the disk is full, so what was there is still in the vault's files, sealed")
 
+// ErrKeyAway is returned when something was deleted, and the key file was not there
+// to be given another secret.
+var ErrKeyAway = errors.New("deleted here; but the key file is not there, so a copy of the disk that was made before still opens with it and a passphrase")
+
 // A store is purged without being asked, too: cells that were acknowledged leave
 // the files, and that there was a purge says nothing of what was changed.
 const (
@@ -173,15 +177,31 @@ const (
 // disk it is tried again later.
 func (d *desk) purge() error { return d.refreshed(d.store.Purge()) }
 
+// rotate is purge for what a person deletes: if there is a key file it gets another
+// secret, without which no earlier copy of the store opens. If its medium is away
+// the store is purged without, and the person told.
+func (d *desk) rotate() error {
+	err := d.store.Rotate()
+	if errors.Is(err, store.ErrKeyFile) {
+		if err := d.purge(); err != nil {
+			return err
+		}
+		return ErrKeyAway
+	}
+	return d.refreshed(err)
+}
+
 // refreshed does what a refresh of the store, which ended with err, leads to.
 func (d *desk) refreshed(err error) error {
 	d.purgeAt = d.cfg.Now().Add(purgeEvery)
 	switch {
+	case errors.Is(err, store.ErrKeyFileOld):
+		d.release()
 	case err == nil:
 		d.release() // whatever was staged is on the disk with it
 	case errors.Is(err, store.ErrFull), errors.Is(err, store.ErrMemory), errors.Is(err, os.ErrPermission):
 		return d.kept(err)
-	case errors.Is(err, store.ErrSame), errors.Is(err, store.ErrEmpty), errors.Is(err, store.ErrLong), errors.Is(err, store.ErrSlots):
+	case errors.Is(err, store.ErrKeyFile), errors.Is(err, store.ErrSame), errors.Is(err, store.ErrEmpty), errors.Is(err, store.ErrLong), errors.Is(err, store.ErrSlots):
 	default:
 		d.fatal = fmt.Errorf("purging: %w", err)
 	}

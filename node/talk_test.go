@@ -21,6 +21,14 @@ type purged struct {
 	full  atomic.Bool
 }
 
+func (p *purged) Rotate() error {
+	if p.full.Load() {
+		return store.ErrFull
+	}
+	p.times.Add(1)
+	return p.Store.Rotate()
+}
+
 func (p *purged) Purge() error {
 	if p.full.Load() {
 		return store.ErrFull

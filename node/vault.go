@@ -25,6 +25,12 @@ func (n *Node) VaultInfo(ctx context.Context) (info VaultInfo, err error) {
 	return info, err
 }
 
+// HasKeyFile reports whether what is open has a key file.
+func (n *Node) HasKeyFile(ctx context.Context) (keyed bool, err error) {
+	err = n.do(ctx, func(d *desk) error { keyed = d.keyed; return nil })
+	return keyed, err
+}
+
 // Rekey gives the vault other passphrases, one to three: the first opens what is
 // open now, each further one less. Compartments above that have no passphrase among
 // them are destroyed, and so is what is not open; new ones are empty. The present

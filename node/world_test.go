@@ -104,8 +104,8 @@ func pace() channel.Config {
 // newConfig is a machine on a real store and a real network.
 func newConfig(dir string, settings node.Settings, h hooks) node.Config {
 	cfg := node.Config{
-		OpenStore: func(passphrase []byte) (node.Store, error) {
-			s, err := store.Open(store.Config{Dir: dir, Cost: store.Cheap}, passphrase)
+		OpenStore: func(passphrase []byte, keyFile string) (node.Store, error) {
+			s, err := store.Open(store.Config{Dir: dir, Cost: store.Cheap, KeyFile: keyFile}, passphrase)
 			if err != nil {
 				return nil, err
 			}

@@ -16,6 +16,7 @@ import (
 
 func (a *app) burnCommand() *cobra.Command {
 	var all, now bool
+	var keyFile string
 	c := &cobra.Command{
 		Use:   "burn [CONTACT]",
 		Short: "Burn the conversation with a contact, or with --all the vault",
@@ -30,7 +31,8 @@ asked at all: for a hotkey.
 
 Your contact's name, or the word BURN, is asked for; --yes does not answer it.
 On an SSD, in snapshots and in backups, older blocks can outlive any of this.
-With the passphrase they can be read.`,
+With the passphrase they can be read, unless the vault has a key file: that gets
+another secret, and with --all it is overwritten (backchannel setup --help).`,
 		Example: "  backchannel burn 1\n  backchannel burn --all\n  backchannel burn --all --now",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -38,7 +40,7 @@ With the passphrase they can be read.`,
 			case all && len(args) > 0:
 				return usage("--all burns every contact; name none", "backchannel burn --all")
 			case all:
-				return a.burnAll(cmd.Context(), now)
+				return a.burnAll(cmd.Context(), now, keyFile)
 			case now:
 				return usage("--now goes with --all only", "backchannel burn --help")
 			}
@@ -47,6 +49,7 @@ With the passphrase they can be read.`,
 	}
 	c.Flags().BoolVar(&all, "all", false, "burn the whole vault of this machine")
 	c.Flags().BoolVar(&now, "now", false, "with --all: ask nothing")
+	keyFileFlag(c, &keyFile, "with --all: path of the key file, if it moved")
 	return c
 }
 
@@ -94,7 +97,11 @@ func (a *app) destroy(cmd *cobra.Command, args []string, how destruction) error 
 	return a.answer(ans, func() {
 		a.say("%s", how.done)
 		a.sayLeft(ans)
-		a.say("On an SSD, or in an earlier copy of this disk, old blocks can outlive it.")
+		if ans.KeyFile != "" {
+			a.say("The key file has another secret now. A copy of this disk from before opens with the old\none alone: if somebody copied the key file, or its medium keeps old blocks, as sticks do.")
+			return
+		}
+		a.say("On an SSD, or in an earlier copy of this disk, old blocks can outlive it. With the\npassphrase they can be read.")
 	})
 }
 
@@ -147,16 +154,17 @@ func (a *app) tellLoss(cmd *cobra.Command, c control.Contact) error {
 
 // burnAnswer says what became of the vault.
 type burnAnswer struct {
-	V       int   `json:"v"`
-	Key     bool  `json:"key_destroyed"`
-	Files   bool  `json:"files_removed"`
-	Config  bool  `json:"settings_removed"`
-	Node    bool  `json:"node_ended"` // or there was none
-	KeyTook int64 `json:"key_milliseconds"`
-	Took    int64 `json:"milliseconds"`
+	V       int          `json:"v"`
+	Key     bool         `json:"key_destroyed"`
+	Files   bool         `json:"files_removed"`
+	Config  bool         `json:"settings_removed"`
+	Node    bool         `json:"node_ended"`         // or there was none
+	KeyFile control.Word `json:"key_file,omitempty"` // what became of it, if there is one
+	KeyTook int64        `json:"key_milliseconds"`
+	Took    int64        `json:"milliseconds"`
 }
 
-func (a *app) burnAll(ctx context.Context, now bool) error {
+func (a *app) burnAll(ctx context.Context, now bool, keyFile string) error {
 	p, err := a.paths()
 	if err != nil {
 		return err
@@ -174,7 +182,13 @@ func (a *app) burnAll(ctx context.Context, now bool) error {
 			return &control.Error{Code: "stopped", Exit: control.ExitRefused, Message: "that is not the word; nothing was burned", Hint: "backchannel burn --all"}
 		}
 	}
-	ans := p.burn(ctx)
+	if keyFile, err = absolute(keyFile); err != nil {
+		return err
+	}
+	if s, err := p.settings(); err == nil && keyFile == "" {
+		keyFile = s.KeyFile
+	}
+	ans := p.burn(ctx, keyFile)
 	if !ans.Key || !ans.Files {
 		return notAllBurned(ans)
 	}
@@ -183,7 +197,11 @@ func (a *app) burnAll(ctx context.Context, now bool) error {
 		if !ans.Node {
 			a.say("A node is still ending. If it does not, switch the machine off: it may hold keys in memory.")
 		}
-		a.say("On an SSD, in snapshots and in backups, older blocks can outlive this; with the passphrase\nthey can be read. What you saved elsewhere is still there, and beside it what was\nstill coming, under a name that begins with a dot.")
+		a.sayKeyFile(ans.KeyFile)
+		if ans.KeyFile == "" {
+			a.say("On an SSD, in snapshots and in backups, older blocks can outlive this; with the passphrase\nthey can be read.")
+		}
+		a.say("What you saved elsewhere is still there, and beside it what was\nstill coming, under a name that begins with a dot.")
 	})
 }
 
@@ -198,21 +216,30 @@ func notAllBurned(ans burnAnswer) error {
 
 // burn destroys the vault: its key, then its files, then what a node holds of it
 // in memory, then the settings. Nothing in it can wait for long.
-func (p paths) burn(ctx context.Context) burnAnswer {
+func (p paths) burn(ctx context.Context, keyFile string) burnAnswer {
 	began := time.Now()
 	ms := func() int64 { return time.Since(began).Milliseconds() }
 	ans := burnAnswer{V: control.Version}
 	holder := store.Holder(p.vault)
 	ans.Key = store.DestroyKey(p.vault) == nil
 	ans.KeyTook = ms()
+	stick := burnKeyFile(keyFile)
 	_ = store.Remove(p.vault) // a node that has it open cannot write any more, nor flush
 	ans.Node = p.endNode(ctx, holder)
 	ans.Files = store.Remove(p.vault) == nil
 	err := os.Remove(p.config)
 	ans.Config = err == nil || errors.Is(err, fs.ErrNotExist)
+	select {
+	case ans.KeyFile = <-stick:
+	case <-time.After(stickWait):
+		ans.KeyFile = keyFileLeft
+	}
 	ans.Took = ms()
 	return ans
 }
+
+// stickWait is how long the medium of the key file may take after everything else.
+const stickWait = 400 * time.Millisecond
 
 // nodeWait is how long a node may take to wipe its keys before it is killed.
 const nodeWait = 400 * time.Millisecond

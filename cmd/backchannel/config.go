@@ -51,6 +51,7 @@ func settingsTable() []setting {
 			}),
 		textSetting("proxy", "socks5://host:port for every connection out", func(s *node.Settings) *string { return &s.Proxy },
 			func(v string) (string, error) { return v, checkProxy(v) }),
+		textSetting("key-file", "path of the key file, if the vault has one", func(s *node.Settings) *string { return &s.KeyFile }, checkKeyFile),
 		{
 			key: "rest", what: "minutes without a command until screens lock, 1 to 120", usual: itoa(usualRest),
 			get: func(s node.Settings) string {

@@ -67,8 +67,8 @@ func (a *app) nodeRun(ctx context.Context) error {
 		return store.ErrMissing
 	}
 	n := node.Open(node.Config{
-		OpenStore: func(pass []byte) (node.Store, error) {
-			s, err := store.Open(store.Config{Dir: p.vault, Cost: cost}, pass)
+		OpenStore: func(pass []byte, keyFile string) (node.Store, error) {
+			s, err := store.Open(store.Config{Dir: p.vault, Cost: cost, KeyFile: keyFile}, pass)
 			if err != nil {
 				return nil, err // not a typed nil
 			}

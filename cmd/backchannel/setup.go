@@ -16,7 +16,8 @@ import (
 )
 
 func (a *app) setupCommand() *cobra.Command {
-	return &cobra.Command{
+	var keyFile string
+	c := &cobra.Command{
 		Use:   "setup",
 		Short: "Make the vault of this machine",
 		Long: `Make the vault of this machine: keys, contacts and messages, sealed under a
@@ -25,14 +26,23 @@ passphrase. There is no account and nothing is registered anywhere.
 A second passphrase can be given. It opens another compartment, with contacts
 and messages of its own, for the day that somebody makes you open the vault.
 Nothing on this machine shows whether there is one. From a pipe it is the second
-line.`,
-		Example: "  backchannel setup\n  backchannel setup --passphrase-fd 3 3<passphrase.txt",
+line.
+
+With --key-file a second secret is made, which belongs on a stick or a card that
+you take with you. Without it no passphrase opens the vault, and if it is lost
+nothing does. Whenever you burn or remove something it is exchanged: then no
+passphrase opens a copy of this disk from before, unless somebody has copied the
+key file, too, or finds the old secret in old blocks of its medium. Where it lies
+stands in config.toml.`,
+		Example: "  backchannel setup\n  backchannel setup --passphrase-fd 3 3<passphrase.txt\n  backchannel setup --key-file /media/stick/key",
 		Args:    cobra.NoArgs,
-		RunE:    func(*cobra.Command, []string) error { return a.setup() },
+		RunE:    func(*cobra.Command, []string) error { return a.setup(keyFile) },
 	}
+	keyFileFlag(c, &keyFile, "where to make a key file, without which nothing opens")
+	return c
 }
 
-func (a *app) setup() error {
+func (a *app) setup(keyFile string) error {
 	p, err := a.paths()
 	if err != nil {
 		return err
@@ -43,6 +53,13 @@ func (a *app) setup() error {
 	if err := p.halfVault(); err != nil {
 		return err
 	}
+	if keyFile, err = absolute(keyFile); err != nil {
+		return err
+	}
+	settings, err := p.settings()
+	if err != nil && keyFile != "" {
+		return err
+	}
 	passphrases, err := a.askSetup()
 	defer wipe(passphrases)
 	if err != nil {
@@ -51,11 +68,20 @@ func (a *app) setup() error {
 	if err := os.MkdirAll(filepath.Dir(p.vault), 0o700); err != nil {
 		return &control.Error{Code: "no_folder", Exit: control.ExitFailed, Message: "the folder for the vault cannot be made", Hint: "choose another: backchannel --home DIR setup"}
 	}
-	if err := store.Create(store.Config{Dir: p.vault, Cost: cost}, passphrases...); err != nil {
+	if err := store.Create(store.Config{Dir: p.vault, Cost: cost, KeyFile: keyFile}, passphrases...); err != nil {
 		return err
+	}
+	if settings.KeyFile != keyFile { // or none: that of an earlier vault is not of this one
+		settings.KeyFile = keyFile
+		if err := p.write(settings); err != nil {
+			return err
+		}
 	}
 	return a.answer(control.Done{V: control.Version}, func() {
 		a.say("Ready. The passphrase cannot be recovered by anybody.")
+		if keyFile != "" {
+			a.say("Nor can the key file. It is needed for every unlock; take it out when the vault is\nlocked, and let nobody copy it.")
+		}
 		a.sayLimits()
 		a.advise("  start the node      %s        (in a terminal of its own)", a.here("backchannel node run"))
 		a.advise("  open the vault      %s", a.here("backchannel online"))
@@ -77,7 +103,8 @@ func drawWords(n int) []string {
 }
 
 func (a *app) unlockCommand() *cobra.Command {
-	return &cobra.Command{
+	var keyFile string
+	c := &cobra.Command{
 		Use:   "unlock",
 		Short: "Open the vault of the running node for reading, or lift its rest",
 		Long: `Open the vault for reading: what it holds can be shown, and not one byte of it
@@ -87,7 +114,7 @@ something else than what is open closes that first, and the node is offline.`,
 		Example: "  backchannel unlock\n  backchannel unlock --passphrase-fd 3 3<passphrase.txt",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			d, err := a.unlock(cmd)
+			d, err := a.unlock(cmd, keyFile)
 			if err != nil {
 				return err
 			}
@@ -99,10 +126,15 @@ something else than what is open closes that first, and the node is offline.`,
 			})
 		},
 	}
+	keyFileFlag(c, &keyFile, "path of the key file, if it moved")
+	return c
 }
 
 // unlock asks for the passphrase and opens the vault with it.
-func (a *app) unlock(cmd *cobra.Command) (d control.Done, err error) {
+func (a *app) unlock(cmd *cobra.Command, keyFile string) (d control.Done, err error) {
+	if keyFile, err = absolute(keyFile); err != nil {
+		return d, err
+	}
 	var s control.StatusAnswer
 	if err := a.call(cmd, "status", control.Empty{}, &s); err != nil {
 		return d, err
@@ -112,11 +144,12 @@ func (a *app) unlock(cmd *cobra.Command) (d control.Done, err error) {
 		return d, err
 	}
 	defer clear(pass)
-	return d, a.call(cmd, "unlock", control.UnlockRequest{Passphrase: pass}, &d)
+	return d, a.call(cmd, "unlock", control.UnlockRequest{Passphrase: pass, KeyFile: keyFile}, &d)
 }
 
 func (a *app) onlineCommand() *cobra.Command {
-	return &cobra.Command{
+	var keyFile string
+	c := &cobra.Command{
 		Use:   "online",
 		Short: "Write, send and receive; opens the vault first, if it is locked",
 		Long: `Write, send and receive from here on. If the vault is locked it asks for the
@@ -136,7 +169,7 @@ to do.`,
 				return err
 			}
 			if string(s.State) != node.Unlocked.String() {
-				if _, err := a.unlock(cmd); err != nil {
+				if _, err := a.unlock(cmd, keyFile); err != nil {
 					return err
 				}
 			}
@@ -149,6 +182,8 @@ to do.`,
 			})
 		},
 	}
+	keyFileFlag(c, &keyFile, "path of the key file, if it moved")
+	return c
 }
 
 func (a *app) lockCommand() *cobra.Command {

@@ -79,6 +79,7 @@ type (
 	// UnlockRequest holds the passphrase.
 	UnlockRequest struct {
 		Passphrase []byte `json:"passphrase"`
+		KeyFile    string `json:"key_file,omitempty"` // its path; empty: where the settings say
 	}
 	// StatusAnswer describes the node.
 	StatusAnswer struct {

@@ -33,7 +33,7 @@ func serve(t *testing.T) (*control.Client, string) {
 	t.Helper()
 	memory := storetest.NewMemory()
 	n := node.Open(node.Config{
-		OpenStore: func(pass []byte) (node.Store, error) {
+		OpenStore: func(pass []byte, _ string) (node.Store, error) {
 			if string(pass) != storetest.Passphrase {
 				return nil, store.ErrPassphrase
 			}

@@ -149,7 +149,7 @@ func (s *Server) routes() http.Handler {
 	handle(mux, "status", s.status)
 	handle(mux, "unlock", func(ctx context.Context, r UnlockRequest) (Done, error) {
 		defer clear(r.Passphrase)
-		return done, n.Unlock(ctx, r.Passphrase)
+		return done, n.UnlockWith(ctx, r.Passphrase, r.KeyFile)
 	})
 	handle(mux, "online", func(ctx context.Context, _ Empty) (Done, error) { return done, n.GoOnline(ctx) })
 	handle(mux, "lock", func(context.Context, Empty) (Done, error) { n.Lock(); return done, nil })

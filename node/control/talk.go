@@ -27,6 +27,8 @@ type (
 	BurnAnswer struct {
 		V    int      `json:"v"`
 		Left []string `json:"part_files_left,omitempty"`
+
+		KeyFile Word `json:"key_file,omitempty"` // "new_secret" if the vault has one
 	}
 )
 
@@ -39,11 +41,11 @@ func (s *Server) talkRoutes(mux *http.ServeMux) {
 	})
 	handle(mux, "contact/remove", func(ctx context.Context, r NameRequest) (BurnAnswer, error) {
 		left, err := n.RemoveContact(ctx, r.Name)
-		return BurnAnswer{Version, left}, err
+		return s.burned(ctx, left), err
 	})
 	handle(mux, "burn", func(ctx context.Context, r NameRequest) (BurnAnswer, error) {
 		left, err := n.Burn(ctx, r.Name)
-		return BurnAnswer{Version, left}, err
+		return s.burned(ctx, left), err
 	})
 	// Both answer with the line as it was, but without its text.
 	handle(mux, "message/edit", func(ctx context.Context, r EditRequest) (MessageAnswer, error) {
@@ -60,6 +62,14 @@ func (s *Server) talkRoutes(mux *http.ServeMux) {
 		time.AfterFunc(10*time.Millisecond, s.stop)
 		return done, nil
 	})
+}
+
+func (s *Server) burned(ctx context.Context, left []string) BurnAnswer {
+	a := BurnAnswer{V: Version, Left: left}
+	if keyed, err := s.node.HasKeyFile(ctx); keyed && err == nil {
+		a.KeyFile = "new_secret"
+	}
+	return a
 }
 
 func changedAnswer(m channel.Message) MessageAnswer {

@@ -298,6 +298,9 @@ func (m *Memory) AcceptRollback() error {
 // Purge implements Store.
 func (m *Memory) Purge() error { return m.Rekey() }
 
+// Rotate is Purge: there is no key file.
+func (m *Memory) Rotate() error { return m.Rekey() }
+
 // Rekey implements Store. The first passphrase is what Opens then knows.
 func (m *Memory) Rekey(passphrases ...[]byte) error {
 	m.mu.Lock()

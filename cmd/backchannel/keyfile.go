@@ -1,0 +1,67 @@
+package main
+
+import (
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/backchannel/backchannel/node/control"
+	"github.com/backchannel/backchannel/node/store"
+)
+
+func keyFileFlag(c *cobra.Command, path *string, what string) {
+	c.Flags().StringVar(path, "key-file", "", what)
+}
+
+// absolute makes a path mean the same to the node, which runs in another folder.
+func absolute(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	whole, err := filepath.Abs(path)
+	if err != nil {
+		return "", usage("the path of the key file is malformed", "backchannel setup --help")
+	}
+	return whole, nil
+}
+
+func checkKeyFile(path string) (string, error) {
+	if !filepath.IsAbs(path) {
+		return "", usage("the path of the key file has to be given from the root on", "backchannel config set key-file /media/stick/key")
+	}
+	return filepath.Clean(path), nil
+}
+
+// What became of the key file of a vault that is burned.
+const (
+	keyFileGone control.Word = "overwritten"
+	keyFileLeft control.Word = "not_overwritten"
+)
+
+// burnKeyFile writes over the key file, if the vault has one. It ends in the
+// background: a stick may take long.
+func burnKeyFile(path string) <-chan control.Word {
+	done := make(chan control.Word, 1)
+	if path == "" {
+		done <- ""
+		return done
+	}
+	go func() {
+		if store.DestroyKeyFile(path) != nil {
+			done <- keyFileLeft
+			return
+		}
+		done <- keyFileGone
+	}()
+	return done
+}
+
+// sayKeyFile says what became of it, and what that is worth.
+func (a *app) sayKeyFile(state control.Word) {
+	switch state {
+	case keyFileGone:
+		a.say("The key file was overwritten: a copy of this disk from before opens with no passphrase,\nunless somebody copied the key file, too. A stick or card can keep old blocks: if much\nhangs on it, destroy the medium.")
+	case keyFileLeft:
+		a.say("! The key file is not there, or could not be overwritten. As long as it or a copy of it\nexists, a copy of this disk from before opens with it and a passphrase. Destroy its medium.")
+	}
+}
