@@ -32,7 +32,7 @@ With --key-file a second secret is made, which belongs on a stick or a card that
 you take with you. Without it no passphrase opens the vault, and if it is lost
 nothing does. Whenever you burn or remove something it is exchanged: then no
 passphrase opens a copy of this disk from before, unless somebody has copied the
-key file, too, or finds the old secret in old blocks of its medium. Where it lies
+key file, too, or finds the old secret in old blocks of its medium. Its place
 stands in config.toml.`,
 		Example: "  backchannel setup\n  backchannel setup --passphrase-fd 3 3<passphrase.txt\n  backchannel setup --key-file /media/stick/key",
 		Args:    cobra.NoArgs,
