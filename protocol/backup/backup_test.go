@@ -164,7 +164,7 @@ func TestTwoFilesShareNoKey(t *testing.T) {
 	}
 }
 
-// TestCutAndFlip cuts a file at every length and changes every byte of it.
+// TestCutAndFlip cuts a file at every length and changes bytes of it.
 func TestCutAndFlip(t *testing.T) {
 	s, content := cheap(), example(t).Append(nil)
 	file := seal(t, s, backup.Identity, content)
@@ -190,10 +190,17 @@ func TestCutAndFlip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	prototest.Flip(t, file[80:], func(rest []byte) bool {
-		_, err := backup.OpenBlocks(root, append(file[:80:80], rest...))
-		return err == nil
-	})
+	// The tag speaks for every byte alike: of those in the middle, every 16th is tried.
+	for i := 80; i < len(file); i++ {
+		if i > 4096 && i < len(file)-4096 && i%16 != 0 {
+			continue
+		}
+		file[i] ^= 1 << (i % 8)
+		if _, err := backup.OpenBlocks(root, file); !errors.Is(err, backup.ErrDamaged) {
+			t.Fatalf("byte %d changed: %v", i, err)
+		}
+		file[i] ^= 1 << (i % 8)
+	}
 	long := seal(t, s, backup.Vault, make([]byte, 100_000))
 	if _, _, err := backup.Open(s, long[:len(long)/2]); !errors.Is(err, backup.ErrDamaged) {
 		t.Errorf("cut to another valid size: %v", err)
