@@ -73,6 +73,9 @@ func (d *desk) open() (err error) {
 	if d.settings, err = d.cfg.Settings(); err != nil {
 		return fmt.Errorf("%w: %w", errSettings, err)
 	}
+	if err := notMoved(d.store); err != nil {
+		return err
+	}
 	d.purgeAt = d.cfg.Now().Add(firstPurge)
 	for r, err := range d.store.ScanKind(channel.KindContact) {
 		if err != nil {

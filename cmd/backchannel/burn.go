@@ -202,6 +202,8 @@ func (p paths) burn(ctx context.Context) burnAnswer {
 	holder := store.Holder(p.vault)
 	ans.Key = store.DestroyKey(p.vault) == nil
 	ans.KeyTook = ms()
+	_ = store.DestroyKey(p.stage()) // of a restoring that was cut off
+	_ = store.Remove(p.stage())
 	_ = store.Remove(p.vault) // a node that has it open cannot write any more, nor flush
 	ans.Node = p.endNode(ctx, holder)
 	ans.Files = store.Remove(p.vault) == nil

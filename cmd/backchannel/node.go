@@ -73,7 +73,7 @@ func (a *app) nodeRun(ctx context.Context) error {
 			}
 			return network, nil
 		},
-		Settings: p.settings,
+		Settings: p.settings, BackupCost: backupCost(),
 	})
 	server, err := control.Listen(n, p.socket, version)
 	if err != nil {

@@ -53,6 +53,7 @@ func (a *app) printStatus(s control.StatusAnswer) {
 	}
 	if s.State == "open" {
 		a.printContacts(s.Contacts)
+		a.statusBackup(s)
 	}
 }
 
