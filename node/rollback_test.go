@@ -194,9 +194,9 @@ func twoMachines(t *testing.T, another func(*testing.T, *machine, hooks) *machin
 	}
 	until(t, "somebody is told", func() bool { return noticed(a) > 0 && a.view().Paused })
 	until(t, "each of the two is told", func() bool { return noticed(b) > 0 && noticed(second) > 0 })
-	if !slices.Contains(texts(a.lines(), channel.Notice), channel.NoteAgain) {
-		t.Error("the contact is not told that there may be two machines")
-	}
+	until(t, "the contact is told that there may be two machines", func() bool {
+		return slices.Contains(texts(a.lines(), channel.Notice), channel.NoteAgain)
+	})
 	second.end()
 	claim, there := b.lines(), map[string]bool{}
 	for _, m := range a.lines() {
