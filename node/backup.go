@@ -67,7 +67,7 @@ func (d *desk) backup() (b *backup.Backup, leftOut int) {
 }
 
 // maxBacked is how many contacts a vault remembers to be in the last backup.
-const maxBacked = 4000
+const maxBacked = 3000
 
 // BackedUp tells the vault that a backup of the minute was written, with the
 // contacts of these numbers, so that it can say when the backup is too old.
@@ -75,8 +75,8 @@ func (n *Node) BackedUp(ctx context.Context, made uint32, numbers []uint32) erro
 	return n.do(ctx, func(d *desk) error {
 		b := backed{made: made}
 		for id, p := range d.people {
-			if slices.Contains(numbers, p.conversation.View().Number) && len(b.ids) < maxBacked {
-				b.ids = append(b.ids, id)
+			if v := p.conversation.View(); slices.Contains(numbers, v.Number) && len(b.held) < maxBacked {
+				b.held = append(b.held, heldAs(id, v))
 			}
 		}
 		return d.saveBacked(b)
@@ -87,22 +87,43 @@ func (n *Node) BackedUp(ctx context.Context, made uint32, numbers []uint32) erro
 // where it is.
 type backed struct {
 	made uint32
-	ids  []channel.ContactID
+	held []held
 }
 
-const backedVersion = 1
+// held is a contact as a backup holds it.
+type held struct {
+	id   channel.ContactID
+	mark byte
+	at   uint32 // minute of the mark, or 0
+}
+
+func heldAs(id channel.ContactID, v channel.View) held {
+	h := held{id: id, mark: byte(v.Mark)}
+	if v.Mark != channel.NotVerified {
+		h.at = uint32(v.MarkedAt.Unix() / 60)
+	}
+	return h
+}
+
+// The record is a version, the minute, and for each contact ID, mark and its minute.
+const (
+	backedVersion = 1
+	backedFixed   = 1 + 4
+	heldSize      = 16 + 1 + 4
+)
 
 func (b backed) append(to []byte) []byte {
 	to = append(to, backedVersion)
 	to = binary.BigEndian.AppendUint32(to, b.made)
-	for _, id := range b.ids {
-		to = append(to, id[:]...)
+	for _, h := range b.held {
+		to = append(append(to, h.id[:]...), h.mark)
+		to = binary.BigEndian.AppendUint32(to, h.at)
 	}
 	return to
 }
 
 func (d *desk) saveBacked(b backed) error {
-	slices.SortFunc(b.ids, func(x, y channel.ContactID) int { return slices.Compare(x[:], y[:]) })
+	slices.SortFunc(b.held, func(x, y held) int { return slices.Compare(x.id[:], y.id[:]) })
 	return d.commitOwn(store.Write{Key: store.Key{Kind: kindBacked}, Value: b.append(nil)})
 }
 
@@ -124,14 +145,14 @@ func (d *desk) backed() (b backed, ok bool, err error) {
 		return b, false, nil
 	case err != nil:
 		return b, false, err
-	case len(raw) < 5 || (len(raw)-5)%16 != 0:
+	case len(raw) < backedFixed || (len(raw)-backedFixed)%heldSize != 0:
 		return b, false, channel.ErrRecord
 	case raw[0] > backedVersion:
 		return b, false, fmt.Errorf("a record: %w", store.ErrNewer)
 	}
 	b.made = binary.BigEndian.Uint32(raw[1:])
-	for id := range slices.Chunk(raw[5:], 16) {
-		b.ids = append(b.ids, channel.ContactID(id))
+	for h := range slices.Chunk(raw[backedFixed:], heldSize) {
+		b.held = append(b.held, held{channel.ContactID(h[:16]), h[16], binary.BigEndian.Uint32(h[17:])})
 	}
 	return b, true, nil
 }
@@ -140,10 +161,11 @@ func (d *desk) backed() (b backed, ok bool, err error) {
 // backup: its ID would tell that there was one more.
 func (d *desk) forgetBacked(id channel.ContactID) {
 	b, ok, err := d.backed()
-	if err != nil || !ok || !slices.Contains(b.ids, id) {
+	of := func(h held) bool { return h.id == id }
+	if err != nil || !ok || !slices.ContainsFunc(b.held, of) {
 		return
 	}
-	b.ids = slices.DeleteFunc(b.ids, func(other channel.ContactID) bool { return other == id })
+	b.held = slices.DeleteFunc(b.held, of)
 	_ = d.saveBacked(b) // on a full disk it goes with the next backup
 }
 
@@ -163,8 +185,7 @@ func (d *desk) backupState() (s BackupState) {
 		s.Made = time.Unix(int64(b.made)*60, 0).UTC()
 	}
 	for id, p := range d.people {
-		v := p.conversation.View()
-		if v.Stage == channel.Met && (!slices.Contains(b.ids, id) || v.MarkedAt.After(s.Made)) {
+		if v := p.conversation.View(); v.Stage == channel.Met && !slices.Contains(b.held, heldAs(id, v)) {
 			s.Lacking++
 		}
 	}
@@ -186,8 +207,8 @@ func Restore(random io.Reader, s Store, b *backup.Backup) error {
 		if err := s.Commit(w); err != nil {
 			return err
 		}
-		if len(own.ids) < maxBacked {
-			own.ids = append(own.ids, id)
+		if c := &b.Contacts[i]; len(own.held) < maxBacked {
+			own.held = append(own.held, held{id, c.Mark, c.MarkedAt})
 		}
 	}
 	return s.Commit(store.Write{Key: store.Key{Kind: kindBacked}, Value: own.append(nil)})

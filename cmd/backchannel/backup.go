@@ -23,11 +23,14 @@ func (a *app) backupMakeCommand() *cobra.Command {
 		Use:   "make [FILE]",
 		Short: "Write a backup of your contacts, sealed under a passphrase",
 		Long: `Write a backup: who your contacts are, how each was verified, and the keys from
-which a line to them is made anew. No message, session or file is in it: a stolen
-copy reads nothing that was said, with its passphrase neither. But whoever has
-both can pose as you; your contacts would see that as a recovery.
+which a line to them is made anew. No message, session or file is in it, and
+nothing that was said can be read with it.
 
-The file looks like random bytes from end to end. With --key-file it also needs a
+But whoever has the file and its passphrase can pose as you. Your contacts see
+that as a recovery: sending is paused. If they go on without comparing words,
+the thief gets what they write, and what they wrote in the last 14 days.
+
+The file looks like random bytes from end to end. With --key-file it needs a
 second file to be opened, which is made if it is not there: keep it elsewhere.
 
 Make a new one after every new contact and after comparing words; status and
@@ -36,7 +39,7 @@ doctor say when the last one is too old. Without FILE its path is asked for.`,
 		Args:    cobra.MaximumNArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.backupMake(cmd, args, key) },
 	}
-	c.Flags().StringVar(&key, "key-file", "", "second secret: a file of 32 bytes, made if it is not there")
+	c.Flags().StringVar(&key, "key-file", "", "second secret; made if it is not there")
 	return c
 }
 
@@ -114,9 +117,9 @@ func (a *app) backupCheckCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check [FILE]",
 		Short: "Open a backup in memory and say what is in it",
-		Long: `Open a backup, or a vault that is on its way to another machine, in memory, and
-say what is in it. Nothing is written, and no node has to run. If one runs and is
-open, its contacts are compared with those in the backup.`,
+		Long: `Open a backup, or a vault that is on its way to another machine, in memory,
+and say what is in it. Nothing is written, and no node has to run. If one runs
+and is open, its contacts are compared with those in the backup.`,
 		Example: "  backchannel backup check garden.bin",
 		Args:    cobra.MaximumNArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.backupCheck(cmd, args, key) },
@@ -145,6 +148,7 @@ func (a *app) openSealed(args []string, key string) (backup.Kind, []byte, error)
 		return 0, nil, err
 	}
 	defer clear(pass)
+	lockMemory()
 	return backup.Open(backup.Secrets{Passphrase: pass, Second: second, Cost: backupCost()}, raw)
 }
 

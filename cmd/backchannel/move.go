@@ -18,13 +18,14 @@ func (a *app) moveCommand() *cobra.Command {
 		&cobra.Command{
 			Use:   "out [FILE]",
 			Short: "Write the vault to a file, and leave the network here",
-			Long: `Write the whole vault to a file that is sealed under a passphrase: keys, contacts,
-conversations, and what is still under way. From then on this machine stays off the
-network with this vault. Open the file on the other machine with "move in"; your
-contacts need not be told, and nothing has to be compared again.
+			Long: `Write the whole vault to a file that is sealed under a passphrase: keys,
+contacts, conversations, and what is still under way. From then on this vault
+stays off the network here. Open the file on the other machine with "move in";
+your contacts need not be told, and nothing has to be compared again.
 
-The file holds what was said: unlike a backup, keep it no longer than the way takes.
-When the vault is open on the other machine, burn the one here and the file.
+The file holds what was said: unlike a backup, keep it no longer than the way
+takes. When the vault is open on the other machine, burn the one here, and
+delete the file. Deleted files can be brought back; the passphrase protects.
 
 If the node runs, it is locked. "move out" again writes the file again.`,
 			Example: "  backchannel move out garden.bin",
@@ -35,8 +36,8 @@ If the node runs, it is locked. "move out" again writes the file again.`,
 			Use:   "in [FILE]",
 			Short: "Make the vault of this machine from one that moved",
 			Long: `Make the vault of this machine from a file that "move out" wrote, under a new
-passphrase. There must be no vault here yet; nothing is left half made. Open the
-file on one machine only.`,
+passphrase. There must be no vault here yet; nothing is left half made. Open
+the file on one machine only.`,
 			Example: "  backchannel move in garden.bin",
 			Args:    cobra.MaximumNArgs(1),
 			RunE:    func(_ *cobra.Command, args []string) error { return a.moveIn(args) },
@@ -44,9 +45,9 @@ file on one machine only.`,
 		&cobra.Command{
 			Use:   "cancel",
 			Short: "Stay here after all: the file was opened nowhere",
-			Long: `Let this vault go online again after "move out". Do this only if the file was opened
-on no other machine, and will not be: else both have your keys, and sending stops
-with every contact.`,
+			Long: `Let this vault go online again after "move out". Do this only if the file was
+opened on no other machine, and will not be: else both have your keys, and
+sending stops with every contact.`,
 			Example: "  backchannel move cancel",
 			Args:    cobra.NoArgs,
 			RunE:    func(*cobra.Command, []string) error { return a.moveCancel() },
@@ -72,6 +73,7 @@ func (a *app) openVault(p paths) (*store.Store, error) {
 		return nil, err
 	}
 	defer clear(pass)
+	lockMemory()
 	return store.Open(store.Config{Dir: p.vault, Cost: cost}, pass)
 }
 
@@ -143,7 +145,7 @@ func sealRecords(pass []byte, records []backup.Record) ([]byte, error) {
 }
 
 func (a *app) moveIn(args []string) error {
-	p, err := a.noVaultYet()
+	p, err := a.noVaultYet("take another home: backchannel --home ./second move in")
 	if err != nil {
 		return err
 	}

@@ -58,6 +58,7 @@ func (a *app) nodeRun(ctx context.Context) error {
 		}
 		return store.ErrMissing
 	}
+	lockMemory()
 	n := node.Open(node.Config{
 		OpenStore: func(pass []byte) (node.Store, error) {
 			s, err := store.Open(store.Config{Dir: p.vault, Cost: cost}, pass)

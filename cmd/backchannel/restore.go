@@ -22,22 +22,22 @@ func (a *app) restoreCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "restore [FILE]",
 		Short: "Make the vault of this machine from a backup",
-		Long: `Make the vault of this machine from a backup, under a new passphrase. There must be
-no vault here yet; nothing is left half made.
+		Long: `Make the vault of this machine from a backup, under a new passphrase. There must
+be no vault here yet; nothing is left half made.
 
 At the next connection a new line is made with each contact. Both of you read
 that it was made anew, and sending is paused until both say to go on: compare
 words first. Messages are not in a backup; what your contact sent in the last 14
 days comes again from their machine.
 
-Only one machine may have your keys. If the one on which the backup was made still
-runs, the two drive each other out, and sending stops with every contact.`,
+Only one machine may have your keys. If the one on which the backup was made
+still runs, the two drive each other out, and sending stops with every contact.`,
 		Example: "  backchannel backup restore garden.bin\n  backchannel --home ./second backup restore --i-lost-the-other-machine garden.bin",
 		Args:    cobra.MaximumNArgs(1),
 		RunE:    func(_ *cobra.Command, args []string) error { return a.restore(args, key, lost) },
 	}
 	c.Flags().StringVar(&key, "key-file", "", "second secret that it was made with")
-	c.Flags().BoolVar(&lost, "i-lost-the-other-machine", false, "the machine on which the backup was made is gone, or its vault is burned")
+	c.Flags().BoolVar(&lost, "i-lost-the-other-machine", false, "it is gone, or its vault is burned")
 	return c
 }
 
@@ -50,7 +50,7 @@ type restoreAnswer struct {
 }
 
 func (a *app) restore(args []string, key string, lost bool) error {
-	p, err := a.noVaultYet()
+	p, err := a.noVaultYet("take another home: backchannel --home ./second backup restore")
 	if err != nil {
 		return err
 	}
@@ -89,20 +89,20 @@ func (a *app) restore(args []string, key string, lost bool) error {
 }
 
 // noVaultYet returns the places of a home in which there is no vault.
-func (a *app) noVaultYet() (paths, error) {
+func (a *app) noVaultYet(hint string) (paths, error) {
 	p, err := a.paths()
 	if err != nil {
 		return p, err
 	}
 	if store.Exists(p.vault) {
-		return p, &control.Error{Code: "vault_exists", Exit: control.ExitFailed, Message: "there is a vault here already; it was not touched", Hint: "take another home: backchannel --home ./second backup restore"}
+		return p, &control.Error{Code: "vault_exists", Exit: control.ExitFailed, Message: "there is a vault here already; it was not touched", Hint: hint}
 	}
 	return p, p.halfVault()
 }
 
 func (a *app) adviseStart(address string) {
 	if address != "" {
-		a.advise("  be where they look       %s", a.here("backchannel node listen on --address "+address))
+		a.advise("  be where they look       %s", a.here("backchannel node listen on")+" --address "+address)
 	}
 	a.advise("  start the node           %s        (in a terminal of its own)", a.here("backchannel node run"))
 	a.advise("  open the vault           %s", a.here("backchannel unlock"))
