@@ -158,7 +158,9 @@ func (a *app) burnAll(ctx context.Context, now bool) error {
 	if err != nil {
 		return err
 	}
-	if _, err := os.Lstat(p.vault); errors.Is(err, fs.ErrNotExist) {
+	_, err = os.Lstat(p.vault)
+	_, half := os.Lstat(p.stage())
+	if errors.Is(err, fs.ErrNotExist) && errors.Is(half, fs.ErrNotExist) {
 		return store.ErrMissing
 	}
 	if !now {

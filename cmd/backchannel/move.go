@@ -27,7 +27,9 @@ The file holds what was said: unlike a backup, keep it no longer than the way
 takes. When the vault is open on the other machine, burn the one here, and
 delete the file. Deleted files can be brought back; the passphrase protects.
 
-If the node runs, it is locked. "move out" again writes the file again.`,
+If the node runs, it is locked. "move out" again writes the file again. With
+--passphrase-fd the vault's passphrase is on the first line, the file's on the
+second.`,
 			Example: "  backchannel move out garden.bin",
 			Args:    cobra.MaximumNArgs(1),
 			RunE:    func(cmd *cobra.Command, args []string) error { return a.moveOut(cmd, args) },
@@ -37,7 +39,8 @@ If the node runs, it is locked. "move out" again writes the file again.`,
 			Short: "Make the vault of this machine from one that moved",
 			Long: `Make the vault of this machine from a file that "move out" wrote, under a new
 passphrase. There must be no vault here yet; nothing is left half made. Open
-the file on one machine only.`,
+the file on one machine only. With --passphrase-fd the passphrase of the file
+is on the first line, and the new one on the second.`,
 			Example: "  backchannel move in garden.bin",
 			Args:    cobra.MaximumNArgs(1),
 			RunE:    func(_ *cobra.Command, args []string) error { return a.moveIn(args) },

@@ -28,7 +28,8 @@ be no vault here yet; nothing is left half made.
 At the next connection a new line is made with each contact. Both of you read
 that it was made anew, and sending is paused until both say to go on: compare
 words first. Messages are not in a backup; what your contact sent in the last 14
-days comes again from their machine.
+days comes again from their machine. With --passphrase-fd the passphrase of the
+backup is on the first line, and the new one on the second.
 
 Only one machine may have your keys. If the one on which the backup was made
 still runs, the two drive each other out, and sending stops with every contact.`,
@@ -119,10 +120,7 @@ func (a *app) buildVault(p paths, fill func(node.Store) error) error {
 	if err := os.MkdirAll(filepath.Dir(p.vault), 0o700); err != nil {
 		return &control.Error{Code: "no_folder", Exit: control.ExitFailed, Message: "the folder for the vault cannot be made", Hint: "choose another: backchannel --home ./second backup restore"}
 	}
-	if pid := store.Holder(p.stage()); pid != 0 {
-		return &store.InUseError{PID: pid, Started: time.Now()}
-	}
-	if err := os.RemoveAll(p.stage()); err != nil { // of a try that was cut off
+	if err := p.clearStage(); err != nil {
 		return err
 	}
 	if err := fillVault(p.stage(), pass, fill); err != nil {
@@ -136,6 +134,14 @@ func (a *app) buildVault(p paths, fill func(node.Store) error) error {
 	}
 	syncFolder(filepath.Dir(p.vault))
 	return nil
+}
+
+// clearStage removes what a restoring left that was cut off.
+func (p paths) clearStage() error {
+	if pid := store.Holder(p.stage()); pid != 0 {
+		return &store.InUseError{PID: pid, Started: time.Now()}
+	}
+	return os.RemoveAll(p.stage())
 }
 
 // fillVault makes a vault and fills it.

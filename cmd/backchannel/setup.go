@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"os"
 	"path/filepath"
 
@@ -34,7 +35,7 @@ func (a *app) setup() error {
 	if store.Exists(p.vault) {
 		return store.ErrExists
 	}
-	if err := p.halfVault(); err != nil {
+	if err := errors.Join(p.halfVault(), p.clearStage()); err != nil {
 		return err
 	}
 	if !a.quiet && !a.json && a.fd < 0 && a.in.terminal() {

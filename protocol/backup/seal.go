@@ -129,7 +129,7 @@ func openBlocks(root secret.Key, file []byte) ([]byte, error) {
 		clear(plain[:cap(plain)])
 		return nil, err
 	}
-	for i := 0; i < len(file)/blockSize; i++ {
+	for i := range len(file) / blockSize {
 		block := file[i*blockSize : (i+1)*blockSize]
 		if i == 0 {
 			block = block[preamble:]
