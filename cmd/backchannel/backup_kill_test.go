@@ -62,29 +62,46 @@ func (k killing) must(home, input string, args ...string) {
 	}
 }
 
-// kills runs a command to its end, to see how long it takes; then kills one of its
-// like at so many moments, and looks each time at what is left.
-func (k killing) kills(n int, reset func(), home, input string, args []string, look func()) {
+// kills runs a command to its end, and looks at what is left; then it kills one of its
+// like at each of the moments when a file appears, and a little later.
+func (k killing) kills(reset func(), moments []string, home, input string, args []string, look func()) {
 	k.t.Helper()
-	reset()
-	began := time.Now()
-	k.must(home, input, args...)
-	took := time.Since(began)
-	look()
-	for i := range n {
-		reset()
-		cmd := k.command(home, input, args...)
-		if err := cmd.Start(); err != nil {
-			k.t.Fatal(err)
+	for _, file := range moments {
+		for _, later := range []time.Duration{0, 8 * time.Millisecond} {
+			reset()
+			cmd := k.command(home, input, args...)
+			if err := cmd.Start(); err != nil {
+				k.t.Fatal(err)
+			}
+			ended := make(chan struct{})
+			go func() {
+				_ = cmd.Wait()
+				close(ended)
+			}()
+			k.appears(file, ended)
+			<-time.After(later)
+			_ = cmd.Process.Kill()
+			<-ended
+			look()
 		}
-		<-time.After(took * time.Duration(i+1) / time.Duration(n))
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		look()
 	}
 	reset()
 	k.must(home, input, args...)
 	look()
+}
+
+// appears waits until a file is there, or the process has ended.
+func (k killing) appears(file string, ended <-chan struct{}) {
+	for {
+		if _, err := os.Lstat(k.path(file)); err == nil {
+			return
+		}
+		select {
+		case <-ended:
+			return
+		case <-time.After(200 * time.Microsecond):
+		}
+	}
 }
 
 // remove removes files and folders.
@@ -146,8 +163,10 @@ func TestKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	nothing := func(node.Store) error { return nil }
-	const n = 5
-	k.kills(n, func() { k.remove("home/vault") }, "home", "ten words\nGONE\npass\n", []string{"backup", "restore", "garden.bin"}, func() {
+	restored := func(home string) []string {
+		return []string{home + "/vault.restoring.new", home + "/vault.restoring", home + "/vault"}
+	}
+	k.kills(func() { k.remove("home/vault") }, restored("home"), "home", "ten words\nGONE\npass\n", []string{"backup", "restore", "garden.bin"}, func() {
 		if _, err := os.Stat(k.path("home/vault")); err == nil && k.vault("home", "pass", nothing) != 1 {
 			t.Error("a vault was left in which the contact is missing")
 		}
@@ -164,14 +183,14 @@ func TestKilled(t *testing.T) {
 		}
 	}
 	k.must("home", "pass\n", "unlock")
-	k.kills(n, func() { k.remove("made.bin") }, "home", "words\n", []string{"backup", "make", "made.bin"}, func() { k.whole("made.bin", "words") })
+	k.kills(func() { k.remove("made.bin") }, []string{"made.bin.part", "made.bin"}, "home", "words\n", []string{"backup", "make", "made.bin"}, func() { k.whole("made.bin", "words") })
 	k.must("home", "", "node", "stop")
 	if err := serving.Wait(); err != nil {
 		t.Error(err)
 	}
 
 	// A file that is whole is of a vault that is marked; what is marked can be moved again.
-	k.kills(n, func() { k.remove("moved.bin") }, "home", "pass\nwords\n", []string{"move", "out", "moved.bin"}, func() {
+	k.kills(func() { k.remove("moved.bin") }, []string{"moved.bin.part", "moved.bin"}, "home", "pass\nwords\n", []string{"move", "out", "moved.bin"}, func() {
 		content := k.whole("moved.bin", "words")
 		k.vault("home", "pass", func(s node.Store) error {
 			if err := node.Unmark(s); content != nil && err != nil {
@@ -180,7 +199,7 @@ func TestKilled(t *testing.T) {
 			return nil
 		})
 	})
-	k.kills(n, func() { k.remove("second/vault") }, "second", "words\npass\n", []string{"move", "in", "moved.bin"}, func() {
+	k.kills(func() { k.remove("second/vault") }, restored("second"), "second", "words\npass\n", []string{"move", "in", "moved.bin"}, func() {
 		if _, err := os.Stat(k.path("second/vault")); err == nil && k.vault("second", "pass", nothing) != 1 {
 			t.Error("a vault was left in which the contact is missing")
 		}
