@@ -2,6 +2,7 @@ package main
 
 import (
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -215,7 +216,7 @@ func (ans *backupCheckAnswer) compare(a *app, cmd *cobra.Command) {
 }
 
 func (a *app) printBackup(ans backupCheckAnswer) {
-	a.say("It opens, and is whole. Made %s, with %s:", longTime(ans.Made), plural(len(ans.Contacts), "contact"))
+	a.say("It opens, and is whole. Made %s, with %s:", dateOf(ans.Made), plural(len(ans.Contacts), "contact"))
 	a.printBackupContacts(ans.Contacts)
 	switch {
 	case !ans.Compared:
@@ -233,13 +234,22 @@ func (a *app) printBackupContacts(list []control.BackupContact) {
 	for _, c := range list {
 		line := string(c.Verified)
 		if c.VerifiedAt != "" {
-			line += " " + localTime(c.VerifiedAt)
+			line += " " + dateOf(c.VerifiedAt)
 		}
 		if c.UsedTwice {
 			line += ", invitation USED TWICE"
 		}
 		a.say("%3d  %-24s  %s", c.Number, cleanLine(c.Name), line)
 	}
+}
+
+// dateOf shows a time with its year: a backup may lie for long.
+func dateOf(s string) string {
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return "at an unknown time"
+	}
+	return t.Local().Format("2 Jan 2006 15:04")
 }
 
 // addressOf is the address that most contacts of a backup were told last.

@@ -69,7 +69,7 @@ func (a *app) restore(args []string, key string, lost bool) error {
 	}
 	defer b.Wipe()
 	ans := restoreAnswer{control.Version, control.MadeAt(b), control.BackupContacts(b), addressOf(b)}
-	a.note("The backup is of %s, with %s.", longTime(ans.Made), plural(len(ans.Contacts), "contact"))
+	a.note("The backup is of %s, with %s.", dateOf(ans.Made), plural(len(ans.Contacts), "contact"))
 	if !lost {
 		a.note("Only one machine may have these keys. Is the one on which it was made gone for good,\nor its vault burned?")
 		if typed, err := a.in.ask("Type GONE: "); err != nil {
