@@ -192,10 +192,16 @@ func (d *desk) backupState() (s BackupState) {
 	return s
 }
 
-// Restore writes the contacts of a backup into a vault that is new and empty.
+// Restore writes the contacts of a backup into a vault that is new and empty. Two that
+// go by one name are refused, as everywhere.
 func Restore(random io.Reader, s Store, b *backup.Backup) error {
-	own := backed{made: b.Made}
+	own, names := backed{made: b.Made}, map[string]bool{}
 	for i := range b.Contacts {
+		slug := Slug(b.Contacts[i].Name)
+		if !validName(b.Contacts[i].Name) || names[slug] {
+			return backup.ErrFormat
+		}
+		names[slug] = true
 		var id channel.ContactID
 		if _, err := io.ReadFull(random, id[:]); err != nil {
 			return fmt.Errorf("drawing a name: %w", err)
