@@ -81,6 +81,9 @@ func (d *desk) open() (err error) {
 	if d.settings, err = d.cfg.Settings(); err != nil {
 		return fmt.Errorf("%w: %w", errSettings, err)
 	}
+	if err := notMoved(d.store); err != nil {
+		return err
+	}
 	for r, err := range d.store.ScanKind(channel.KindContact) {
 		if err != nil {
 			return err

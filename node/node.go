@@ -15,6 +15,7 @@ import (
 	"github.com/backchannel/backchannel/node/p2p"
 	"github.com/backchannel/backchannel/node/route"
 	"github.com/backchannel/backchannel/node/store"
+	"github.com/backchannel/backchannel/protocol/backup"
 )
 
 // Store is what a node needs of its store. [store.Store] is one.
@@ -51,6 +52,8 @@ type Config struct {
 	Random io.Reader        // nil: crypto/rand
 	Rest   time.Duration    // without a command until faces lock, unless Settings say; zero: 15 min
 	Pace   Pace
+
+	BackupCost backup.Cost // of a backup's passphrase; zero: as of a vault's
 
 	Channel channel.Config // its Records, Known and Random are set by the node
 	Route   route.Config
@@ -351,6 +354,7 @@ type Status struct {
 	Settings  Settings
 	Listening bool
 	Contacts  []channel.View // only when open
+	Backup    BackupState    // only when open
 }
 
 // Status reports on the node. It does not count as a command.
@@ -370,7 +374,7 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 	err := d.do(ctx, func(d *desk) error {
 		s.Online, s.Full, s.Settings, s.Listening = d.online, d.full, d.settings, d.online && d.settings.Listen != ""
 		if s.Condition == Unlocked {
-			s.Contacts = d.views()
+			s.Contacts, s.Backup = d.views(), d.backupState()
 		}
 		return nil
 	})

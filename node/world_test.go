@@ -22,6 +22,7 @@ import (
 	"github.com/backchannel/backchannel/node/p2p"
 	"github.com/backchannel/backchannel/node/route"
 	"github.com/backchannel/backchannel/node/store"
+	"github.com/backchannel/backchannel/protocol/backup"
 )
 
 // TestMain runs as a node that may die if the environment says so; see process.
@@ -127,12 +128,13 @@ func newConfig(dir string, settings node.Settings, h hooks) node.Config {
 			}
 			return n, nil
 		},
-		Settings: func() (node.Settings, error) { return settings, nil },
-		Now:      h.now,
-		Rest:     h.rest,
-		Pace:     node.Pace{Eager: true},
-		Channel:  pace(),
-		Route:    route.Config{First: 10 * time.Millisecond, Most: 60 * time.Millisecond},
+		Settings:   func() (node.Settings, error) { return settings, nil },
+		Now:        h.now,
+		Rest:       h.rest,
+		Pace:       node.Pace{Eager: true},
+		Channel:    pace(),
+		BackupCost: backup.Cheap,
+		Route:      route.Config{First: 10 * time.Millisecond, Most: 60 * time.Millisecond},
 	}
 	if h.channel != nil {
 		h.channel(&cfg.Channel)

@@ -161,7 +161,9 @@ func (a *app) burnAll(ctx context.Context, now bool) error {
 	if err != nil {
 		return err
 	}
-	if _, err := os.Lstat(p.vault); errors.Is(err, fs.ErrNotExist) {
+	_, err = os.Lstat(p.vault)
+	_, half := os.Lstat(p.stage())
+	if errors.Is(err, fs.ErrNotExist) && errors.Is(half, fs.ErrNotExist) {
 		return store.ErrMissing
 	}
 	if !now {
@@ -205,6 +207,8 @@ func (p paths) burn(ctx context.Context) burnAnswer {
 	holder := store.Holder(p.vault)
 	ans.Key = store.DestroyKey(p.vault) == nil
 	ans.KeyTook = ms()
+	_ = store.DestroyKey(p.stage()) // of a restoring that was cut off
+	_ = store.Remove(p.stage())
 	_ = store.Remove(p.vault) // a node that has it open cannot write any more, nor flush
 	ans.Node = p.endNode(ctx, holder)
 	ans.Files = store.Remove(p.vault) == nil

@@ -206,17 +206,23 @@ func (a *app) passphrase(prompt string) ([]byte, error) {
 }
 
 func (a *app) passphraseFromFD() ([]byte, error) {
+	if a.fdRead { // a command that needs several reads them line by line
+		line, rest, _ := bytes.Cut(a.fdRest, []byte("\n"))
+		a.fdRest = rest
+		return bytes.TrimRight(line, "\r"), nil
+	}
 	f := os.NewFile(uintptr(a.fd), "passphrase")
 	if f == nil {
 		return nil, usage("the file descriptor of the passphrase is not open", "backchannel unlock --passphrase-fd 3 3<passphrase.txt")
 	}
-	raw, err := await(a.in, func() ([]byte, error) { return io.ReadAll(io.LimitReader(f, 4*store.MaxPassphrase+2)) })
+	raw, err := await(a.in, func() ([]byte, error) { return io.ReadAll(io.LimitReader(f, 2*(4*store.MaxPassphrase+2))) })
 	if errors.Is(err, context.Canceled) {
 		return nil, err
 	}
 	if err != nil {
 		return nil, usage("the file descriptor of the passphrase cannot be read", "backchannel unlock --passphrase-fd 3 3<passphrase.txt")
 	}
-	line, _, _ := bytes.Cut(raw, []byte("\n"))
+	line, rest, _ := bytes.Cut(raw, []byte("\n"))
+	a.fdRead, a.fdRest = true, rest
 	return bytes.TrimRight(line, "\r"), nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/backchannel/backchannel/cmd/internal/harden"
 	"github.com/backchannel/backchannel/node"
 	"github.com/backchannel/backchannel/node/channel"
 	"github.com/backchannel/backchannel/node/control"
@@ -66,6 +67,7 @@ func (a *app) nodeRun(ctx context.Context) error {
 		}
 		return store.ErrMissing
 	}
+	harden.LockMemory()
 	n := node.Open(node.Config{
 		OpenStore: func(pass []byte) (node.Store, error) {
 			s, err := store.Open(store.Config{Dir: p.vault, Cost: cost}, pass)
@@ -81,9 +83,9 @@ func (a *app) nodeRun(ctx context.Context) error {
 			}
 			return network, nil
 		},
-		Settings: p.settings,
-		Pace:     pace,
-		Channel:  timing,
+		Settings: p.settings, BackupCost: backupCost(),
+		Pace:    pace,
+		Channel: timing,
 	})
 	server, err := control.Listen(n, p.socket, version)
 	if err != nil {

@@ -28,6 +28,8 @@ type app struct {
 	yes      bool
 	timeout  time.Duration
 	fd       int // of the passphrase; -1: none
+	fdRead   bool
+	fdRest   []byte // what it holds after the first line
 }
 
 // run runs one command and returns its exit code.
@@ -82,7 +84,7 @@ First steps:  backchannel setup
 		a.setupCommand(), a.nodeCommand(), a.unlockCommand(), a.onlineCommand(), a.lockCommand(), a.statusCommand(),
 		a.inviteCommand(), a.contactCommand(), a.sendCommand(), a.recallCommand(), a.readCommand(), a.fileCommand(),
 		a.chatCommand(), a.messageCommand(), a.burnCommand(), a.forgeCommand(), a.versionCommand(), a.demoCommand(),
-		a.logCommand(), a.configCommand(), a.doctorCommand(), a.completionCommand(), a.manCommand(),
+		a.backupCommand(), a.moveCommand(), a.logCommand(), a.configCommand(), a.doctorCommand(), a.completionCommand(), a.manCommand(),
 	)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage(flagError(err), cmd.CommandPath()+" --help")

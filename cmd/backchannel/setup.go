@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"os"
 	"path/filepath"
 
@@ -36,33 +37,17 @@ func (a *app) setup() error {
 	if store.Exists(p.vault) {
 		return store.ErrExists
 	}
-	if err := p.halfVault(); err != nil {
+	if err := errors.Join(p.halfVault(), p.clearStage()); err != nil {
 		return err
 	}
 	if !a.quiet && !a.json && a.fd < 0 && a.in.terminal() {
-		words := drawWords(6)
 		a.note("This machine will hold one vault: your keys, contacts and messages, sealed under\na passphrase. There is no account and no server of ours.\n")
-		a.note("Six words were drawn for you. Write them on paper and type them below, a\nspace between two; or type a passphrase of your own. What you type is not shown.")
-		for i, w := range words {
-			a.note("   %d  %s", i+1, w)
-		}
-		a.note("")
 	}
-	pass, err := a.passphrase("Passphrase: ")
+	pass, err := a.newPassphrase("Passphrase: ", "Again:      ", vaultWords)
 	if err != nil {
 		return err
 	}
 	defer clear(pass)
-	if a.fd < 0 && a.in.terminal() {
-		again, err := a.passphrase("Again:      ")
-		if err != nil {
-			return err
-		}
-		defer clear(again)
-		if norm.NFC.String(string(pass)) != norm.NFC.String(string(again)) {
-			return usage("the two do not agree; nothing was made", "backchannel setup")
-		}
-	}
 	if err := os.MkdirAll(filepath.Dir(p.vault), 0o700); err != nil {
 		return &control.Error{Code: "no_folder", Exit: control.ExitFailed, Message: "the folder for the vault cannot be made", Hint: "choose another: backchannel --home DIR setup"}
 	}
@@ -77,6 +62,41 @@ func (a *app) setup() error {
 		a.advise("                      %s", a.here("backchannel invite new"))
 		a.advise("  accept one          %s", a.here("backchannel invite accept"))
 	})
+}
+
+// How many words are drawn: a vault is guessed at on the machine that was seized, a
+// file that is carried about may lie in many hands for long.
+const (
+	vaultWords = 6
+	fileWords  = 10
+)
+
+// newPassphrase has a passphrase made up: on a terminal words are drawn, and what is
+// typed is typed twice.
+func (a *app) newPassphrase(prompt, again string, n int) ([]byte, error) {
+	typed := a.fd < 0 && a.in.terminal()
+	if typed && !a.quiet && !a.json {
+		a.note("%s words were drawn for you. Write them on paper and type them below, a\nspace between two; or type a passphrase of your own. What you type is not shown.", map[int]string{vaultWords: "Six", fileWords: "Ten"}[n])
+		for i, w := range drawWords(n) {
+			a.note("  %2d  %s", i+1, w)
+		}
+		a.note("")
+	}
+	pass, err := a.passphrase(prompt)
+	if err != nil || !typed {
+		return pass, err
+	}
+	second, err := a.passphrase(again)
+	if err != nil {
+		clear(pass)
+		return nil, err
+	}
+	defer clear(second)
+	if norm.NFC.String(string(pass)) != norm.NFC.String(string(second)) {
+		clear(pass)
+		return nil, usage("the two do not agree; nothing was made", "repeat the command")
+	}
+	return pass, nil
 }
 
 // drawWords draws n words for a passphrase: 11 bits each.

@@ -55,6 +55,7 @@ func (a *app) printStatus(s control.StatusAnswer) {
 	}
 	if s.State == "open" {
 		a.printContacts(s.Contacts)
+		a.statusBackup(s)
 	}
 }
 

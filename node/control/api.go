@@ -96,6 +96,9 @@ type (
 		Address    string    `json:"address,omitempty"`
 		Proxy      bool      `json:"proxy"`
 		Contacts   []Contact `json:"contacts,omitempty"`
+
+		LastBackup  string `json:"last_backup,omitempty"`
+		NotBackedUp int    `json:"not_in_a_backup,omitempty"` // contacts, or how they were verified since
 	}
 	// InviteRequest asks for an invitation.
 	InviteRequest struct {

@@ -186,6 +186,7 @@ func (s *Server) routes() http.Handler {
 	})
 	handle(mux, "file/remove", func(ctx context.Context, r FileRequest) (Done, error) { return done, n.RemoveFile(ctx, r.Name, r.Seq) })
 	s.talkRoutes(mux)
+	s.backupRoutes(mux)
 	mux.HandleFunc("POST /v1/follow", s.follow)
 	s.logRoutes(mux)
 	return mux
@@ -232,7 +233,7 @@ func (s *Server) status(ctx context.Context, _ Empty) (StatusAnswer, error) {
 	a := StatusAnswer{
 		V: Version, State: Word(st.Condition.String()), PID: os.Getpid(), Started: stamp(s.started), Version: s.version,
 		LocksAt: stamp(st.LocksAt), DiskFull: st.Full, Online: st.Online, Listening: st.Listening, Address: st.Settings.Address,
-		Proxy: st.Settings.Proxy != "",
+		Proxy: st.Settings.Proxy != "", LastBackup: stamp(st.Backup.Made), NotBackedUp: st.Backup.Lacking,
 	}
 	if st.Failed != nil {
 		e := Describe(st.Failed)
