@@ -149,7 +149,8 @@ func (a *app) unlock(cmd *cobra.Command) (d control.Done, err error) {
 		return d, err
 	}
 	defer clear(pass)
-	return d, a.call(cmd, "unlock", control.UnlockRequest{Passphrase: pass}, &d)
+	err = a.call(cmd, "unlock", control.UnlockRequest{Passphrase: pass}, &d)
+	return d, err
 }
 
 func (a *app) onlineCommand() *cobra.Command {
