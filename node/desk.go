@@ -29,6 +29,7 @@ type desk struct {
 	followers map[*follower]bool
 	online    bool           // it writes, sends and receives; else it only shows
 	links     channel.LinkID // the last one given out
+	crammed   bool           // the last thing to be stored found the vault full
 	full      bool           // the last attempt to write found the disk full
 	purgeAt   time.Time      // when the store is purged next without being asked
 	fatal     error          // a write failed otherwise: nothing more is done
@@ -396,10 +397,9 @@ func (d *desk) refused(p *person, err error) error {
 	}
 	switch {
 	case errors.Is(err, store.ErrFull):
-		if !d.full {
-			d.journal.Add(journal.Full)
-		}
-		d.full = true
+		d.diskFull()
+	case errors.Is(err, store.ErrLevelFull): // what is deleted makes room
+		d.crammed = true
 	case errors.Is(err, store.ErrTooLarge): // nothing that one contact sends ends the rest
 	default:
 		d.fatal = fmt.Errorf("%w: %w", errStoring, err)

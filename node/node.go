@@ -351,6 +351,7 @@ type Status struct {
 	Failed    error     // why it locked by itself, if it did
 	Online    bool      // it writes, sends and receives
 	Full      bool      // the disk is full: nothing is received or sent
+	Crammed   bool      // the vault is full: what is new is neither received nor sent
 	Settings  Settings
 	Listening bool
 	Contacts  []channel.View // only when open
@@ -372,7 +373,7 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 		s.Condition, s.LocksAt = Unlocked, until
 	}
 	err := d.do(ctx, func(d *desk) error {
-		s.Online, s.Full, s.Settings, s.Listening = d.online, d.full, d.settings, d.online && d.settings.Listen != ""
+		s.Online, s.Full, s.Crammed, s.Settings, s.Listening = d.online, d.full, d.crammed, d.settings, d.online && d.settings.Listen != ""
 		if s.Condition == Unlocked {
 			s.Contacts, s.Backup = d.views(), d.backupState()
 		}

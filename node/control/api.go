@@ -91,6 +91,7 @@ type (
 		Failed     string    `json:"failed,omitempty"`      // why it locked by itself
 		FailedCode string    `json:"failed_code,omitempty"` // as errors have it
 		DiskFull   bool      `json:"disk_full,omitempty"`
+		VaultFull  bool      `json:"vault_full,omitempty"`
 		Online     bool      `json:"online"`
 		Listening  bool      `json:"listening"`
 		Address    string    `json:"address,omitempty"`

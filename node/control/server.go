@@ -232,7 +232,7 @@ func (s *Server) status(ctx context.Context, _ Empty) (StatusAnswer, error) {
 	st, err := s.node.Status(ctx)
 	a := StatusAnswer{
 		V: Version, State: Word(st.Condition.String()), PID: os.Getpid(), Started: stamp(s.started), Version: s.version,
-		LocksAt: stamp(st.LocksAt), DiskFull: st.Full, Online: st.Online, Listening: st.Listening, Address: st.Settings.Address,
+		LocksAt: stamp(st.LocksAt), DiskFull: st.Full, VaultFull: st.Crammed, Online: st.Online, Listening: st.Listening, Address: st.Settings.Address,
 		Proxy: st.Settings.Proxy != "", LastBackup: stamp(st.Backup.Made), NotBackedUp: st.Backup.Lacking,
 	}
 	if st.Failed != nil {
