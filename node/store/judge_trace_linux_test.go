@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/backchannel/backchannel/protocol/vault"
 )
 
 func init() { scripts["judge"] = childJudge }
@@ -25,7 +27,7 @@ func childJudge(args []string) error {
 	if err != nil {
 		return err
 	}
-	playVisible(childFailer{}, args[0], deeper, seed, true)
+	playVisible(childFailer{}, judgeConfig(args[0]), deeper, seed, true)
 	fmt.Println("played")
 	return nil
 }
@@ -60,15 +62,13 @@ func TestJudgeTraces(t *testing.T) {
 		calls += n
 	}
 	for i := range runs {
-		deeper := 2 - i%vaultDepths
+		deeper := vault.MaxLevels - 1 - i%vault.MaxLevels
 		if got := traced(t, strace, deeper, i+1); !maps.Equal(got, want) {
 			t.Errorf("%d deeper levels: %s", deeper, difference(got, want))
 		}
 	}
 	t.Logf("%d processes make the same %d calls of %d kinds", runs+1, calls, len(want))
 }
-
-const vaultDepths = 3
 
 // difference lists the calls that are made more or less often.
 func difference(got, want map[string]int) string {
@@ -93,7 +93,7 @@ const traceCalls = "openat,open,creat,write,writev,pwrite64,pwritev,pwritev2,ftr
 func traced(t *testing.T, strace string, deeper, seed int) map[string]int {
 	t.Helper()
 	dir, out := t.TempDir(), t.TempDir()
-	plain := child(t, "judge", filepath.Join(dir, "s"), strconv.Itoa(deeper), strconv.Itoa(seed))
+	plain := child(t, "judge", dir, strconv.Itoa(deeper), strconv.Itoa(seed))
 	args := []string{"-ff", "-y", "-qq", "-s", "0", "--seccomp-bpf", "-f", "-o", filepath.Join(out, "t"), "-e", "trace=" + traceCalls, "--"}
 	cmd := exec.Command(strace, append(args, plain.Args...)...)
 	cmd.Env = plain.Env
