@@ -385,10 +385,10 @@ func (s *sighting) comparable() string {
 	return fmt.Sprint(s.touched, s.shows, s.landed, s.open, sizes, s.tables, s.ticks, s.usage, s.records, s.rolled)
 }
 
-// TestJudgeTellsNothing has the classifier decide. With -long its area has to stay under 0.55
-// with the whole of its interval; else it may not be surely above a half. Where new
-// visible blocks spare deeper ones, which is the control, it has to find out. The
-// clock is told for itself: docs/spec/vault.md does not promise that a process that
+// TestJudgeTellsNothing has the classifier decide. With -long its area has to stay
+// under 0.55 with the whole of its interval; else it may not be surely above a half.
+// Where new visible blocks spare deeper ones, which is the control, it has to find
+// out. The clock is told for itself: docs/spec/vault.md does not promise that a process that
 // is measured gives nothing away.
 func TestJudgeTellsNothing(t *testing.T) {
 	t.Parallel()
