@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 	}
 	// A machine mostly waits for its disk and for its peer. The flag of the command
 	// line still wins.
-	if err := flag.Set("test.parallel", "4"); err != nil {
+	if err := flag.Set("test.parallel", "3"); err != nil {
 		panic(err)
 	}
 	goleak.VerifyTestMain(m)
@@ -43,7 +43,7 @@ var long = flag.Bool("long", false, "repeat what is repeated as often as the fig
 
 // patience is how long a test waits for what must come. It is far beyond what
 // any of it takes, so that a busy machine does not fail a test.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // peer is the name under which each of two machines knows the other.
 const peer = "peer"
@@ -98,7 +98,7 @@ type hooks struct {
 // machine brings no recovery about.
 func pace() channel.Config {
 	return channel.Config{
-		AckDelay: 5 * time.Millisecond, KeepAlive: time.Second, ResendAfter: 300 * time.Millisecond, AnswerTimeout: 4 * time.Second,
+		AckDelay: 5 * time.Millisecond, KeepAlive: 3 * time.Second, ResendAfter: time.Second, AnswerTimeout: 6 * time.Second,
 	}
 }
 

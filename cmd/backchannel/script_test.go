@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience is how long a script waits for something before it has failed.
-const patience = 40 * time.Second
+const patience = 80 * time.Second
 
 // TestScripts runs the scripts of testdata/script. Each has homes of its own,
 // which are named by the first word after as and fails:

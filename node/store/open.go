@@ -92,6 +92,9 @@ func (s *Store) unlock(im *image, passphrase []byte) error {
 	}
 	end := time.After(answerTime(s.slots, time.Since(start)))
 	s.vault, err = vault.Open(s.cfg.geometryOf(s.slots), &s.store, kek, im.slot)
+	if s.cfg.Cost != Cheap {
+		debug.FreeOSMemory() // the files, too, were read into memory; it takes longer the more records there are
+	}
 	<-end
 	if err != nil {
 		kek.Wipe()
@@ -101,9 +104,6 @@ func (s *Store) unlock(im *image, passphrase []byte) error {
 		return ErrDamaged
 	}
 	s.kek = kek
-	if s.cfg.Cost != Cheap {
-		defer debug.FreeOSMemory() // the files, too, were read into memory
-	}
 	return nil
 }
 
