@@ -50,8 +50,8 @@ const peer = "peer"
 
 var passphrase = []byte("correct horse battery staple")
 
-// few says how often a test repeats something: n times with -long, a fifth of that
-// else, and a tenth under the race detector or with -short.
+// few says how often a test repeats something: n times with -long, an eighth of
+// that else, and a tenth under the race detector or with -short.
 func few(n int) int {
 	switch {
 	case slow || testing.Short():
@@ -59,7 +59,7 @@ func few(n int) int {
 	case *long:
 		return n
 	default:
-		return max(1, n/5)
+		return max(1, n/8)
 	}
 }
 
