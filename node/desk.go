@@ -30,6 +30,7 @@ type desk struct {
 	keyed     bool           // the store has a key file
 	online    bool           // it writes, sends and receives; else it only shows
 	links     channel.LinkID // the last one given out
+	crammed   bool           // the last thing to be stored found the vault full
 	full      bool           // the last attempt to write found the disk full
 	purgeAt   time.Time      // when the store is purged next without being asked
 	fatal     error          // a write failed otherwise: nothing more is done
@@ -81,6 +82,9 @@ func newDesk(cfg Config, j *journal.Journal, s Store) (*desk, error) {
 func (d *desk) open() (err error) {
 	if d.settings, err = d.cfg.Settings(); err != nil {
 		return fmt.Errorf("%w: %w", errSettings, err)
+	}
+	if err := notMoved(d.store); err != nil {
+		return err
 	}
 	for r, err := range d.store.ScanKind(channel.KindContact) {
 		if err != nil {
@@ -394,10 +398,9 @@ func (d *desk) refused(p *person, err error) error {
 	}
 	switch {
 	case errors.Is(err, store.ErrFull):
-		if !d.full {
-			d.journal.Add(journal.Full)
-		}
-		d.full = true
+		d.diskFull()
+	case errors.Is(err, store.ErrLevelFull): // what is deleted makes room
+		d.crammed = true
 	case errors.Is(err, store.ErrTooLarge): // nothing that one contact sends ends the rest
 	default:
 		d.fatal = fmt.Errorf("%w: %w", errStoring, err)

@@ -61,7 +61,7 @@ func (d *desk) stage(writes []store.Write) error {
 	if err != nil {
 		return err
 	}
-	d.staged = ticket
+	d.staged, d.crammed = ticket, false
 	if d.cfg.Pace.Eager {
 		d.writeAt = time.Time{}
 	}

@@ -192,6 +192,36 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// TestFullVault refuses what is new for want of room in the vault, in the midst of a
+// talk: nobody is locked, nothing is lost, and what is deleted makes room.
+func TestFullVault(t *testing.T) {
+	t.Parallel()
+	f := new(faults)
+	a, b := newMachine(t, freeSettings(t), hooks{store: f.store}), newMachine(t, freeSettings(t), hooks{})
+	w := newTalk(t, a, b)
+	w.meet()
+	w.round("before")
+	f.set(store.ErrLevelFull, 0)
+	if _, err := a.Send(t.Context(), peer, "to a full vault"); !errors.Is(err, store.ErrLevelFull) {
+		t.Fatalf("a full vault gives %v", err)
+	}
+	w.say(b, "to one whose vault is full")
+	until(t, "what comes is refused, too", func() bool { return a.status().Crammed && f.met.Load() > 1 })
+	if s := a.status(); s.Condition != node.Unlocked || s.Failed != nil || s.Full {
+		t.Errorf("a full vault locked the node, or is taken for a full disk: %+v", s)
+	}
+	if delivered(b.lines()) {
+		t.Error("delivered to a full vault")
+	}
+	f.set(nil, 0)
+	w.say(a, "there is room again")
+	w.arrived()
+	if a.status().Crammed {
+		t.Error("the vault is full for ever")
+	}
+	w.undisturbed()
+}
+
 // TestDiskFullNowAndThen fills the disk at random moments of a long talk.
 func TestDiskFullNowAndThen(t *testing.T) {
 	t.Parallel()

@@ -445,11 +445,11 @@ func TestFileWithKills(t *testing.T) {
 			w := newTalk(t, a, b)
 			w.meet()
 			path, sum := newFile(t, size)
-			kills, turn := 0, a
+			kills, turn, want := 0, a, max(4, few(20))
 			for _, p := range []*process{a, b} {
 				p.end()
 				p.next = func() bomb {
-					if p != turn || kills >= 20 {
+					if p != turn || kills >= want {
 						return bomb{}
 					}
 					return bomb{Kind: "time", When: "after", At: 60 + rand.IntN(int(100+mebis*10))}
@@ -476,14 +476,14 @@ func TestFileWithKills(t *testing.T) {
 				}
 				return list[0], list[0].State == channel.FileWhole
 			}
-			deadline := time.Now().Add(patience + time.Duration(mebis)*time.Second)
+			deadline := time.Now().Add(3*patience + time.Duration(mebis)*time.Second)
 			for {
-				if turn.cmd != nil && turn.bomb.Kind == "" && kills < 20 {
+				if turn.cmd != nil && turn.bomb.Kind == "" && kills < want {
 					turn.end() // its next life has a bomb
 				}
 				_, left := done(a)
 				f, right := done(b)
-				if left && right && kills >= 20 {
+				if left && right && kills >= want {
 					if fileSum(t, f.Path) != sum {
 						t.Error("the content is another")
 					}

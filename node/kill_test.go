@@ -31,7 +31,7 @@ func stride() int {
 	case *long:
 		return 1
 	default:
-		return 3
+		return 4
 	}
 }
 

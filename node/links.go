@@ -239,7 +239,7 @@ func (d *desk) read(h p2p.Handle, l *link) {
 			return
 		}
 		select {
-		case <-room:
+		case <-room: //nolint:errcheck // on a full disk it waits in memory, as others do
 		case <-l.closed:
 		case <-d.ctx.Done():
 		}

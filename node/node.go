@@ -16,6 +16,7 @@ import (
 	"github.com/backchannel/backchannel/node/p2p"
 	"github.com/backchannel/backchannel/node/route"
 	"github.com/backchannel/backchannel/node/store"
+	"github.com/backchannel/backchannel/protocol/backup"
 )
 
 // Store is what a node needs of its store. [store.Store] is one.
@@ -56,6 +57,8 @@ type Config struct {
 	Random io.Reader        // nil: crypto/rand
 	Rest   time.Duration    // without a command until faces lock, unless Settings say; zero: 15 min
 	Pace   Pace
+
+	BackupCost backup.Cost // of a backup's passphrase; zero: as of a vault's
 
 	Channel channel.Config // its Records, Known and Random are set by the node
 	Route   route.Config
@@ -392,9 +395,11 @@ type Status struct {
 	Failed    error     // why it locked by itself, if it did
 	Online    bool      // it writes, sends and receives
 	Full      bool      // the disk is full: nothing is received or sent
+	Crammed   bool      // the vault is full: what is new is neither received nor sent
 	Settings  Settings
 	Listening bool
 	Contacts  []channel.View // only when open
+	Backup    BackupState    // only when open
 }
 
 // Status reports on the node. It does not count as a command.
@@ -412,9 +417,9 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 		s.Condition, s.LocksAt = Unlocked, until
 	}
 	err := d.do(ctx, func(d *desk) error {
-		s.Online, s.Full, s.Settings, s.Listening = d.online, d.full, d.settings, d.online && d.settings.Listen != ""
+		s.Online, s.Full, s.Crammed, s.Settings, s.Listening = d.online, d.full, d.crammed, d.settings, d.online && d.settings.Listen != ""
 		if s.Condition == Unlocked {
-			s.Contacts = d.views()
+			s.Contacts, s.Backup = d.views(), d.backupState()
 		}
 		return nil
 	})

@@ -145,12 +145,33 @@ func wantPause(t *testing.T, w *talk, before int) {
 	until(t, "both go on", func() bool { return !w.a.view().Paused && !w.b.view().Paused })
 }
 
-// TestTwoMachinesOneIdentity runs a copy of a home beside the home. It is not
-// supported, and both are told: their contact recovers with the one and with the
-// other by turns, sending pauses, and nobody crashes. No text is called delivered
-// that is not there.
+// TestTwoMachinesOneIdentity runs a copy of a home beside the home, or a machine that
+// was restored from its backup. It is not supported, and both are told: their contact
+// recovers with the one and with the other by turns, sending pauses, and nobody
+// crashes. No text is called delivered that is not there.
 func TestTwoMachinesOneIdentity(t *testing.T) {
 	t.Parallel()
+	for name, second := range map[string]func(t *testing.T, b *machine, h hooks) *machine{
+		"copy": func(t *testing.T, b *machine, h hooks) *machine {
+			b.end()
+			second := &machine{t: t, dir: filepath.Join(t.TempDir(), "second"), hooks: h}
+			copyFolder(t, b.dir, second.dir)
+			b.start()
+			b.unlock()
+			return second
+		},
+		"backup": func(t *testing.T, b *machine, h hooks) *machine {
+			return &machine{t: t, dir: restoredHome(t, b.backup()), hooks: h}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			twoMachines(t, second)
+		})
+	}
+}
+
+func twoMachines(t *testing.T, another func(*testing.T, *machine, hooks) *machine) {
 	// Each of the two takes the connection from the other. They must wait longer for
 	// the next one than for an answer, as they do without a test's haste, or nobody
 	// would ever get to say anything.
@@ -162,11 +183,7 @@ func TestTwoMachinesOneIdentity(t *testing.T) {
 	w := newTalk(t, a, b)
 	w.meet()
 	w.round("while there is one")
-	b.end()
-	second := &machine{t: t, dir: filepath.Join(t.TempDir(), "second"), hooks: h}
-	copyFolder(t, b.dir, second.dir)
-	b.start()
-	b.unlock()
+	second := another(t, b, h)
 	second.start()
 	second.unlock()
 	for i := range 10 {
@@ -177,6 +194,9 @@ func TestTwoMachinesOneIdentity(t *testing.T) {
 	}
 	until(t, "somebody is told", func() bool { return noticed(a) > 0 && a.view().Paused })
 	until(t, "each of the two is told", func() bool { return noticed(b) > 0 && noticed(second) > 0 })
+	until(t, "the contact is told that there may be two machines", func() bool {
+		return slices.Contains(texts(a.lines(), channel.Notice), channel.NoteAgain)
+	})
 	second.end()
 	claim, there := b.lines(), map[string]bool{}
 	for _, m := range a.lines() {

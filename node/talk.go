@@ -155,6 +155,7 @@ func (d *desk) forget(p *person) error {
 	}
 	delete(d.people, id)
 	p.conversation.Close()
+	d.forgetBacked(id)
 	return nil
 }
 

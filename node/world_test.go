@@ -22,6 +22,7 @@ import (
 	"github.com/backchannel/backchannel/node/p2p"
 	"github.com/backchannel/backchannel/node/route"
 	"github.com/backchannel/backchannel/node/store"
+	"github.com/backchannel/backchannel/protocol/backup"
 )
 
 // TestMain runs as a node that may die if the environment says so; see process.
@@ -31,7 +32,7 @@ func TestMain(m *testing.M) {
 	}
 	// A machine mostly waits for its disk and for its peer. The flag of the command
 	// line still wins.
-	if err := flag.Set("test.parallel", "4"); err != nil {
+	if err := flag.Set("test.parallel", "3"); err != nil {
 		panic(err)
 	}
 	goleak.VerifyTestMain(m)
@@ -42,15 +43,15 @@ var long = flag.Bool("long", false, "repeat what is repeated as often as the fig
 
 // patience is how long a test waits for what must come. It is far beyond what
 // any of it takes, so that a busy machine does not fail a test.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // peer is the name under which each of two machines knows the other.
 const peer = "peer"
 
 var passphrase = []byte("correct horse battery staple")
 
-// few says how often a test repeats something: n times with -long, a fifth of that
-// else, and a tenth under the race detector or with -short.
+// few says how often a test repeats something: n times with -long, an eighth of
+// that else, and a tenth under the race detector or with -short.
 func few(n int) int {
 	switch {
 	case slow || testing.Short():
@@ -58,7 +59,7 @@ func few(n int) int {
 	case *long:
 		return n
 	default:
-		return max(1, n/5)
+		return max(1, n/8)
 	}
 }
 
@@ -97,7 +98,7 @@ type hooks struct {
 // machine brings no recovery about.
 func pace() channel.Config {
 	return channel.Config{
-		AckDelay: 5 * time.Millisecond, KeepAlive: time.Second, ResendAfter: 300 * time.Millisecond, AnswerTimeout: 4 * time.Second,
+		AckDelay: 5 * time.Millisecond, KeepAlive: 3 * time.Second, ResendAfter: time.Second, AnswerTimeout: 6 * time.Second,
 	}
 }
 
@@ -127,12 +128,13 @@ func newConfig(dir string, settings node.Settings, h hooks) node.Config {
 			}
 			return n, nil
 		},
-		Settings: func() (node.Settings, error) { return settings, nil },
-		Now:      h.now,
-		Rest:     h.rest,
-		Pace:     node.Pace{Eager: true},
-		Channel:  pace(),
-		Route:    route.Config{First: 10 * time.Millisecond, Most: 60 * time.Millisecond},
+		Settings:   func() (node.Settings, error) { return settings, nil },
+		Now:        h.now,
+		Rest:       h.rest,
+		Pace:       node.Pace{Eager: true},
+		Channel:    pace(),
+		BackupCost: backup.Cheap,
+		Route:      route.Config{First: 10 * time.Millisecond, Most: 60 * time.Millisecond},
 	}
 	if h.channel != nil {
 		h.channel(&cfg.Channel)

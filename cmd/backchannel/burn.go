@@ -169,7 +169,9 @@ func (a *app) burnAll(ctx context.Context, now bool, keyFile string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := os.Lstat(p.vault); errors.Is(err, fs.ErrNotExist) {
+	_, err = os.Lstat(p.vault)
+	_, half := os.Lstat(p.stage())
+	if errors.Is(err, fs.ErrNotExist) && errors.Is(half, fs.ErrNotExist) {
 		return store.ErrMissing
 	}
 	if !now {
@@ -224,6 +226,8 @@ func (p paths) burn(ctx context.Context, keyFile string) burnAnswer {
 	ans.Key = store.DestroyKey(p.vault) == nil
 	ans.KeyTook = ms()
 	stick := burnKeyFile(keyFile)
+	_ = store.DestroyKey(p.stage()) // of a restoring that was cut off
+	_ = store.Remove(p.stage())
 	_ = store.Remove(p.vault) // a node that has it open cannot write any more, nor flush
 	ans.Node = p.endNode(ctx, holder)
 	ans.Files = store.Remove(p.vault) == nil

@@ -11,33 +11,28 @@ const mostPassphrases = 4
 // askSetup asks for the passphrase and for a second one. What is shown does not
 // depend on whether there is a second.
 func (a *app) askSetup() ([][]byte, error) {
-	person := a.fd < 0 && a.in.terminal()
-	if person && !a.quiet && !a.json {
+	person := a.fd < 0 && a.in.terminal() && !a.quiet && !a.json
+	if person {
 		a.note("This machine will hold one vault: your keys, contacts and messages, sealed under\na passphrase. There is no account and no server of ours.\n")
-		a.note("Six words were drawn for you. Write them on paper and type them below, a\nspace between two; or type a passphrase of your own. What you type is not shown.")
-		for i, w := range drawWords(6) {
-			a.note("   %d  %s", i+1, w)
-		}
-		a.note("")
 	}
-	first, err := a.newPassphrase(a.passphrase, "Passphrase: ", "Again:      ", "backchannel setup")
+	first, err := a.newPassphrase("Passphrase: ", "Again:      ", vaultWords)
 	if err != nil {
 		return nil, err
 	}
 	all := [][]byte{first}
-	if person && !a.quiet && !a.json {
+	if person {
 		a.note("\nA second passphrase opens another compartment, empty at first, for the day that\nsomebody makes you open the vault. Use it now and then, so that there is\nsomething in it. Nothing on this machine shows whether you set one: the space\nfor it is filled all the same. To go without, press enter twice.")
 	}
-	second, err := a.newPassphrase(a.furtherPassphrase, "Second passphrase: ", "Again:             ", "backchannel setup")
+	second, err := a.typedTwice(a.furtherPassphrase, "Second passphrase: ", "Again:             ")
 	if len(second) > 0 {
 		all = append(all, second)
 	}
 	return all, err
 }
 
-// newPassphrase asks for a passphrase that something is to be sealed with: twice,
-// where a person types it.
-func (a *app) newPassphrase(ask func(string) ([]byte, error), prompt, again, command string) ([]byte, error) {
+// typedTwice asks for a passphrase that something is to be sealed with: twice, where
+// a person types it.
+func (a *app) typedTwice(ask func(string) ([]byte, error), prompt, again string) ([]byte, error) {
 	pass, err := ask(prompt)
 	if err != nil || a.fd >= 0 || !a.in.terminal() {
 		return pass, err
@@ -45,7 +40,7 @@ func (a *app) newPassphrase(ask func(string) ([]byte, error), prompt, again, com
 	repeated, err := ask(again)
 	defer clear(repeated)
 	if err == nil && norm.NFC.String(string(pass)) != norm.NFC.String(string(repeated)) {
-		err = usage("the two do not agree; nothing was changed", command)
+		err = usage("the two do not agree; nothing was made or changed", "repeat the command")
 	}
 	if err != nil {
 		clear(pass)

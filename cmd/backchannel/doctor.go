@@ -85,6 +85,7 @@ func (a *app) doctor(cmd *cobra.Command, report bool) error {
 	d.checkConfig()
 	d.checkVault()
 	d.checkNode()
+	d.checkBackup()
 	d.checkMemory()
 	d.checkClock()
 	d.checkListening()

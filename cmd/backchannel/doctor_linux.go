@@ -18,6 +18,7 @@ func (d *doctor) checkMemory() {
 	m := memory{root: "/", proc: proc}
 	d.checkCores(m)
 	d.checkSwap(m)
+	d.checkLocked(m)
 }
 
 // memory reads what Linux says of memory, below a root.
@@ -40,7 +41,7 @@ func (d *doctor) checkCores(m memory) {
 		d.warn("cores", "backchannel node stop; then: backchannel node run", "the node may leave a core dump, with keys in it")
 	}
 	if pattern, ok := m.read("/proc/sys/kernel/core_pattern"); ok && strings.HasPrefix(pattern, "|") {
-		d.note("cores", "", "this system hands crashes to a program; the node asks the kernel to be left out of it")
+		d.note("cores", "", "this system hands crashes to a program (core_pattern); the node asks the kernel to be left out of it")
 	}
 }
 
@@ -64,14 +65,57 @@ func (d *doctor) checkSwap(m memory) {
 		d.ok("swap", "no swap on a disk")
 	case !open:
 		d.ok("swap", "swap is encrypted")
+	case m.locked():
+		d.ok("swap", "there is swap that is not encrypted; the node is kept out of it (its memory is locked)")
 	case m.neverSwapped():
 		d.ok("swap", "there is swap that is not encrypted; the node is kept out of it (MemorySwapMax=0)")
 	default:
 		d.warn("swap", "swapoff -a, or encrypt it; or run the node as docs/deploy/README.md says", "keys may be written to swap that is not seen to be encrypted")
 	}
 	if state, ok := m.read("/sys/power/state"); ok && onDisk && strings.Contains(state, "disk") {
-		d.note("hibernation", "backchannel lock", "hibernation writes all memory to the swap: lock before it")
+		d.note("hibernation", "backchannel lock", "hibernation writes all memory to the swap, locked memory too: lock the vault before it")
 	}
+}
+
+// checkLocked looks whether the node's memory is locked, which it asks for by itself.
+func (d *doctor) checkLocked(m memory) {
+	status, ok := m.read(path.Join(m.proc, "status"))
+	switch {
+	case d.status == nil && m.proc == "/proc/self":
+		d.note("memlock", "", "whether the node's memory can be locked is seen when it runs")
+	case !ok || !strings.Contains(status, "VmLck:"):
+		d.note("memlock", "", "whether the node's memory is locked could not be seen")
+	case m.locked():
+		d.ok("memlock", "the node's memory is locked: the system does not write it to swap")
+	default:
+		d.note("memlock", "docs/deploy/README.md says how the limit is raised", "the system limits locked memory (%s), so the node's is not locked: what stands under swap is what keeps it off the disk", m.lockLimit())
+	}
+}
+
+// locked reports whether the process has locked its memory: more than the odd page that
+// a library locks for itself.
+func (m memory) locked() bool {
+	status, _ := m.read(path.Join(m.proc, "status"))
+	size := func(field string) int {
+		found := regexp.MustCompile(`(?m)^` + field + `:\s+(\d+) kB`).FindStringSubmatch(status)
+		if found == nil {
+			return 0
+		}
+		kb, _ := strconv.Atoi(found[1]) // it is digits
+		return kb
+	}
+	return size("VmLck") > 0 && size("VmLck") >= size("VmRSS")
+}
+
+// lockLimit is the limit of locked memory in words.
+func (m memory) lockLimit() string {
+	limits, _ := m.read(path.Join(m.proc, "limits"))
+	line := regexp.MustCompile(`(?m)^Max locked memory\s+\S+\s+(\d+)`).FindStringSubmatch(limits)
+	if line == nil {
+		return "the limit could not be seen"
+	}
+	bytes, _ := strconv.Atoi(line[1]) // it is digits
+	return strconv.Itoa(bytes>>10) + " KiB"
 }
 
 // device is the kernel's name of a block device: dm-0 for /dev/mapper/swap.

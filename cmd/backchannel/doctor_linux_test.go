@@ -31,6 +31,8 @@ func TestMemory(t *testing.T) {
 		"a volume on it":   {files{"proc/9/limits": limits, "proc/swaps": head + "/dev/dm-1 partition 1 0 -2\n", "sys/class/block/dm-1/dm/uuid": "LVM-x", "sys/class/block/dm-1/slaves/dm-0/x": "", "sys/class/block/dm-0/dm/uuid": "CRYPT-LUKS2-x"}, levels{"cores": fine, "swap": fine}},
 		"a volume on both": {files{"proc/9/limits": limits, "proc/swaps": head + "/dev/dm-1 partition 1 0 -2\n", "sys/class/block/dm-1/dm/uuid": "LVM-x", "sys/class/block/dm-1/slaves/dm-0/x": "", "sys/class/block/dm-1/slaves/sdb/x": "", "sys/class/block/dm-0/dm/uuid": "CRYPT-LUKS2-x"}, levels{"cores": fine, "swap": warn}},
 		"kept out of it":   {files{"proc/9/limits": limits, "proc/swaps": head + "/dev/sda2 partition 1 0 -2\n", "proc/9/cgroup": "0::/user/x\n", "sys/fs/cgroup/user/x/memory.swap.max": "0\n"}, levels{"cores": fine, "swap": fine}},
+		"locked":           {files{"proc/9/limits": limits, "proc/swaps": head + "/dev/sda2 partition 1 0 -2\n", "proc/9/status": "VmLck:\t  900 kB\nVmRSS:\t  80 kB\n"}, levels{"cores": fine, "swap": fine, "memlock": fine}},
+		"a page locked":    {files{"proc/9/limits": limits, "proc/swaps": head + "/dev/sda2 partition 1 0 -2\n", "proc/9/status": "VmLck:\t  4 kB\nVmRSS:\t  80 kB\n"}, levels{"cores": fine, "swap": warn, "memlock": aside}},
 		"hibernation":      {files{"proc/9/limits": limits, "proc/swaps": head + "/dev/sda2 partition 1 0 -2\n", "sys/power/state": "freeze mem disk\n"}, levels{"cores": fine, "swap": warn, "hibernation": aside}},
 	} {
 		root := t.TempDir()
@@ -46,9 +48,13 @@ func TestMemory(t *testing.T) {
 		d, m := &doctor{}, memory{root: root, proc: "/proc/9"}
 		d.checkCores(m)
 		d.checkSwap(m)
+		d.checkLocked(m)
 		got := levels{}
 		for _, f := range d.findings {
 			got[f.Check] = f.Level
+		}
+		if _, told := c.want["memlock"]; !told {
+			c.want["memlock"] = aside
 		}
 		for check, level := range c.want {
 			if got[check] != level {

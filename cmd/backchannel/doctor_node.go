@@ -36,6 +36,9 @@ func (d *doctor) checkNode() {
 	if s.DiskFull {
 		d.warn("disk", "free some space", "the node found the disk full; nothing is received or sent")
 	}
+	if s.VaultFull {
+		d.warn("vault", "backchannel burn", "the vault is full; what is new is neither received nor sent")
+	}
 }
 
 // checkClock compares with what contacts' machines said of theirs. No server is

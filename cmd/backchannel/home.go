@@ -52,6 +52,9 @@ func (p paths) withSocket() paths {
 	return p
 }
 
+// stage is where a vault is built that is restored, until it is whole.
+func (p paths) stage() string { return p.vault + ".restoring" }
+
 func noHome() *control.Error {
 	return &control.Error{Code: "no_home", Exit: control.ExitFailed, Message: "no home folder is known", Hint: "name a folder: backchannel --home ./backchannel setup"}
 }

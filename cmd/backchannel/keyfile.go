@@ -32,6 +32,17 @@ func checkKeyFile(path string) (string, error) {
 	return filepath.Clean(path), nil
 }
 
+// setKeyFile has the settings name the key file of a vault that was made: none, if
+// one stands there that an earlier vault had.
+func (p paths) setKeyFile(path string) error {
+	s, err := p.settings()
+	if err != nil || s.KeyFile == path {
+		return nil //nolint:nilerr // settings that cannot be read are told with the next command
+	}
+	s.KeyFile = path
+	return p.write(s)
+}
+
 // What became of the key file of a vault that is burned.
 const (
 	keyFileGone control.Word = "overwritten"

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/backchannel/backchannel/cmd/internal/harden"
 	"github.com/backchannel/backchannel/node"
 	"github.com/backchannel/backchannel/node/channel"
 	"github.com/backchannel/backchannel/node/control"
@@ -34,15 +35,7 @@ var cost = store.Standard
 func (a *app) nodeCommand() *cobra.Command {
 	c := &cobra.Command{Use: "node", Short: "Run and stop the node, and say whether it listens"}
 	c.AddCommand(
-		&cobra.Command{
-			Use:   "run",
-			Short: "Run the node in this terminal, locked, until it is stopped",
-			Long: `Run the node in this terminal until Ctrl-C or "backchannel node stop". It starts
-locked: open it from another terminal with "backchannel online".`,
-			Example: "  backchannel node run",
-			Args:    cobra.NoArgs,
-			RunE:    func(cmd *cobra.Command, _ []string) error { return a.nodeRun(cmd.Context()) },
-		},
+		a.runCommand(),
 		&cobra.Command{
 			Use:     "stop",
 			Short:   "Stop the running node",
@@ -52,6 +45,22 @@ locked: open it from another terminal with "backchannel online".`,
 		},
 		a.listenCommand(),
 	)
+	return c
+}
+
+func (a *app) runCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Run the node in this terminal, locked, until it is stopped",
+		Long: `Run the node in this terminal until Ctrl-C or "backchannel node stop". It starts
+locked: open it from another terminal with "backchannel online".`,
+		Example: "  backchannel node run",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.nodeRun(cmd.Context()) },
+	}
+	// The demo has no time to lose, and nothing to hide: it has its vaults written faster.
+	c.Flags().DurationVar(&pace.Attached, "write-every", pace.Attached, "how often the vault is written while somebody is there")
+	_ = c.Flags().MarkHidden("write-every")
 	return c
 }
 
@@ -66,6 +75,7 @@ func (a *app) nodeRun(ctx context.Context) error {
 		}
 		return store.ErrMissing
 	}
+	harden.LockMemory()
 	n := node.Open(node.Config{
 		OpenStore: func(pass []byte, keyFile string) (node.Store, error) {
 			s, err := store.Open(store.Config{Dir: p.vault, Cost: cost, KeyFile: keyFile}, pass)
@@ -81,9 +91,9 @@ func (a *app) nodeRun(ctx context.Context) error {
 			}
 			return network, nil
 		},
-		Settings: p.settings,
-		Pace:     pace,
-		Channel:  timing,
+		Settings: p.settings, BackupCost: backupCost(),
+		Pace:    pace,
+		Channel: timing,
 	})
 	server, err := control.Listen(n, p.socket, version)
 	if err != nil {

@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience is how long a script waits for something before it has failed.
-const patience = 40 * time.Second
+const patience = 80 * time.Second
 
 // TestScripts runs the scripts of testdata/script. Each has homes of its own,
 // which are named by the first word after as and fails:
@@ -57,6 +57,8 @@ const patience = 40 * time.Second
 //	follow N HOME read… then …        read --follow until it has N lines; what stands after
 //	                                  then is run before the last
 //	watching CODE N HOME args… then … the same with exit code CODE; 130: it is interrupted
+//	halve FROM TO, flip FROM TO AT    writes the first half of a file; one with a byte changed
+//	later FILE PASSPHRASE             writes a backup of a later version
 //	cut FROM TO FILE                  copies a folder and cuts a file of it to half
 //	copy FROM TO                      copies a folder
 //	newer FROM TO                     copies a home whose vault is then of a later version
@@ -75,7 +77,7 @@ func TestScripts(t *testing.T) {
 			"as": scriptAs, "fails": scriptFails, "node": scriptNode, "crash": scriptCrash, "freeze": scriptFreeze, "ended": scriptEnded,
 			"waitfor": scriptWaitFor, "capture": scriptCapture, "swap": scriptSwap, "expired": scriptExpired,
 			"private": scriptPrivate, "watch": scriptWatch, "sweep": scriptSweep, "hardened": scriptHardened, "tmpfs": scriptTmpfs, "fill": scriptFill, "cut": scriptCut,
-			"follow": scriptFollow, "watching": scriptWatching, "same": scriptSame, "empty": scriptEmpty, "copy": scriptCopy, "document": scriptDocument, "newer": scriptNewer,
+			"follow": scriptFollow, "watching": scriptWatching, "same": scriptSame, "empty": scriptEmpty, "copy": scriptCopy, "halve": scriptHalve, "flip": scriptFlip, "later": scriptLater, "document": scriptDocument, "newer": scriptNewer,
 		},
 		Condition: func(cond string) (bool, error) {
 			switch cond {

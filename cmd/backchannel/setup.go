@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"os"
 	"path/filepath"
 
@@ -50,14 +51,13 @@ func (a *app) setup(keyFile string) error {
 	if store.Exists(p.vault) {
 		return store.ErrExists
 	}
-	if err := p.halfVault(); err != nil {
+	if err := errors.Join(p.halfVault(), p.clearStage()); err != nil {
 		return err
 	}
 	if keyFile, err = absolute(keyFile); err != nil {
 		return err
 	}
-	settings, err := p.settings()
-	if err != nil && keyFile != "" {
+	if _, err := p.settings(); err != nil && keyFile != "" {
 		return err
 	}
 	passphrases, err := a.askSetup()
@@ -71,11 +71,8 @@ func (a *app) setup(keyFile string) error {
 	if err := store.Create(store.Config{Dir: p.vault, Cost: cost, KeyFile: keyFile}, passphrases...); err != nil {
 		return err
 	}
-	if settings.KeyFile != keyFile { // or none: that of an earlier vault is not of this one
-		settings.KeyFile = keyFile
-		if err := p.write(settings); err != nil {
-			return err
-		}
+	if err := p.setKeyFile(keyFile); err != nil {
+		return err
 	}
 	return a.answer(control.Done{V: control.Version}, func() {
 		a.say("Ready. The passphrase cannot be recovered by anybody.")
@@ -89,6 +86,27 @@ func (a *app) setup(keyFile string) error {
 		a.advise("                      %s", a.here("backchannel invite new"))
 		a.advise("  accept one          %s", a.here("backchannel invite accept"))
 	})
+}
+
+// How many words are drawn: a vault is guessed at on the machine that was seized, a
+// file that is carried about may lie in many hands for long.
+const (
+	vaultWords = 6
+	fileWords  = 10
+)
+
+// newPassphrase has a passphrase made up: on a terminal words are drawn, and what is
+// typed is typed twice.
+func (a *app) newPassphrase(prompt, again string, n int) ([]byte, error) {
+	typed := a.fd < 0 && a.in.terminal()
+	if typed && !a.quiet && !a.json {
+		a.note("%s words were drawn for you. Write them on paper and type them below, a\nspace between two; or type a passphrase of your own. What you type is not shown.", map[int]string{vaultWords: "Six", fileWords: "Ten"}[n])
+		for i, w := range drawWords(n) {
+			a.note("  %2d  %s", i+1, w)
+		}
+		a.note("")
+	}
+	return a.typedTwice(a.passphrase, prompt, again)
 }
 
 // drawWords draws n words for a passphrase: 11 bits each.

@@ -46,6 +46,9 @@ func (a *app) printStatus(s control.StatusAnswer) {
 	if s.DiskFull {
 		a.say("THE DISK IS FULL. Nothing was lost. Nothing is received or sent until there is space.")
 	}
+	if s.VaultFull {
+		a.say("THE VAULT IS FULL. Nothing was lost. What is new is neither received nor sent until\nthere is room: remove messages that you do not need, or burn a conversation.")
+	}
 	switch {
 	case !s.Online:
 	case s.Listening:
@@ -55,6 +58,7 @@ func (a *app) printStatus(s control.StatusAnswer) {
 	}
 	if s.State == "open" {
 		a.printContacts(s.Contacts)
+		a.statusBackup(s)
 	}
 }
 

@@ -76,13 +76,13 @@ func (a *app) askPassphrases() (r control.PassphraseRequest, err error) {
 	if person {
 		a.note("\nNow type all that the vault is to have, up to three, also those that stay. The\nfirst opens what you see now. Each further one opens less: what it opened\nbefore, or an empty compartment. To go without, press enter twice; what had\none and gets none is destroyed.")
 	}
-	first, err := a.newPassphrase(a.passphrase, "First:  ", "Again:  ", "backchannel vault passphrase")
+	first, err := a.typedTwice(a.passphrase, "First:  ", "Again:  ")
 	if err != nil {
 		return r, err
 	}
 	r.Passphrases = append(r.Passphrases, first)
 	for _, which := range []string{"Second: ", "Third:  "} {
-		next, err := a.newPassphrase(a.furtherPassphrase, which, "Again:  ", "backchannel vault passphrase")
+		next, err := a.typedTwice(a.furtherPassphrase, which, "Again:  ")
 		if err != nil {
 			return r, err
 		}

@@ -81,6 +81,13 @@ func (a *app) printChanges(was, is control.StatusAnswer) {
 			line("the disk has room again")
 		}
 	}
+	if was.VaultFull != is.VaultFull {
+		if is.VaultFull {
+			line("THE VAULT IS FULL. Nothing was lost. What is new is neither received nor sent.")
+		} else {
+			line("the vault has room again")
+		}
+	}
 	if is.State != "open" || was.State != "open" {
 		return // contacts are shown on an open node only
 	}

@@ -85,6 +85,12 @@ var wrongUse = map[string]struct {
 	"doctor":           {"doctor", skipped, skipped, skipped, skipped, skipped, skipped, skipped},
 	"completion":       {"completion bash", ok, ok, skipped, skipped, 2, ok, ok},
 	"man":              {"man", ok, ok, skipped, skipped, ok, ok, ok},
+	"backup make":      {"backup make NEW", 3, 4, skipped, skipped, 2, 1, 3},
+	"backup check":     {"backup check NEW", 1, 1, skipped, skipped, 2, 1, 1},
+	"backup restore":   {"backup restore NEW", 1, 1, skipped, skipped, 1, 1, 1},
+	"move out":         {"move out NEW", 1, 1, skipped, skipped, 2, 1, 1},
+	"move in":          {"move in NEW", 1, 1, skipped, skipped, 1, 1, 1},
+	"move cancel":      {"move cancel", 1, 2, skipped, skipped, 2, 1, 2},
 }
 
 // TestWrongUse calls every command wrongly, in every way that the table knows: as

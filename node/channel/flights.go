@@ -25,6 +25,7 @@ const (
 	NoteUsedTwice = "A second machine tried this invitation. Do not trust this contact; make a new invitation by another route."
 	NoteLateUse   = "A second machine tried this invitation. You compared words before, so your contact is who you heard; somebody else has seen the invitation."
 	NoteRecovered = "This session was made anew from the recovery secret, because one of the two machines lost or put back its state. What was said lately may be missing there: ask. Sending is paused until both of you say to go on. Compare words again."
+	NoteAgain     = "This is the second time within a day, and words were not compared in between. Two machines may be running with the same keys, on your side or on theirs. Find out before you go on: only one may."
 	NoteCameBack  = "Their machine was put back to a time before you met, and asks with the old invitation. Nothing can be agreed with it: make a new invitation."
 	NoteMissing   = "A message is missing: it expired or was taken back before it could be delivered."
 	NoteManyDraws = "The words were drawn many times today. No further ones are drawn until tomorrow. If neither of you asked for them, somebody may sit between you."
@@ -341,8 +342,12 @@ func (v *Conversation) install(hs *handshake.Session, state *ratchet.State, role
 	}
 	if why == recovery {
 		v.c.paused, v.c.ownConsent, v.c.peerConsent = true, false, false
+		again := v.c.mark == RecoveredNotCompared && v.now.Sub(fromMinute(v.c.markMinute)) < 24*time.Hour
 		v.c.mark, v.c.markMinute = RecoveredNotCompared, minute(v.now)
 		v.note(NoteRecovered)
+		if again {
+			v.note(NoteAgain)
+		}
 	}
 	// What a person said or the machine announced, and the session before may
 	// have taken along, is said again.

@@ -92,11 +92,15 @@ type (
 		Failed     string    `json:"failed,omitempty"`      // why it locked by itself
 		FailedCode string    `json:"failed_code,omitempty"` // as errors have it
 		DiskFull   bool      `json:"disk_full,omitempty"`
+		VaultFull  bool      `json:"vault_full,omitempty"`
 		Online     bool      `json:"online"`
 		Listening  bool      `json:"listening"`
 		Address    string    `json:"address,omitempty"`
 		Proxy      bool      `json:"proxy"`
 		Contacts   []Contact `json:"contacts,omitempty"`
+
+		LastBackup  string `json:"last_backup,omitempty"`
+		NotBackedUp int    `json:"not_in_a_backup,omitempty"` // contacts, or how they were verified since
 	}
 	// InviteRequest asks for an invitation.
 	InviteRequest struct {

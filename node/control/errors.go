@@ -14,6 +14,7 @@ import (
 	"github.com/backchannel/backchannel/node/channel"
 	"github.com/backchannel/backchannel/node/p2p"
 	"github.com/backchannel/backchannel/node/store"
+	"github.com/backchannel/backchannel/protocol/backup"
 	"github.com/backchannel/backchannel/protocol/forge"
 	"github.com/backchannel/backchannel/protocol/identity"
 )
@@ -114,6 +115,16 @@ var known = []struct {
 	{node.ErrNoRoom, "no_room", ExitFailed, "", "free some space, or name a folder on another disk"},
 	{node.ErrNotRegular, "not_a_file", ExitUsage, "", "send a file; put a folder into an archive first"},
 	{node.ErrUnreadable, "unreadable", ExitFailed, "", "check its name and that the node may read it"},
+	{node.ErrMoved, "moved", ExitRefused, "", "open it on the other machine; if it was never opened there: backchannel move cancel"},
+	{node.ErrNotMoved, "not_moved", ExitUsage, "", "backchannel unlock"},
+	{node.ErrRolledBack, "rolled_back", ExitRefused, "", "backchannel unlock"},
+	{backup.ErrSize, "not_whole", ExitCheckFailed, "the file is not whole, or is no file of this program: it has not the size of one", "take another copy of it"},
+	{backup.ErrSecret, "wrong_secret", ExitLocked, "the file does not open: the passphrase or the key file is wrong, or the file's beginning is damaged", "try again, or take another copy of the file"},
+	{backup.ErrNewer, "newer_backup", ExitFailed, "the file was made by a newer version of this program", "install that version, and repeat the command"},
+	{backup.ErrDamaged, "damaged_backup", ExitCheckFailed, "the file is damaged: the passphrase is right, and a part of it was changed", "take another copy of it"},
+	{backup.ErrFormat, "damaged_backup", ExitCheckFailed, "the file opens, but what is inside cannot be read", "make a new one: backchannel backup make"},
+	{backup.ErrTooLarge, "too_large", ExitFailed, "the vault is too large to be moved in one file", "burn what is not needed, then repeat the command"},
+	{backup.ErrPassphrase, "long_passphrase", ExitUsage, "a passphrase has 1 to 1024 bytes", "choose a shorter one; ten words are enough"},
 	{p2p.ErrAddressInUse, "port_in_use", ExitUnreachable, "another program uses the port to listen on", "end that program, or take another port: backchannel node listen on --address 203.0.113.7:4128"},
 	{p2p.ErrPairExists, "already_accepted", ExitUsage, "this invitation was accepted on this machine already", "backchannel contact list"},
 	{p2p.ErrAddress, "bad_listen", ExitUsage, "the address to listen on is malformed", "give one of this machine: backchannel node listen on --bind 0.0.0.0"},

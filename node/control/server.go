@@ -187,6 +187,7 @@ func (s *Server) routes() http.Handler {
 	handle(mux, "file/remove", func(ctx context.Context, r FileRequest) (Done, error) { return done, n.RemoveFile(ctx, r.Name, r.Seq) })
 	s.talkRoutes(mux)
 	s.vaultRoutes(mux)
+	s.backupRoutes(mux)
 	mux.HandleFunc("POST /v1/follow", s.follow)
 	s.logRoutes(mux)
 	return mux
@@ -232,8 +233,8 @@ func (s *Server) status(ctx context.Context, _ Empty) (StatusAnswer, error) {
 	st, err := s.node.Status(ctx)
 	a := StatusAnswer{
 		V: Version, State: Word(st.Condition.String()), PID: os.Getpid(), Started: stamp(s.started), Version: s.version,
-		LocksAt: stamp(st.LocksAt), DiskFull: st.Full, Online: st.Online, Listening: st.Listening, Address: st.Settings.Address,
-		Proxy: st.Settings.Proxy != "",
+		LocksAt: stamp(st.LocksAt), DiskFull: st.Full, VaultFull: st.Crammed, Online: st.Online, Listening: st.Listening, Address: st.Settings.Address,
+		Proxy: st.Settings.Proxy != "", LastBackup: stamp(st.Backup.Made), NotBackedUp: st.Backup.Lacking,
 	}
 	if st.Failed != nil {
 		e := Describe(st.Failed)

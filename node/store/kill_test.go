@@ -17,10 +17,19 @@ import (
 func TestKillAnywhere(t *testing.T) {
 	t.Parallel()
 	kills := few(15)
+	if *long {
+		kills = 300
+	}
 	cfg := testConfig(t)
 	mustCreate(t, cfg)
 	var next uint64
+	records := uint64(0)
 	for kill := range kills {
+		if kill%20 == 19 { // before the level is full
+			records += next
+			next, cfg = 0, testConfig(t)
+			mustCreate(t, cfg)
+		}
 		durable := next
 		cmd := child(t, "write", cfg.Dir, strconv.FormatUint(next, 10))
 		out, err := cmd.StdoutPipe()
@@ -53,7 +62,7 @@ func TestKillAnywhere(t *testing.T) {
 		next = n
 		mustClose(t, s)
 	}
-	t.Logf("%d kills, %d records", kills, next)
+	t.Logf("%d kills, %d records", kills, records+next)
 }
 
 // die runs a deed in a child that kills itself at a step, and returns whether it

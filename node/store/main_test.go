@@ -29,6 +29,9 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
+// long has the tests do everything as often as docs/figures.md says.
+var long = flag.Bool("long", false, "repeat what is repeated as often as the figures say")
+
 // slow is set by the race detector, under which opening a store takes ten times
 // as long.
 var slow bool

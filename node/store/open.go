@@ -99,6 +99,9 @@ func (s *Store) unlock(im *image, passphrase []byte) error {
 			break
 		}
 	}
+	if s.cfg.Cost != Cheap {
+		debug.FreeOSMemory() // the files, too, were read into memory; it takes longer the more records there are
+	}
 	<-end
 	if err != nil {
 		kek.Wipe()
@@ -108,9 +111,6 @@ func (s *Store) unlock(im *image, passphrase []byte) error {
 		return ErrDamaged
 	}
 	s.kek = kek
-	if s.cfg.Cost != Cheap {
-		defer debug.FreeOSMemory() // the files, too, were read into memory
-	}
 	return nil
 }
 

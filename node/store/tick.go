@@ -69,7 +69,10 @@ func (s *Store) Tick() error {
 		return err
 	}
 	if err := s.secure(); err != nil {
-		return err
+		if errors.Is(err, ErrFull) || errors.Is(err, os.ErrPermission) {
+			return err
+		}
+		return s.poison(err)
 	}
 	s.cfg.faults.hook(stepBegin)
 	t, err := s.draw()

@@ -147,6 +147,12 @@ const (
 	CommuniqueAdaptor      Label = prefix + "communique/adaptor"      // secret of the adaptor point
 	CommuniqueNonce        Label = prefix + "communique/nonce"        // nonce of a pre-signature
 
+	BackupSalt   Label = prefix + "backup/salt"    // salt of a file from coins and content
+	BackupRoot   Label = prefix + "backup/root"    // root of a file from passphrase and second secret
+	BackupHeader Label = prefix + "backup/header"  // mask of the header
+	BackupCommit Label = prefix + "backup/commit"  // commitment to root and header
+	BackupBlock  Label = prefix + "backup/content" // key of the blocks
+
 	TranscriptKeys Label = prefix + "transcript/keys"
 )
 
@@ -174,6 +180,7 @@ func All() []Label {
 		MandateDossier, MandateMask, MandateTag, MandateRing, MandateNonce, MandateWithdraw,
 		SoundingID, SoundingCoins, SoundingPoint, SoundingPair, SoundingSent, SoundingTag, SoundingNoise,
 		CommuniqueWords, CommuniqueContribution, CommuniqueCommit, CommuniqueAdaptor, CommuniqueNonce,
+		BackupSalt, BackupRoot, BackupHeader, BackupCommit, BackupBlock,
 		TranscriptKeys,
 	}
 }

@@ -23,6 +23,7 @@ type Level struct {
 	last    uint64 // highest number of an object that was ever seen
 	garbage map[Key]int
 
+	passed  uint64 // what tickets had come to before the last refresh
 	next    uint64 // version of the commit that is being staged
 	group   *group // pages of earlier commits on their way to the disk
 	dropped []*object
@@ -115,7 +116,7 @@ func (l *Level) KindKeys(kind Kind) []Key { return l.index.ofKind(kind) }
 
 // Durable returns the ticket of the last commit that lies in the slots, once the
 // changes of the last tick do.
-func (l *Level) Durable() uint64 { return l.version }
+func (l *Level) Durable() uint64 { return l.passed + l.version }
 
 // Waiting reports whether something was staged that no tick has finished. A
 // caller must not tick because of it.

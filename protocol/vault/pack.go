@@ -223,7 +223,7 @@ func (p *packing) apply() (ticket uint64) {
 		l.index.put(k, e)
 	}
 	if len(p.adds) == 0 && len(p.removed) == 0 {
-		return l.version
+		return l.Durable()
 	}
-	return l.next
+	return l.passed + l.next
 }

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"bytes"
 	"cmp"
 	"iter"
 	"maps"
@@ -84,26 +85,28 @@ func (v *Vault) refresh(keks []secret.Key, second secret.Key, deeper int, coins 
 	return v.yieldAll(coins), nil
 }
 
-// copyFrom takes over the records of another image. Objects get new keys. Tickets
-// go on where they were. All records have one version, and lie in the order of
-// their keys as if they had been written at once: which ones were written late, or
-// again, does not show to who has the key of the level.
+// copyFrom takes over the records of another image. Nothing else of its past is
+// left: versions and the numbers of objects begin again, objects lie in the order
+// of their IDs and records in that of their keys, all of one version, and an object
+// that holds nothing is gone. So a level that was emptied is as one that was made
+// just now, and which records were written late, or again, does not show to who has
+// the key of the level. Objects get new keys. Tickets go on where they were.
 func (l *Level) copyFrom(old *Level) {
-	l.next, l.version, l.last, l.rolledBack = old.next+1, old.next, old.last, old.rolledBack
-	for id, o := range old.objects {
-		c := &object{id: id, number: o.number}
-		l.objects[id], l.numbers[o.number] = c, c
-	}
-	pages := map[uint64][]*page{} // that hold something, by the number of their object
+	l.passed, l.rolledBack = old.passed+old.next, old.rolledBack
+	pages := map[[16]byte][]*page{} // that hold something, by their object
 	for _, p := range old.pages {
-		if p.live > 0 {
-			pages[p.object.number] = append(pages[p.object.number], p)
+		if p.object == nil || p.object.number == 0 {
+			continue
+		}
+		if len(currentOf([]*page{p})) > 0 {
+			pages[p.object.id] = append(pages[p.object.id], p)
 		}
 	}
-	for _, number := range slices.Sorted(maps.Keys(pages)) {
-		current := currentOf(pages[number])
-		if !l.copySorted(l.numbers[number], current, len(pages[number])) {
-			l.copyPages(l.numbers[number], pages[number])
+	ids := slices.SortedFunc(maps.Keys(pages), func(a, b [16]byte) int { return bytes.Compare(a[:], b[:]) })
+	l.copyTable(ids)
+	for _, id := range ids {
+		if !l.copySorted(l.objects[id], currentOf(pages[id]), len(pages[id])) {
+			l.copyPages(l.objects[id], pages[id])
 		}
 	}
 	for _, p := range l.pages {
@@ -112,6 +115,19 @@ func (l *Level) copyFrom(old *Level) {
 		}
 	}
 	l.index.list()
+}
+
+// copyTable makes a row for each object; the keys are drawn when it is frozen.
+func (l *Level) copyTable(ids [][16]byte) {
+	var rows []*fragment
+	for _, id := range ids {
+		l.last++
+		o := &object{id: id, number: l.last}
+		l.objects[id], l.numbers[o.number] = o, o
+		row := piece{seq: o.number, total: tableValue, data: append(id[:], make([]byte, secret.Size)...)}
+		rows = append(rows, &fragment{piece: row, key: Key{Seq: o.number}})
+	}
+	l.copySorted(l.numbers[0], rows, l.geometry.blocks())
 }
 
 // currentOf returns what counts of some pages, in the order of keys. Of deleted

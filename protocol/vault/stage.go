@@ -39,7 +39,7 @@ func (l *Level) Stage(writes []Write) (ticket uint64, err error) {
 func (l *Level) Drop(id [16]byte) (ticket uint64, err error) {
 	o := l.objects[id]
 	if o == nil {
-		return l.version, nil
+		return l.Durable(), nil
 	}
 	p := l.newPacking()
 	row := Key{Seq: o.number}
