@@ -150,8 +150,8 @@ func (n *Node) Run(ctx context.Context) error {
 			n.desk, n.failed = nil, err
 			n.mu.Unlock()
 			n.endTold(err)
+			debug.FreeOSMemory() // before the next unlocking, which would take longer for it
 			close(d.ended)
-			debug.FreeOSMemory()
 		}
 	}
 }
@@ -169,7 +169,8 @@ func (n *Node) Unlock(ctx context.Context, passphrase []byte) error {
 func (n *Node) UnlockWith(ctx context.Context, passphrase []byte, keyFile string) error {
 	n.opening.Lock()
 	defer n.opening.Unlock()
-	defer debug.FreeOSMemory() // Argon2's memory is large and not needed again
+	// Memory is given back by the store, before the moment that its answer is kept for:
+	// here it would take longer the more lies in levels beneath.
 	began := n.cfg.Now()
 	if d := n.current(); d != nil {
 		again, err := n.unlockAgain(d, passphrase)

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -72,6 +73,9 @@ func (s *Store) Match(passphrase []byte) (Match, error) {
 		return Nothing, nil // the key file of another store
 	}
 	ok, err := s.opens(kek, second)
+	if s.cfg.Cost != Cheap {
+		debug.FreeOSMemory() // as Open does
+	}
 	switch {
 	case err != nil:
 		return Nothing, err

@@ -123,7 +123,7 @@ func answerTime(slots uint32, stretched time.Duration) time.Duration {
 }
 
 // answerLeast is for stores of tests, whose passphrases are not stretched.
-const answerLeast = 40 * time.Millisecond
+const answerLeast = 120 * time.Millisecond
 
 // level is the deepest open level.
 func (s *Store) level() *vault.Level { return s.vault.Level(s.vault.Depth() - 1) }
