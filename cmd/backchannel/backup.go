@@ -70,6 +70,9 @@ func (a *app) backupMake(cmd *cobra.Command, args []string, key string) error {
 	if err := vacantPath(path); err != nil {
 		return err
 	}
+	if err := a.notOfVault(key); err != nil {
+		return err
+	}
 	second, keyMade, err := keyFile(key, true)
 	if err != nil {
 		return err

@@ -32,6 +32,23 @@ func checkKeyFile(path string) (string, error) {
 	return filepath.Clean(path), nil
 }
 
+// notOfVault refuses the vault's key file for something that lasts longer than its
+// secret: the next burning would make that unreadable.
+func (a *app) notOfVault(path string) error {
+	p, err := a.paths()
+	if err != nil || path == "" {
+		return err
+	}
+	whole, err := absolute(path)
+	if err != nil {
+		return err
+	}
+	if s, err := p.settings(); err == nil && s.KeyFile == whole {
+		return usage("that is the key file of the vault, whose secret changes when you burn", "name another one: backchannel backup make --key-file PATH FILE")
+	}
+	return nil
+}
+
 // setKeyFile has the settings name the key file of a vault that was made: none, if
 // one stands there that an earlier vault had.
 func (p paths) setKeyFile(path string) error {
