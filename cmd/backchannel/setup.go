@@ -162,7 +162,8 @@ func (a *app) unlock(cmd *cobra.Command, keyFile string) (d control.Done, err er
 		return d, err
 	}
 	defer clear(pass)
-	return d, a.call(cmd, "unlock", control.UnlockRequest{Passphrase: pass, KeyFile: keyFile}, &d)
+	err = a.call(cmd, "unlock", control.UnlockRequest{Passphrase: pass, KeyFile: keyFile}, &d)
+	return d, err
 }
 
 func (a *app) onlineCommand() *cobra.Command {

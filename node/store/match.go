@@ -14,6 +14,7 @@ import (
 // A Match says what a passphrase opens in a store that is open already.
 type Match int
 
+// The matches.
 const (
 	Nothing Match = iota // it is wrong
 	Shown                // the level that is shown
