@@ -15,7 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p/gologshim"
 )
 
-func init() {
+func init() { //nolint:gochecknoinits // nothing later is early enough
 	_ = os.Unsetenv("GOLOG_LOG_LEVEL")
 	gologshim.SetDefaultHandler(slog.DiscardHandler)
 }
