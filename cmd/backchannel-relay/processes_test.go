@@ -132,6 +132,7 @@ func (w *town) start(i int) {
 		w.Fatal(err)
 	}
 	cmd.Stdout, cmd.Stderr = out, out
+	cmd.Env = append(os.Environ(), "GOLOG_LOG_LEVEL=debug") // libp2p and gossipsub ask there what to log; see wantNoTrace
 	if err := cmd.Start(); err != nil {
 		w.Fatal(err)
 	}
@@ -281,6 +282,7 @@ func (w *town) wantNoTrace(e *envoy, key [onion.KeySize]byte) {
 	w.Helper()
 	name, address := e.guard.Name(), boxes.AddressOf(key[:])
 	traces := [][]byte{name[:], fmt.Appendf(nil, "%x", name[:]), key[:], address[:], fmt.Appendf(nil, "%x", address[:]), {77, 78, 79, 0, 0, 0, 0, 0}}
+	traces = append(traces, []byte("12D3KooW")) // how libp2p writes peer IDs into its logs
 	looked := 0
 	err := filepath.WalkDir(w.dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {

@@ -22,7 +22,6 @@ func bareHost(b *testing.B) host.Host {
 	if err != nil {
 		b.Fatal(err)
 	}
-	silence()
 	h, err := libp2p.New(
 		libp2p.Identity(k), libp2p.Security(noise.ID, noise.New), libp2p.Transport(tcp.NewTCPTransport),
 		libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"), libp2p.DisableMetrics(),

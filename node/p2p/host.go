@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
-	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p"
@@ -21,12 +19,13 @@ import (
 	"github.com/libp2p/go-libp2p/core/record"
 	"github.com/libp2p/go-libp2p/core/sec"
 	core "github.com/libp2p/go-libp2p/core/transport"
-	"github.com/libp2p/go-libp2p/gologshim"
 	"github.com/libp2p/go-libp2p/p2p/host/peerstore/pstoremem"
 	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
 	"github.com/libp2p/go-libp2p/p2p/net/upgrader"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	ma "github.com/multiformats/go-multiaddr"
+
+	_ "github.com/backchannel/backchannel/node/p2p/nolog" // before libp2p
 )
 
 // streamProtocol is the one protocol of a host. It names nothing on purpose;
@@ -36,10 +35,6 @@ const streamProtocol = protocol.ID("/x/1")
 // constantAgent is never sent, since nothing here speaks identify. Left empty it
 // would be the name of this program's module.
 const constantAgent = "-"
-
-// silence throws libp2p's log away: it is full of addresses and peer IDs. It has
-// to run before libp2p's first line.
-var silence = sync.OnceFunc(func() { gologshim.SetDefaultHandler(slog.DiscardHandler) })
 
 // hooks let the tests look at bytes inside the layers. All nil in production.
 type hooks struct {

@@ -93,7 +93,6 @@ type Network struct {
 // Open binds the port, if the Config has one, and starts nothing. [Network.Run]
 // gives the port back, also when its context is already done.
 func Open(cfg Config) (*Network, error) {
-	silence()
 	n := &Network{
 		cfg: cfg.withDefaults(), state: idle,
 		incoming: make(chan Incoming), pairs: map[Handle]*pair{},

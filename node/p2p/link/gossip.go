@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -95,6 +96,7 @@ func gossipOptions(topic string) []pubsub.Option {
 	p := pubsub.DefaultGossipSubParams()
 	p.D, p.Dlo, p.Dhi, p.Dout, p.Dscore, p.Dlazy = 6, 4, 12, 2, 4, 6
 	return []pubsub.Option{
+		pubsub.WithLogger(slog.New(slog.DiscardHandler)), // it does not ask for libp2p's
 		pubsub.WithGossipSubParams(p),
 		pubsub.WithMessageSignaturePolicy(pubsub.StrictNoSign), pubsub.WithNoAuthor(),
 		// Without an author and a number all messages would have one ID, and all but the

@@ -47,7 +47,6 @@ type Guard struct {
 // DialGuard connects to a relay under a key that is made for this connection. It is
 // bounded by ctx.
 func DialGuard(ctx context.Context, cfg GuardConfig) (*Guard, error) {
-	silence()
 	if cfg.Dialer == nil {
 		var err error
 		if cfg.Dialer, err = p2p.NewDialer(""); err != nil {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
@@ -22,7 +21,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/core/record"
 	core "github.com/libp2p/go-libp2p/core/transport"
-	"github.com/libp2p/go-libp2p/gologshim"
 	"github.com/libp2p/go-libp2p/p2p/host/peerstore/pstoremem"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
@@ -31,6 +29,7 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/backchannel/backchannel/node/p2p"
+	_ "github.com/backchannel/backchannel/node/p2p/nolog" // before libp2p
 	"github.com/backchannel/backchannel/protocol/onion"
 )
 
@@ -42,9 +41,6 @@ const (
 )
 
 const constantAgent = "-"
-
-// silence throws libp2p's log away: it is full of addresses and peer IDs.
-var silence = sync.OnceFunc(func() { gologshim.SetDefaultHandler(slog.DiscardHandler) })
 
 // The errors of this package hold no address and no key.
 var (
@@ -115,7 +111,6 @@ type Host struct {
 
 // Open binds the port. What comes before Run is refused.
 func Open(cfg Config) (*Host, error) {
-	silence()
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err

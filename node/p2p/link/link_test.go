@@ -275,7 +275,7 @@ func TestGuard(t *testing.T) {
 	var got inbox
 	done := make(chan error, 1)
 	go func() {
-		done <- g.Run(ctx, func(p []byte) { down.Add(1); got.receive(onion.ID{}, false, p) })
+		done <- g.Run(ctx, func(p []byte) { got.receive(onion.ID{}, false, p); down.Add(1) })
 	}()
 	reply := numbered(77)
 	for i := range 50 {
