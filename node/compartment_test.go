@@ -146,3 +146,51 @@ func TestRekey(t *testing.T) {
 		t.Errorf("the one that was dropped: %v", err)
 	}
 }
+
+// TestPutBackBeneath puts a vault back to an older state, and goes online with the
+// passphrase that opens the most. The compartment beneath is not marked any more
+// after that, and its sessions, of which nobody knows what was sent, are given up.
+func TestPutBackBeneath(t *testing.T) {
+	t.Parallel()
+	a := newCompartments(t, hooks{})
+	a.settings = freeSettings(t)
+	a.end()
+	a.start()
+	online := func(pass []byte) {
+		t.Helper()
+		if err := errors.Join(a.Unlock(t.Context(), pass), a.GoOnline(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	online(shallower)
+	b := newMachine(t, freeSettings(t), hooks{})
+	w := newTalk(t, a, b)
+	w.meet()
+	w.round("before the copy")
+	a.Lock()
+	old := filepath.Join(t.TempDir(), "old")
+	copyFolder(t, filepath.Join(a.dir, "records"), old)
+	online(shallower)
+	w.round("after the copy")
+	a.Lock()
+	copyFolder(t, old, filepath.Join(a.dir, "records"))
+	online(passphrase)
+	if s := a.status(); len(s.Contacts) > 0 {
+		t.Errorf("the deeper compartment shows %d contacts", len(s.Contacts))
+	}
+	a.Lock()
+	s, err := store.Open(store.Config{Dir: a.dir, Cost: store.Cheap}, shallower)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.RolledBack() {
+		t.Error("the compartment beneath is still marked")
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	online(shallower)
+	until(t, "both are told and paused", func() bool {
+		return noticed(a) == 1 && noticed(b) == 1 && a.view().Paused && b.view().Paused
+	})
+}

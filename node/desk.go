@@ -111,11 +111,8 @@ func (d *desk) goOnline() (err error) {
 	if err := d.store.Online(); err != nil {
 		return err
 	}
-	if d.store.RolledBack() {
-		d.journal.Add(journal.RolledBack)
-		if err := d.rolledBack(); err != nil {
-			return err
-		}
+	if err := d.rolledBack(); err != nil {
+		return err
 	}
 	if err := d.moved(); err != nil {
 		return err
@@ -124,7 +121,7 @@ func (d *desk) goOnline() (err error) {
 		return err
 	}
 	now := d.cfg.Now()
-	d.online, d.purgeAt, d.writeAt = true, now.Add(firstPurge), now.Add(d.cfg.Pace.Attached)
+	d.online, d.purgeAt, d.writeAt = true, d.nextPurge(), now.Add(d.cfg.Pace.Attached)
 	d.group.Go(func() {
 		if err := d.network.Run(d.ctx); err != nil && d.ctx.Err() == nil {
 			d.post(func(d *desk) { d.fatal = fmt.Errorf("running the network: %w", err) })
@@ -154,15 +151,41 @@ func (d *desk) moved() error {
 	return nil
 }
 
-// rolledBack ends the use of every session: what was sent on them since the
-// state that is left is not known. Recovery runs with each contact.
+// rolledBack ends the use of every session of what was put back to an older state:
+// what was sent since is not known. Recovery runs with each contact. Levels that are
+// open and not shown are seen to in the same way, because one that stayed marked
+// while the vault is written would tell that a deeper one is open.
 func (d *desk) rolledBack() error {
-	for _, p := range d.people {
-		if err := d.apply(p, p.conversation.RolledBack(d.cfg.Now())); err != nil {
+	if d.store.RolledBack() {
+		d.journal.Add(journal.RolledBack)
+		for _, p := range d.people {
+			if err := d.apply(p, p.conversation.RolledBack(d.cfg.Now())); err != nil {
+				return err
+			}
+		}
+	}
+	return d.store.AcceptRollback(d.giveUp)
+}
+
+// giveUp ends the use of every session of a level that is not shown.
+func (d *desk) giveUp(v *store.View) error {
+	for r, err := range v.ScanKind(channel.KindContact) {
+		if err != nil {
+			return err
+		}
+		c := d.cfg.Channel
+		c.Random, c.Records = d.cfg.Random, v
+		conversation, err := channel.Load(c, r.Key.Object)
+		if err != nil {
+			continue // it cannot be loaded by who opens this level, either
+		}
+		writes := conversation.RolledBack(d.cfg.Now()).Writes
+		conversation.Close()
+		if err := v.Stage(writes...); err != nil {
 			return err
 		}
 	}
-	return d.store.AcceptRollback()
+	return nil
 }
 
 func (d *desk) channelConfig(of channel.ContactID) channel.Config {
@@ -318,6 +341,7 @@ func (d *desk) tick() time.Duration {
 		next = d.writeAt
 	}
 	if !now.Before(d.purgeAt) {
+		d.purgeAt = d.nextPurge()
 		d.finishLeaving()
 		_ = d.purge() // a full disk is met again later; else fatal
 	}

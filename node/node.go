@@ -28,7 +28,7 @@ type Store interface {
 	Durable() uint64
 	Tick() error
 	RolledBack() bool
-	AcceptRollback() error
+	AcceptRollback(giveUp func(*store.View) error) error
 	Purge() error
 	Rotate() error
 	Rekey(passphrases ...[]byte) error
@@ -157,10 +157,10 @@ func (n *Node) Run(ctx context.Context) error {
 }
 
 // Unlock opens the store with the passphrase, for reading: not one byte of it
-// changes until [Node.GoOnline]. On a node that is resting, or open, the passphrase
-// that opened it only lifts the rest. One that opens something else has the node
-// lock first and open that: what was open is closed, and all that was remembered
-// of it forgotten. A wrong one changes nothing.
+// changes until [Node.GoOnline]. On a node that is resting, or open, any passphrase
+// that opens something has it lock first, and forget, and open that, for reading:
+// if the one that opened it did less than another, who asks for the other would
+// learn that it is another. A wrong one changes nothing.
 func (n *Node) Unlock(ctx context.Context, passphrase []byte) error {
 	return n.UnlockWith(ctx, passphrase, "")
 }
@@ -172,42 +172,31 @@ func (n *Node) UnlockWith(ctx context.Context, passphrase []byte, keyFile string
 	// Memory is given back by the store, before the moment that its answer is kept for:
 	// here it would take longer the more lies in levels beneath.
 	began := n.cfg.Now()
-	if d := n.current(); d != nil {
-		again, err := n.unlockAgain(d, passphrase)
-		if err != nil {
-			n.unlockTold(began, err)
-			return err
-		}
-		if again {
-			return nil
-		}
+	err := n.closeFor(passphrase)
+	if err == nil {
+		err = n.open(ctx, passphrase, keyFile)
 	}
-	err := n.open(ctx, passphrase, keyFile)
 	n.unlockTold(began, err)
 	return err
 }
 
-// unlockAgain tries a passphrase on what is open, and reports whether that is what
-// it opens. If it opens something else nothing is open any more.
-func (n *Node) unlockAgain(d *desk, passphrase []byte) (bool, error) {
+// closeFor closes what is open, if the passphrase opens anything.
+func (n *Node) closeFor(passphrase []byte) error {
+	d := n.current()
+	if d == nil {
+		return nil
+	}
 	m, err := d.store.Match(passphrase)
-	switch {
-	case err != nil:
-		return false, err
-	case m == store.Nothing:
-		return false, store.ErrPassphrase
-	case m == store.Another:
-		d.stop()
-		<-d.ended
-		n.journal.Forget()
-		return false, nil
+	if err != nil {
+		return err
 	}
-	n.wrong = 0
-	if rest, _ := n.resting(); rest {
-		n.journal.Add(journal.Woken)
+	if m == store.Nothing {
+		return store.ErrPassphrase
 	}
-	n.touch()
-	return true, nil
+	d.stop()
+	<-d.ended
+	n.journal.Forget()
+	return nil
 }
 
 // open makes a desk and hands it to Run.

@@ -2,8 +2,11 @@ package node
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
+	"math"
 	"os"
 	"time"
 
@@ -167,12 +170,25 @@ var ErrKept = errors.New("deleted; but the disk is full, so what was there is st
 // to be given another secret.
 var ErrKeyAway = errors.New("deleted here; but the key file is not there, so a copy of the disk that was made before still opens with it and a passphrase")
 
-// A store is purged without being asked, too: cells that were acknowledged leave
-// the files, and that there was a purge says nothing of what was changed.
+// A store is purged without being asked, too, at moments that are drawn: cells that
+// were acknowledged leave the files. How long until the next one does not depend on
+// how long ago the last one was. So a purge that a deletion called for comes out of no
+// turn, also for who sees all purges and has the passphrase of a shallower level,
+// where nothing was deleted.
 const (
-	purgeEvery = 24 * time.Hour
-	firstPurge = 10 * time.Minute // after the unlocking
+	purgeMean = time.Hour // between two, for a vault of up to 128 MiB; longer for larger ones, in proportion
+	purgeMost = 24 * time.Hour
+	purgeSize = 128 << 20
 )
+
+// nextPurge draws when the store is purged next.
+func (d *desk) nextPurge() time.Time {
+	var b [8]byte
+	_, _ = io.ReadFull(d.cfg.Random, b[:]) // if it fails, something that matters fails next
+	u := (float64(binary.BigEndian.Uint64(b[:])>>11) + 1) / (1 << 53)
+	mean := float64(purgeMean) * max(1, float64(d.store.Size())/purgeSize)
+	return d.cfg.Now().Add(time.Duration(min(-math.Log(u)*mean, float64(purgeMost))))
+}
 
 // purge takes what was deleted or replaced out of the store's files. On a full
 // disk it is tried again later.
@@ -194,7 +210,6 @@ func (d *desk) rotate() error {
 
 // refreshed does what a refresh of the store, which ended with err, leads to.
 func (d *desk) refreshed(err error) error {
-	d.purgeAt = d.cfg.Now().Add(purgeEvery)
 	switch {
 	case errors.Is(err, store.ErrKeyFileOld):
 		d.release()

@@ -10,14 +10,12 @@ const (
 	WrongPassphrase
 	NotUnlocked
 	Rested
-	Woken
 	Locked
 	LockedItself
 	Network
 	Full
 	FullNoMore
 	NotStored
-	RolledBack
 )
 
 // What happens on connections. It is forgotten when the node locks.
@@ -33,6 +31,7 @@ const (
 	ClockOff
 	FileBegan
 	FileEnded
+	RolledBack // of one level, perhaps
 )
 
 // ofLine reports whether an event is about a connection.
@@ -52,7 +51,7 @@ func (e Event) level() Level {
 func (e Event) String() string {
 	words := map[Event]string{
 		Started: "node started", Unlocked: "unlocked", WrongPassphrase: "wrong passphrase", NotUnlocked: "could not be unlocked",
-		Rested: "screens locked after a rest", Woken: "screens opened again", Locked: "locked", LockedItself: "locked by itself",
+		Rested: "screens locked after a rest", Locked: "locked", LockedItself: "locked by itself",
 		Network: "network ready", Full: "disk full", FullNoMore: "disk has room again", NotStored: "could not be stored",
 		RolledBack: "vault was put back to an older state",
 

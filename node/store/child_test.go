@@ -119,7 +119,7 @@ var deeds = map[string]func(*Store) error{
 		return nil
 	},
 	"accept": func(s *Store) error {
-		if err := s.AcceptRollback(); err != nil {
+		if err := s.AcceptRollback(nil); err != nil {
 			return err
 		}
 		return errors.Join(s.Tick(), s.Tick())

@@ -195,7 +195,7 @@ func TestKillWhileAccepting(t *testing.T) {
 		if !s.RolledBack() {
 			t.Errorf("step %d: accepted before what was staged is durable", at)
 		}
-		if err := s.AcceptRollback(); err != nil {
+		if err := s.AcceptRollback(nil); err != nil {
 			t.Errorf("step %d: accepting again: %v", at, err)
 		}
 		mustTick(t, s)

@@ -23,7 +23,7 @@ func TestLevels(t *testing.T) {
 			t.Fatal(err)
 		}
 		if s.RolledBack() { // it has missed the ticks of shallower sessions
-			if err := s.AcceptRollback(); err != nil {
+			if err := s.AcceptRollback(nil); err != nil {
 				t.Fatal(err)
 			}
 		}

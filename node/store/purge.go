@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/backchannel/backchannel/protocol/secret"
 	"github.com/backchannel/backchannel/protocol/vault"
@@ -114,14 +115,14 @@ func (s *Store) refresh(do func(*vault.Vault, *vault.Coins) (vault.All, error)) 
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.accepting {
-		s.level().AcceptRollback() // all that was staged is durable with it
-	}
+	accepting := slices.Clone(s.accepting)
+	s.acceptDurable(true) // all that was staged is durable with it
 	all, err := do(s.vault, coins)
 	if err != nil {
+		s.acceptLater(accepting)
 		return err
 	}
-	s.accepting = false
+	s.accepting = nil // there may be another number of levels
 	if err := s.putInPlace(all); err != nil {
 		s.err = err
 		return err

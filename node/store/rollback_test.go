@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"os"
@@ -48,7 +49,7 @@ func TestRecordsPutBack(t *testing.T) {
 		mustClose(t, s)
 	}
 	s = wantRollback(t, cfg, true)
-	if err := s.AcceptRollback(); err != nil || s.RolledBack() {
+	if err := s.AcceptRollback(nil); err != nil || s.RolledBack() {
 		t.Fatalf("accepting: %v", err)
 	}
 	mustCommit(t, s, put(8, numbered(8, 2000)))
@@ -88,6 +89,73 @@ func TestRollbackOfALevel(t *testing.T) {
 	mustClose(t, shallow)
 	if s = mustLook(t, cfg, testPass); !s.RolledBack() {
 		t.Error("a level that missed a tick does not say so")
+	}
+}
+
+// TestAcceptedInAllLevels accepts a rollback of all levels in a deep session: none
+// stays marked, what was given up in a shallower level is on the disk before its
+// mark goes, and a level that was not marked is not asked.
+func TestAcceptedInAllLevels(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig(t)
+	mustCreate(t, cfg, otherPass)
+	for _, pass := range [][]byte{otherPass, testPass} {
+		s := mustLook(t, cfg, pass)
+		if err := errors.Join(s.Online(), s.AcceptRollback(nil)); err != nil {
+			t.Fatal(err)
+		}
+		mustCommit(t, s, put(0, pass))
+		mustTick(t, s)
+		mustClose(t, s)
+	}
+	s := mustOpen(t, cfg)
+	if err := s.AcceptRollback(func(*View) error { return errors.New("asked") }); err != nil {
+		t.Errorf("nothing is rolled back: %v", err)
+	}
+	mustClose(t, s)
+	for _, i := range []uint64{0, 1} {
+		if err := os.Remove(counterPath(cfg.Dir, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s = mustOpen(t, cfg)
+	asked := 0
+	err := s.AcceptRollback(func(v *View) error {
+		asked++
+		got, err := v.Get(key(0))
+		if err != nil || !bytes.Equal(got, otherPass) {
+			t.Errorf("the shallower level shows %q, error %v", got, err)
+		}
+		n := 0
+		for _, err := range v.ScanKind(key(0).Kind) {
+			if n++; err != nil {
+				t.Error(err)
+			}
+		}
+		if n != 1 {
+			t.Errorf("%d records", n)
+		}
+		return v.Stage(put(0, []byte("given up")))
+	})
+	if err != nil || asked != 1 || s.RolledBack() {
+		t.Fatalf("asked %d times, rolled back %v, error %v", asked, s.RolledBack(), err)
+	}
+	mustTick(t, s) // what was given up
+	crashed := testConfig(t)
+	copyFolder(t, cfg.Dir, crashed.Dir)
+	if s := mustLook(t, crashed, otherPass); !s.RolledBack() {
+		t.Error("accepted with the tick that makes it durable")
+	} else if got, err := s.Get(key(0)); err != nil || string(got) != "given up" {
+		t.Errorf("%q, error %v", got, err)
+	}
+	mustTick(t, s)
+	mustClose(t, s)
+	for _, pass := range [][]byte{otherPass, testPass} {
+		s := mustLook(t, cfg, pass)
+		if s.RolledBack() {
+			t.Errorf("%s is marked still", pass)
+		}
+		mustClose(t, s)
 	}
 }
 
@@ -139,7 +207,7 @@ func TestCounters(t *testing.T) {
 			if n, err := count(s, 2000); n != 6 || err != nil {
 				t.Errorf("%d records, error %v", n, err)
 			}
-			if err := s.AcceptRollback(); err != nil {
+			if err := s.AcceptRollback(nil); err != nil {
 				t.Fatal(err)
 			}
 			mustTick(t, s)
@@ -245,7 +313,7 @@ func TestFaultPoisons(t *testing.T) {
 			break
 		}
 		_, stageErr := s.Stage(put(2, nil))
-		for _, later := range []error{getErr, scanErr, stageErr, s.Tick(), s.Purge(), s.AcceptRollback()} {
+		for _, later := range []error{getErr, scanErr, stageErr, s.Tick(), s.Purge(), s.AcceptRollback(nil)} {
 			if !errors.Is(later, errFault) {
 				t.Errorf("%s: a later call gives error %v, want the fault again", call, later)
 			}

@@ -33,41 +33,16 @@ type Store struct {
 	pending bool   // a flush has not been seen to end
 	ticks   int    // since the last rebuild
 
-	mu          sync.Mutex // guards all below
-	vault       *vault.Vault
-	kek         secret.Key // of the deepest open level
-	second      secret.Key // in the key file; zero: there is none
-	staged      uint64     // last ticket that was handed out
-	durable     uint64
-	accepting   bool   // a rollback is accepted, and the disk does not know yet
-	acceptAfter uint64 // ticket that has to be durable first
-	online      bool
-	closed      bool
-	err         error // set once: the store is poisoned
-}
-
-// RolledBack reports that records are missing or old, or that the counter cannot
-// vouch for them. What is there is authentic and may be read and written, but
-// nothing may be sent that must not be sent twice. It stays true, over any number
-// of opens and ticks, until AcceptRollback. It speaks of the deepest open level.
-func (s *Store) RolledBack() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return !s.closed && s.level().RolledBack() && !s.accepting
-}
-
-// AcceptRollback takes the present records as they are. Call it after staging
-// whatever must not be taken up again. It becomes durable with the first tick
-// after the one that makes that durable, or with Purge or Rekey: if the process
-// dies before, the next Open is rolled back still.
-func (s *Store) AcceptRollback() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.writable(); err != nil || s.accepting || !s.level().RolledBack() {
-		return err
-	}
-	s.accepting, s.acceptAfter = true, s.staged
-	return nil
+	mu        sync.Mutex // guards all below
+	vault     *vault.Vault
+	kek       secret.Key // of the deepest open level
+	second    secret.Key // in the key file; zero: there is none
+	staged    uint64     // last ticket that was handed out
+	durable   uint64
+	accepting []uint64 // by level: the ticket with which a rollback is accepted, plus 1; else 0
+	online    bool
+	closed    bool
+	err       error // set once: the store is poisoned
 }
 
 // Usage returns how full the deepest open level is.
@@ -81,7 +56,9 @@ func (s *Store) Usage() Usage {
 }
 
 // Get returns the value of a record, or ErrNotFound. The caller owns the slice.
-func (s *Store) Get(k Key) ([]byte, error) {
+func (s *Store) Get(k Key) ([]byte, error) { return s.get(s.level(), k) }
+
+func (s *Store) get(l *vault.Level, k Key) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.usable(); err != nil {
@@ -90,7 +67,7 @@ func (s *Store) Get(k Key) ([]byte, error) {
 	if k.Kind == 0 {
 		return nil, ErrNotFound
 	}
-	v, ok := s.level().Get(k)
+	v, ok := l.Get(k)
 	if !ok {
 		return nil, ErrNotFound
 	}
@@ -102,22 +79,22 @@ func (s *Store) Get(k Key) ([]byte, error) {
 // meanwhile are skipped, values are those of the moment of the yield. An error
 // comes as the last pair. The loop may call any method of the store.
 func (s *Store) Scan(kind Kind, object [16]byte) iter.Seq2[Record, error] {
-	return s.scan(func() []Key { return s.level().Keys(kind, object) })
+	return s.scan(s.level(), func(l *vault.Level) []Key { return l.Keys(kind, object) })
 }
 
 // ScanKind is [Store.Scan] over every record of a kind, ordered by Object, then
 // Seq.
 func (s *Store) ScanKind(kind Kind) iter.Seq2[Record, error] {
-	return s.scan(func() []Key { return s.level().KindKeys(kind) })
+	return s.scan(s.level(), func(l *vault.Level) []Key { return l.KindKeys(kind) })
 }
 
-func (s *Store) scan(list func() []Key) iter.Seq2[Record, error] {
+func (s *Store) scan(l *vault.Level, list func(*vault.Level) []Key) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		s.mu.Lock()
 		err := s.usable()
 		var keys []Key
 		if err == nil {
-			keys = list()
+			keys = list(l)
 		}
 		s.mu.Unlock()
 		if err != nil {
@@ -125,7 +102,7 @@ func (s *Store) scan(list func() []Key) iter.Seq2[Record, error] {
 			return
 		}
 		for _, k := range keys {
-			v, err := s.Get(k)
+			v, err := s.get(l, k)
 			if errors.Is(err, ErrNotFound) {
 				continue
 			}

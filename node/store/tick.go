@@ -17,19 +17,28 @@ func (s *Store) Stage(writes ...Write) (ticket uint64, err error) {
 	if err := CheckWrites(writes); err != nil {
 		return 0, err
 	}
-	return s.stage(func(l *vault.Level) (uint64, error) { return l.Stage(writes) })
+	return s.stageShown(func(l *vault.Level) (uint64, error) { return l.Stage(writes) })
 }
 
 // DropObject stages the removal of all records of an object, of every kind, by
 // letting go of the key that they are sealed with. It takes as long and as much
 // room however many there are. The errors are those of Stage.
 func (s *Store) DropObject(object [16]byte) (ticket uint64, err error) {
-	return s.stage(func(l *vault.Level) (uint64, error) { return l.Drop(object) })
+	return s.stageShown(func(l *vault.Level) (uint64, error) { return l.Drop(object) })
 }
 
-func (s *Store) stage(do func(*vault.Level) (uint64, error)) (ticket uint64, err error) {
+func (s *Store) stageShown(do func(*vault.Level) (uint64, error)) (ticket uint64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if ticket, err = s.stage(s.level(), do); err != nil {
+		return 0, err
+	}
+	s.staged = max(s.staged, ticket)
+	return s.staged, nil
+}
+
+// stage has a level take something up. The caller holds mu.
+func (s *Store) stage(l *vault.Level, do func(*vault.Level) (uint64, error)) (ticket uint64, err error) {
 	if err := s.writable(); err != nil {
 		return 0, err
 	}
@@ -39,11 +48,10 @@ func (s *Store) stage(do func(*vault.Level) (uint64, error)) (ticket uint64, err
 		}
 		return 0, err
 	}
-	if ticket, err = do(s.level()); err != nil {
+	if ticket, err = do(l); err != nil {
 		return 0, levelError(err)
 	}
-	s.staged = max(s.staged, ticket)
-	return max(ticket, s.staged), nil
+	return ticket, nil
 }
 
 // Durable returns the highest ticket that is on the disk, fsynced.
@@ -111,10 +119,7 @@ const redraws = 4
 func (s *Store) draw() (t drawn, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.accepting && s.durable >= s.acceptAfter {
-		s.level().AcceptRollback()
-		s.accepting = false
-	}
+	s.acceptDurable(false)
 	for range redraws {
 		coins, err := s.cfg.coins()
 		if err != nil {

@@ -285,7 +285,7 @@ func (m *Memory) RolledBack() bool {
 }
 
 // AcceptRollback implements Store.
-func (m *Memory) AcceptRollback() error {
+func (m *Memory) AcceptRollback(func(*store.View) error) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.writable(); err != nil || !m.rolledBack {

@@ -61,7 +61,7 @@ func TestMemoryFailsAsTold(t *testing.T) {
 	if v, err := old.Get(k); err != nil || string(v) != "v" || !old.RolledBack() {
 		t.Error("a copy does not keep what it was made of")
 	}
-	if err := errors.Join(old.Online(), old.AcceptRollback()); err != nil || old.RolledBack() {
+	if err := errors.Join(old.Online(), old.AcceptRollback(nil)); err != nil || old.RolledBack() {
 		t.Error("accepting has no effect")
 	}
 	if !old.Copy().RolledBack() {

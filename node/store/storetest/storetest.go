@@ -26,7 +26,7 @@ type Store interface {
 	Opens(passphrase []byte) bool
 	Usage() store.Usage
 	RolledBack() bool
-	AcceptRollback() error
+	AcceptRollback(giveUp func(*store.View) error) error
 	Purge() error
 	Rekey(passphrases ...[]byte) error
 	Close() error
@@ -211,7 +211,7 @@ func testEmpty(t *testing.T, h Harness) {
 	wantKeys(t, s.ScanKind(1))
 	commit(t, s)
 	commit(t, s, Drop(Key(1, 1, 1)))
-	if err := s.AcceptRollback(); err != nil {
+	if err := s.AcceptRollback(nil); err != nil {
 		t.Errorf("accepting no rollback: %v", err)
 	}
 }
@@ -342,7 +342,7 @@ func testOffline(t *testing.T, h Harness) {
 	s = look(t, h)
 	_, err := s.Stage(Put(k, nil))
 	_, dropErr := s.DropObject(k.Object)
-	for _, err := range []error{err, dropErr, s.Tick(), s.Purge(), s.Rekey([]byte("new")), s.AcceptRollback()} {
+	for _, err := range []error{err, dropErr, s.Tick(), s.Purge(), s.Rekey([]byte("new")), s.AcceptRollback(nil)} {
 		if !errors.Is(err, store.ErrOffline) {
 			t.Errorf("got error %v, want ErrOffline", err)
 		}
@@ -368,7 +368,7 @@ func testClosed(t *testing.T, h Harness) {
 	_, stageErr := s.Stage(Put(k, nil))
 	_, dropErr := s.DropObject(k.Object)
 	for _, err := range []error{
-		err, scanErr, kindErr, stageErr, dropErr, s.Tick(), s.AcceptRollback(), s.Purge(), s.Rekey([]byte("new")), s.Online(),
+		err, scanErr, kindErr, stageErr, dropErr, s.Tick(), s.AcceptRollback(nil), s.Purge(), s.Rekey([]byte("new")), s.Online(),
 	} {
 		if !errors.Is(err, store.ErrClosed) {
 			t.Errorf("got error %v, want ErrClosed", err)
