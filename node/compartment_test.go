@@ -44,6 +44,31 @@ func contents(t testing.TB, dir string) map[string]string {
 	return all
 }
 
+// TestTheSamePassphrase gives a node that rests, or is open, the passphrase that it
+// went online with. It must do what it does with another: TestAnotherCompartment.
+func TestTheSamePassphrase(t *testing.T) {
+	t.Parallel()
+	var ahead atomic.Int64
+	a := newCompartments(t, hooks{
+		rest: 15 * time.Minute, now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) },
+	})
+	for _, rests := range []bool{true, false} {
+		a.unlock()
+		if rests {
+			ahead.Add(int64(15 * time.Minute))
+		}
+		if err := a.Unlock(t.Context(), passphrase); err != nil {
+			t.Fatal(err)
+		}
+		if s := a.status(); s.Condition != node.Unlocked || s.Online || s.Failed != nil {
+			t.Errorf("rests %v: %+v", rests, s)
+		}
+		if log := a.Log(); len(log) != 1 || log[0].Event != journal.Unlocked {
+			t.Errorf("it remembers %v", log)
+		}
+	}
+}
+
 // TestAnotherCompartment gives a node that rests, or is open, the passphrase of
 // another level: it opens that, for reading, and shows nothing of what was open.
 func TestAnotherCompartment(t *testing.T) {

@@ -26,5 +26,6 @@
 // A locked node has no keys and no connections and receives nothing. After some
 // time without a command (15 minutes) a node rests: it goes on receiving, and what
 // was written before goes on its way; but it shows nothing and takes no command
-// until the passphrase is given again.
+// until a passphrase is given. Any that opens something then has it close what was
+// open, and open that for reading.
 package node

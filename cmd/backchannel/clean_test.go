@@ -234,7 +234,7 @@ func TestStatus(t *testing.T) {
 	}{
 		{control.StatusAnswer{State: "locked", PID: 7}, []string{"(process 7), locked. Nothing is received until: backchannel online"}},
 		{control.StatusAnswer{State: "locked", Failed: "storing: input/output error"}, []string{"It locked by itself: storing: input/output error."}},
-		{control.StatusAnswer{State: "resting"}, []string{"receives; its screens are locked after a rest: backchannel unlock"}},
+		{control.StatusAnswer{State: "resting"}, []string{"receives; its screens are locked after a rest: backchannel online"}},
 		{control.StatusAnswer{State: "open", Online: true}, []string{"It does not listen"}},
 		{control.StatusAnswer{State: "open", Online: true, Listening: true, Address: "192.0.2.7:4127"}, []string{"open; its screens lock at", "hands out 192.0.2.7:4127", "No contacts yet"}},
 		{control.StatusAnswer{State: "open", Online: true, DiskFull: true}, []string{"THE DISK IS FULL. Nothing was lost."}},

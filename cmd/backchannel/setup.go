@@ -124,11 +124,11 @@ func (a *app) unlockCommand() *cobra.Command {
 	var keyFile string
 	c := &cobra.Command{
 		Use:   "unlock",
-		Short: "Open the vault of the running node for reading, or lift its rest",
+		Short: "Open the vault of the running node for reading",
 		Long: `Open the vault for reading: what it holds can be shown, and not one byte of it
-is changed. Nothing is sent or received until "backchannel online". On a node
-whose screens locked after a rest, it lifts that. A passphrase that opens
-something else than what is open closes that first, and the node is offline.`,
+is changed. Nothing is sent or received until "backchannel online". A node that
+is online, or whose screens locked after a rest, closes first what was open, and
+is offline after that, whichever passphrase it was.`,
 		Example: "  backchannel unlock\n  backchannel unlock --passphrase-fd 3 3<passphrase.txt",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -136,8 +136,6 @@ something else than what is open closes that first, and the node is offline.`,
 			if err != nil {
 				return err
 			}
-			// The same words whichever passphrase it was: one that opens something else than
-			// a node that rests has the node go offline.
 			return a.answer(d, func() {
 				a.say("Unlocked.")
 				a.say("While the node is offline nothing is written, sent or received: %s", a.here("backchannel online"))

@@ -33,7 +33,7 @@ func (a *app) printStatus(s control.StatusAnswer) {
 	case "locked":
 		a.say("The node runs (process %d), locked. Nothing is received until: %s", s.PID, a.here("backchannel online"))
 	case "resting":
-		a.say("The node runs (process %d) and receives; its screens are locked after a rest: %s", s.PID, a.here("backchannel unlock"))
+		a.say("The node runs (process %d) and receives; its screens are locked after a rest: %s", s.PID, a.here("backchannel online"))
 	case "open":
 		a.say("The node runs (process %d), open; its screens lock at %s.", s.PID, localTime(s.LocksAt))
 		if !s.Online {

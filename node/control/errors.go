@@ -56,7 +56,7 @@ var known = []struct {
 	hint string
 }{
 	{node.ErrLocked, "locked", ExitLocked, "", "backchannel unlock"},
-	{node.ErrResting, "locked", ExitLocked, "", "backchannel unlock"},
+	{node.ErrResting, "locked", ExitLocked, "", "backchannel online"},
 	{node.ErrOffline, "offline", ExitLocked, "", "backchannel online"},
 	{node.ErrInMemory, "in_memory", ExitFailed, "", "free some space and leave the node running; then look: backchannel read"},
 	{store.ErrPassphrase, "wrong_passphrase", ExitLocked, "wrong passphrase", "backchannel unlock"},
