@@ -11,9 +11,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/backchannel/backchannel/node"
 	"github.com/backchannel/backchannel/node/control"
 	"github.com/backchannel/backchannel/node/p2p/p2ptest"
 )
@@ -57,6 +59,9 @@ func (h *benchHome) unlock(ctx context.Context) {
 		var d control.Done
 		err := h.client.Call(ctx, "unlock", control.UnlockRequest{Passphrase: []byte("a passphrase")}, &d)
 		if err == nil {
+			err = h.client.Call(ctx, "online", control.Empty{}, &d)
+		}
+		if err == nil {
 			return
 		}
 		if control.Describe(err).Code != "not_running" || ctx.Err() != nil {
@@ -98,6 +103,42 @@ func BenchmarkTextLatency(b *testing.B) {
 		times = append(times, send())
 	}
 	report(b, times, "")
+	stop()
+}
+
+// BenchmarkSearch has 10,000 texts sent, and searches them by read --search. The
+// vault is written as fast as it can be, else sending takes an hour.
+func BenchmarkSearch(b *testing.B) {
+	pace = node.Pace{Eager: true}
+	defer func() { pace = node.Pace{} }()
+	ctx, stop := context.WithTimeout(b.Context(), 15*time.Minute)
+	defer stop()
+	larch, alder := benchTalk(ctx, b)
+	const all, atOnce = 10_000, 64
+	var senders sync.WaitGroup
+	for n := range atOnce {
+		senders.Go(func() {
+			for i := n; i < all; i += atOnce {
+				text := fmt.Sprintf("Line %d of what was said about gauges along the upper river, in the plain words of an envoy.", i)
+				var m control.MessageAnswer
+				if err := alder.client.Call(ctx, "send", control.SendRequest{Name: "1", Text: text}, &m); err != nil {
+					b.Errorf("sending: %v", err)
+					return
+				}
+			}
+		})
+	}
+	senders.Wait()
+	for !strings.Contains(larch.run("line 9999 of\n", "read", "1", "--search"), "Line 9999") {
+		if ctx.Err() != nil {
+			b.Fatal("the last text did not arrive")
+		}
+	}
+	for b.Loop() {
+		if got := strings.Count(larch.run("LINE 77\n", "read", "1", "--search"), "gauges"); got != 111 {
+			b.Fatalf("%d found", got)
+		}
+	}
 	stop()
 }
 

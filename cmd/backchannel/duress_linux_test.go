@@ -166,7 +166,7 @@ func TestVaultPassphraseIsOneScreen(t *testing.T) {
 		g.serve()
 		g.wants(`{"v":1}`, "one\n", "online")
 		screens = append(screens, g.onTerminal([]answer{
-			{"Passphrase now: ", "one"}, {"First: ", "one"}, {"Again: ", "one"}, {"Second: ", "two"}, {"Again: ", "two"}, {"Third: ", ""}, {"Again: ", ""},
+			{"Passphrase now: ", "one"}, {"First: ", "one"}, {"Again: ", "one"}, {"Second: ", "two"}, {"Again: ", "two"}, {"Third: ", ""}, {"Again: ", ""}, {"REPLACE to go on: ", "REPLACE"},
 		}, "vault", "passphrase"))
 		for _, pass := range []string{"one\n", "two\n"} {
 			g.wants(`{"v":1}`, pass, "unlock")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -90,7 +91,23 @@ func (a *app) askPassphrases() (r control.PassphraseRequest, err error) {
 			r.Passphrases = append(r.Passphrases, next)
 		}
 	}
+	if person {
+		return r, a.confirmReplace()
+	}
 	return r, nil
+}
+
+// confirmReplace asks the same of everybody, because it does not know whether
+// anything is lost.
+func (a *app) confirmReplace() error {
+	typed, err := a.in.ask("Whatever these do not open is destroyed now. Type REPLACE to go on: ")
+	if err != nil {
+		return err
+	}
+	if strings.TrimSpace(typed) != "REPLACE" {
+		return &control.Error{Code: "stopped", Exit: control.ExitRefused, Message: "REPLACE was not typed; nothing was changed", Hint: "backchannel vault passphrase"}
+	}
+	return nil
 }
 
 func (a *app) vaultInfo(cmd *cobra.Command) error {
