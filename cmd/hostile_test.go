@@ -15,9 +15,9 @@ import (
 const hostilePage = "docs/hostile.md"
 
 // hostileToday are the cases that must name a test: those without relays, the
-// store of several levels, the page and statecraft. The others up to hostileCases
+// page and statecraft. The others up to hostileCases
 // may stand there with what they come with.
-var hostileToday = [][2]int{{1, 26}, {52, 66}, {73, 73}, {77, 77}, {79, 82}, {94, 94}, {96, 97}}
+var hostileToday = [][2]int{{1, 26}, {52, 73}, {77, 77}, {79, 82}, {94, 94}, {96, 97}}
 
 const hostileCases = 100
 
@@ -144,7 +144,7 @@ func TestHostileCasesLawCatches(t *testing.T) {
 			}
 			return row
 		}, 1},
-		"no tests": {func(n int, _ string) string { return fmt.Sprintf("| %d | a case | relays | |\n", n) }, 50},
+		"no tests": {func(n int, _ string) string { return fmt.Sprintf("| %d | a case | relays | |\n", n) }, 56},
 	} {
 		h, err := readHouse(page(c.change))
 		if err != nil {
