@@ -89,7 +89,7 @@ func TestBuckets(t *testing.T) {
 
 func TestEverythingHasWords(t *testing.T) {
 	for e := Event(1); e < 255; e++ {
-		named := e <= RolledBack || e >= DialBegan && e <= FileEnded
+		named := e <= NotStored || e >= DialBegan && e <= RolledBack
 		if (e.String() != "no event") != named {
 			t.Errorf("event %d is %q", e, e)
 		}

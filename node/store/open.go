@@ -125,5 +125,17 @@ func answerTime(slots uint32, stretched time.Duration) time.Duration {
 // answerLeast is for stores of tests, whose passphrases are not stretched.
 const answerLeast = 120 * time.Millisecond
 
+// shown stands for the deepest open level.
+const shown = -1
+
+// at is an open level. The caller holds mu, if the store is in use, and knows that it
+// is not closed.
+func (s *Store) at(n int) *vault.Level {
+	if n == shown {
+		n = s.vault.Depth() - 1
+	}
+	return s.vault.Level(n)
+}
+
 // level is the deepest open level.
-func (s *Store) level() *vault.Level { return s.vault.Level(s.vault.Depth() - 1) }
+func (s *Store) level() *vault.Level { return s.at(shown) }

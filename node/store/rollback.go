@@ -27,7 +27,13 @@ func (s *Store) RolledBack() bool {
 // durable, or with Purge or Rekey: if the process dies before, the next Open is
 // rolled back still.
 func (s *Store) AcceptRollback(giveUp func(*View) error) error {
-	for n := range s.vault.Depth() {
+	s.mu.Lock()
+	depth, err := s.vault.Depth(), s.writable()
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	for n := range depth {
 		marked, staged, err := s.marked(n)
 		if err != nil {
 			return err
@@ -35,7 +41,7 @@ func (s *Store) AcceptRollback(giveUp func(*View) error) error {
 		if !marked {
 			continue
 		}
-		if n < s.vault.Depth()-1 {
+		if n < depth-1 {
 			v := &View{s, n, staged}
 			if err := giveUp(v); err != nil {
 				return err
@@ -44,7 +50,7 @@ func (s *Store) AcceptRollback(giveUp func(*View) error) error {
 		}
 		s.mu.Lock()
 		if s.accepting == nil {
-			s.accepting = make([]uint64, s.vault.Depth())
+			s.accepting = make([]uint64, depth)
 		}
 		s.accepting[n] = staged + 1
 		s.mu.Unlock()
@@ -69,7 +75,7 @@ func (s *Store) marked(n int) (marked bool, staged uint64, err error) {
 
 // accepts reports whether a rollback of a level is accepted, and the disk does not
 // know yet. The caller holds mu.
-func (s *Store) accepts(n int) bool { return s.accepting != nil && s.accepting[n] > 0 }
+func (s *Store) accepts(n int) bool { return n < len(s.accepting) && s.accepting[n] > 0 }
 
 // acceptDurable takes the marks off those levels of which the disk has what had to
 // come before, or off all. The caller holds mu.
@@ -99,19 +105,17 @@ type View struct {
 	staged uint64
 }
 
-func (v *View) level() *vault.Level { return v.store.vault.Level(v.n) }
-
 // Get is [Store.Get] in that level.
-func (v *View) Get(k Key) ([]byte, error) { return v.store.get(v.level(), k) }
+func (v *View) Get(k Key) ([]byte, error) { return v.store.get(v.n, k) }
 
 // Scan is [Store.Scan] in that level.
 func (v *View) Scan(kind Kind, object [16]byte) iter.Seq2[Record, error] {
-	return v.store.scan(v.level(), func(l *vault.Level) []Key { return l.Keys(kind, object) })
+	return v.store.scan(v.n, func(l *vault.Level) []Key { return l.Keys(kind, object) })
 }
 
 // ScanKind is [Store.ScanKind] in that level.
 func (v *View) ScanKind(kind Kind) iter.Seq2[Record, error] {
-	return v.store.scan(v.level(), func(l *vault.Level) []Key { return l.KindKeys(kind) })
+	return v.store.scan(v.n, func(l *vault.Level) []Key { return l.KindKeys(kind) })
 }
 
 // Stage is [Store.Stage] in that level.
@@ -124,7 +128,7 @@ func (v *View) Stage(writes ...Write) error {
 	}
 	v.store.mu.Lock()
 	defer v.store.mu.Unlock()
-	ticket, err := v.store.stage(v.level(), func(l *vault.Level) (uint64, error) { return l.Stage(writes) })
+	ticket, err := v.store.stage(v.n, func(l *vault.Level) (uint64, error) { return l.Stage(writes) })
 	v.staged = max(v.staged, ticket)
 	return err
 }

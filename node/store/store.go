@@ -56,9 +56,9 @@ func (s *Store) Usage() Usage {
 }
 
 // Get returns the value of a record, or ErrNotFound. The caller owns the slice.
-func (s *Store) Get(k Key) ([]byte, error) { return s.get(s.level(), k) }
+func (s *Store) Get(k Key) ([]byte, error) { return s.get(shown, k) }
 
-func (s *Store) get(l *vault.Level, k Key) ([]byte, error) {
+func (s *Store) get(n int, k Key) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.usable(); err != nil {
@@ -67,7 +67,7 @@ func (s *Store) get(l *vault.Level, k Key) ([]byte, error) {
 	if k.Kind == 0 {
 		return nil, ErrNotFound
 	}
-	v, ok := l.Get(k)
+	v, ok := s.at(n).Get(k)
 	if !ok {
 		return nil, ErrNotFound
 	}
@@ -79,22 +79,22 @@ func (s *Store) get(l *vault.Level, k Key) ([]byte, error) {
 // meanwhile are skipped, values are those of the moment of the yield. An error
 // comes as the last pair. The loop may call any method of the store.
 func (s *Store) Scan(kind Kind, object [16]byte) iter.Seq2[Record, error] {
-	return s.scan(s.level(), func(l *vault.Level) []Key { return l.Keys(kind, object) })
+	return s.scan(shown, func(l *vault.Level) []Key { return l.Keys(kind, object) })
 }
 
 // ScanKind is [Store.Scan] over every record of a kind, ordered by Object, then
 // Seq.
 func (s *Store) ScanKind(kind Kind) iter.Seq2[Record, error] {
-	return s.scan(s.level(), func(l *vault.Level) []Key { return l.KindKeys(kind) })
+	return s.scan(shown, func(l *vault.Level) []Key { return l.KindKeys(kind) })
 }
 
-func (s *Store) scan(l *vault.Level, list func(*vault.Level) []Key) iter.Seq2[Record, error] {
+func (s *Store) scan(n int, list func(*vault.Level) []Key) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		s.mu.Lock()
 		err := s.usable()
 		var keys []Key
 		if err == nil {
-			keys = list(l)
+			keys = list(s.at(n))
 		}
 		s.mu.Unlock()
 		if err != nil {
@@ -102,7 +102,7 @@ func (s *Store) scan(l *vault.Level, list func(*vault.Level) []Key) iter.Seq2[Re
 			return
 		}
 		for _, k := range keys {
-			v, err := s.get(l, k)
+			v, err := s.get(n, k)
 			if errors.Is(err, ErrNotFound) {
 				continue
 			}

@@ -30,7 +30,7 @@ func (s *Store) DropObject(object [16]byte) (ticket uint64, err error) {
 func (s *Store) stageShown(do func(*vault.Level) (uint64, error)) (ticket uint64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if ticket, err = s.stage(s.level(), do); err != nil {
+	if ticket, err = s.stage(shown, do); err != nil {
 		return 0, err
 	}
 	s.staged = max(s.staged, ticket)
@@ -38,7 +38,7 @@ func (s *Store) stageShown(do func(*vault.Level) (uint64, error)) (ticket uint64
 }
 
 // stage has a level take something up. The caller holds mu.
-func (s *Store) stage(l *vault.Level, do func(*vault.Level) (uint64, error)) (ticket uint64, err error) {
+func (s *Store) stage(n int, do func(*vault.Level) (uint64, error)) (ticket uint64, err error) {
 	if err := s.writable(); err != nil {
 		return 0, err
 	}
@@ -48,7 +48,7 @@ func (s *Store) stage(l *vault.Level, do func(*vault.Level) (uint64, error)) (ti
 		}
 		return 0, err
 	}
-	if ticket, err = do(l); err != nil {
+	if ticket, err = do(s.at(n)); err != nil {
 		return 0, levelError(err)
 	}
 	return ticket, nil
