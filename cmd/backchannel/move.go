@@ -15,6 +15,18 @@ import (
 
 func (a *app) moveCommand() *cobra.Command {
 	c := &cobra.Command{Use: "move", Short: "Take the vault to another machine, with everything in it"}
+	in := &cobra.Command{
+		Use:   "in [FILE]",
+		Short: "Make the vault of this machine from one that moved",
+		Long: `Make the vault of this machine from a file that "move out" wrote, under a new
+passphrase. There must be no vault here yet; nothing is left half made. Open
+the file on one machine only. With --passphrase-fd the passphrase of the file
+is on the first line, and the new one on the second.`,
+		Example: "  backchannel move in garden.bin",
+		Args:    cobra.MaximumNArgs(1),
+		RunE:    func(_ *cobra.Command, args []string) error { return a.moveIn(args) },
+	}
+	a.sizeFlag(in)
 	c.AddCommand(
 		&cobra.Command{
 			Use:   "out [FILE]",
@@ -36,17 +48,7 @@ the second.`,
 			Args:    cobra.MaximumNArgs(1),
 			RunE:    func(cmd *cobra.Command, args []string) error { return a.moveOut(cmd, args) },
 		},
-		&cobra.Command{
-			Use:   "in [FILE]",
-			Short: "Make the vault of this machine from one that moved",
-			Long: `Make the vault of this machine from a file that "move out" wrote, under a new
-passphrase. There must be no vault here yet; nothing is left half made. Open
-the file on one machine only. With --passphrase-fd the passphrase of the file
-is on the first line, and the new one on the second.`,
-			Example: "  backchannel move in garden.bin",
-			Args:    cobra.MaximumNArgs(1),
-			RunE:    func(_ *cobra.Command, args []string) error { return a.moveIn(args) },
-		},
+		in,
 		&cobra.Command{
 			Use:   "cancel",
 			Short: "Stay here after all: the file was opened nowhere",

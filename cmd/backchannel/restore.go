@@ -38,6 +38,7 @@ still runs, the two drive each other out, and sending stops with every contact.`
 		RunE:    func(_ *cobra.Command, args []string) error { return a.restore(args, key, lost) },
 	}
 	c.Flags().StringVar(&key, "key-file", "", "second secret that it was made with")
+	a.sizeFlag(c)
 	c.Flags().BoolVar(&lost, "i-lost-the-other-machine", false, "it is gone, or its vault is burned")
 	return c
 }
@@ -112,6 +113,10 @@ func (a *app) adviseStart(address string) {
 // buildVault asks for a new passphrase and makes a vault beside its place. It gets
 // its name when it is whole, and on the disk.
 func (a *app) buildVault(p paths, fill func(node.Store) error) error {
+	cfg, err := a.vaultIn(p.stage(), "")
+	if err != nil {
+		return err
+	}
 	pass, err := a.newPassphrase("New passphrase for this machine: ", "Again:                           ", vaultWords)
 	if err != nil {
 		return err
@@ -123,7 +128,7 @@ func (a *app) buildVault(p paths, fill func(node.Store) error) error {
 	if err := p.clearStage(); err != nil {
 		return err
 	}
-	if err := fillVault(p.stage(), pass, fill); err != nil {
+	if err := fillVault(cfg, pass, fill); err != nil {
 		return errors.Join(err, os.RemoveAll(p.stage()))
 	}
 	if err := os.Remove(p.vault); err != nil && !errors.Is(err, fs.ErrNotExist) { // an empty folder
@@ -145,8 +150,7 @@ func (p paths) clearStage() error {
 }
 
 // fillVault makes a vault and fills it.
-func fillVault(dir string, pass []byte, fill func(node.Store) error) error {
-	cfg := store.Config{Dir: dir, Cost: cost}
+func fillVault(cfg store.Config, pass []byte, fill func(node.Store) error) error {
 	if err := store.Create(cfg, pass); err != nil {
 		return err
 	}

@@ -28,6 +28,7 @@ type app struct {
 	quiet    bool
 	yes      bool
 	timeout  time.Duration
+	size     int           // of a vault that is made, in MiB
 	fd       int           // of the passphrase; -1: none
 	given    *bufio.Reader // what comes from there; nil before the first is read
 }

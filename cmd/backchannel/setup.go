@@ -34,12 +34,17 @@ you take with you. Without it no passphrase opens the vault, and if it is lost
 nothing does. Whenever you burn or remove something it is exchanged: then no
 passphrase opens a copy of this disk from before, unless somebody has copied the
 key file, too, or finds the old secret in old blocks of its medium. Its place
-stands in config.toml.`,
+stands in config.toml.
+
+The vault takes its whole size (--size) from the beginning, and always the same.
+It cannot be changed later. A compartment has an eighth of it: with 32 MiB some
+19,000 messages. A larger vault takes longer to open, and to lock.`,
 		Example: "  backchannel setup\n  backchannel setup --passphrase-fd 3 3<passphrase.txt\n  backchannel setup --key-file /media/stick/key",
 		Args:    cobra.NoArgs,
 		RunE:    func(*cobra.Command, []string) error { return a.setup(keyFile) },
 	}
 	keyFileFlag(c, &keyFile, "where to make a key file, without which nothing opens")
+	a.sizeFlag(c)
 	return c
 }
 
@@ -51,10 +56,14 @@ func (a *app) setup(keyFile string) error {
 	if store.Exists(p.vault) {
 		return store.ErrExists
 	}
+	cfg, err := a.vaultIn(p.vault, keyFile)
+	if err != nil {
+		return err
+	}
 	if err := errors.Join(p.halfVault(), p.clearStage()); err != nil {
 		return err
 	}
-	if keyFile, err = absolute(keyFile); err != nil {
+	if cfg.KeyFile, err = absolute(keyFile); err != nil {
 		return err
 	}
 	if _, err := p.settings(); err != nil && keyFile != "" {
@@ -68,10 +77,10 @@ func (a *app) setup(keyFile string) error {
 	if err := os.MkdirAll(filepath.Dir(p.vault), 0o700); err != nil {
 		return &control.Error{Code: "no_folder", Exit: control.ExitFailed, Message: "the folder for the vault cannot be made", Hint: "choose another: backchannel --home DIR setup"}
 	}
-	if err := store.Create(store.Config{Dir: p.vault, Cost: cost, KeyFile: keyFile}, passphrases...); err != nil {
+	if err := store.Create(cfg, passphrases...); err != nil {
 		return err
 	}
-	if err := p.setKeyFile(keyFile); err != nil {
+	if err := p.setKeyFile(cfg.KeyFile); err != nil {
 		return err
 	}
 	return a.answer(control.Done{V: control.Version}, func() {
