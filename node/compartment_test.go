@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -44,6 +45,9 @@ func contents(t testing.TB, dir string) map[string]string {
 	return all
 }
 
+// ofALevel reports whether an event tells of what was open when it came.
+func ofALevel(e journal.Event) bool { return e >= journal.DialBegan }
+
 // TestTheSamePassphrase gives a node that rests, or is open, the passphrase that it
 // went online with. It must do what it does with another: TestAnotherCompartment.
 func TestTheSamePassphrase(t *testing.T) {
@@ -63,8 +67,8 @@ func TestTheSamePassphrase(t *testing.T) {
 		if s := a.status(); s.Condition != node.Unlocked || s.Online || s.Failed != nil {
 			t.Errorf("rests %v: %+v", rests, s)
 		}
-		if log := a.Log(); len(log) != 1 || log[0].Event != journal.Unlocked {
-			t.Errorf("it remembers %v", log)
+		if got := events(a); !slices.Equal(got[len(got)-2:], []journal.Event{journal.Locked, journal.Unlocked}) || slices.ContainsFunc(got, ofALevel) {
+			t.Errorf("it remembers %v", got)
 		}
 	}
 }
@@ -98,8 +102,8 @@ func TestAnotherCompartment(t *testing.T) {
 		if s := a.status(); s.Condition != node.Unlocked || s.Online || len(s.Contacts) > 0 || s.Failed != nil {
 			t.Errorf("after the other passphrase: %+v", s)
 		}
-		if log := a.Log(); len(log) != 1 || log[0].Event != journal.Unlocked {
-			t.Errorf("it remembers %v", log)
+		if got := events(a); !slices.Equal(got[len(got)-2:], []journal.Event{journal.Locked, journal.Unlocked}) || slices.ContainsFunc(got, ofALevel) {
+			t.Errorf("it remembers %v", got)
 		}
 		before := contents(t, a.dir)
 		if _, err := a.Contacts(t.Context()); err != nil {
@@ -203,7 +207,13 @@ func TestPutBackBeneath(t *testing.T) {
 	if s := a.status(); len(s.Contacts) > 0 {
 		t.Errorf("the deeper compartment shows %d contacts", len(s.Contacts))
 	}
+	if !slices.Contains(events(a), journal.RolledBack) {
+		t.Error("the journal does not tell that it was put back")
+	}
 	a.Lock()
+	if got := events(a); slices.ContainsFunc(got, ofALevel) {
+		t.Errorf("after the lock it remembers %v", got)
+	}
 	s, err := store.Open(store.Config{Dir: a.dir, Cost: store.Cheap}, shallower)
 	if err != nil {
 		t.Fatal(err)

@@ -144,7 +144,8 @@ func (d *desk) goOnline() (err error) {
 func (d *desk) moved() error {
 	place, _ := identity.PlaceOf(d.settings.Address) // none, if it does not listen
 	for _, p := range d.people {
-		if err := d.apply(p, p.conversation.Moved(d.cfg.Now(), place)); err != nil {
+		err := d.apply(p, p.conversation.Moved(d.cfg.Now(), place))
+		if err != nil && !errors.Is(err, store.ErrLevelFull) { // room can be made only online
 			return err
 		}
 	}

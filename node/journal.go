@@ -72,6 +72,8 @@ func (n *Node) unlockTold(began time.Time, err error) {
 	case errors.Is(err, store.ErrPassphrase):
 		n.wrong++
 		n.journal.Add(journal.WrongPassphrase, journal.CountOf(n.wrong))
+	case errors.Is(err, ErrMoved), errors.Is(err, channel.ErrRecord):
+		// The passphrase opened something, of which nothing is remembered.
 	case err != nil:
 		n.journal.Add(journal.NotUnlocked, reasonFor(err))
 	default:

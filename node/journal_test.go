@@ -55,7 +55,10 @@ func TestJournal(t *testing.T) {
 	}
 	a.unlock()
 	a.Lock()
-	want := []journal.Event{journal.Unlocked, journal.Network, journal.Locked} // unlocking had it forget what was before
+	want := []journal.Event{
+		journal.Started, journal.Unlocked, journal.Network, journal.Rested, journal.WrongPassphrase,
+		journal.Locked, journal.Unlocked, journal.Network, journal.Locked,
+	}
 	if got := events(a); !slices.Equal(got, want) {
 		t.Errorf("locked it tells %v", got)
 	}

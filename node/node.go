@@ -34,7 +34,7 @@ type Store interface {
 	Rekey(passphrases ...[]byte) error
 	Usage() store.Usage
 	Size() int64
-	Match(passphrase []byte) (store.Match, error)
+	Match(passphrase []byte, keyFile string) (store.Match, error)
 	Close() error
 }
 
@@ -158,7 +158,7 @@ func (n *Node) Run(ctx context.Context) error {
 
 // Unlock opens the store with the passphrase, for reading: not one byte of it
 // changes until [Node.GoOnline]. On a node that is resting, or open, any passphrase
-// that opens something has it lock first, and forget, and open that, for reading:
+// that opens something has it lock first and open that, for reading:
 // if the one that opened it did less than another, who asks for the other would
 // learn that it is another. A wrong one changes nothing.
 func (n *Node) Unlock(ctx context.Context, passphrase []byte) error {
@@ -172,7 +172,7 @@ func (n *Node) UnlockWith(ctx context.Context, passphrase []byte, keyFile string
 	// Memory is given back by the store, before the moment that its answer is kept for:
 	// here it would take longer the more lies in levels beneath.
 	began := n.cfg.Now()
-	err := n.closeFor(passphrase)
+	err := n.closeFor(passphrase, keyFile)
 	if err == nil {
 		err = n.open(ctx, passphrase, keyFile)
 	}
@@ -181,12 +181,12 @@ func (n *Node) UnlockWith(ctx context.Context, passphrase []byte, keyFile string
 }
 
 // closeFor closes what is open, if the passphrase opens anything.
-func (n *Node) closeFor(passphrase []byte) error {
+func (n *Node) closeFor(passphrase []byte, keyFile string) error {
 	d := n.current()
 	if d == nil {
 		return nil
 	}
-	m, err := d.store.Match(passphrase)
+	m, err := d.store.Match(passphrase, keyFile)
 	if err != nil {
 		return err
 	}
@@ -195,7 +195,6 @@ func (n *Node) closeFor(passphrase []byte) error {
 	}
 	d.stop()
 	<-d.ended
-	n.journal.Forget()
 	return nil
 }
 
@@ -348,7 +347,12 @@ func (n *Node) act(ctx context.Context, f func(*desk) error) error {
 	case err := <-done:
 		return err
 	case <-on.ended:
-		return ErrLocked
+		select {
+		case err := <-done: // with its last writes
+			return err
+		default:
+			return ErrLocked
+		}
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -385,7 +389,7 @@ type Status struct {
 	Failed    error     // why it locked by itself, if it did
 	Online    bool      // it writes, sends and receives
 	Full      bool      // the disk is full: nothing is received or sent
-	Crammed   bool      // the vault is full: what is new is neither received nor sent
+	Crammed   bool      // only when open: the vault is full: what is new is neither received nor sent
 	Settings  Settings
 	Listening bool
 	Contacts  []channel.View // only when open
@@ -407,9 +411,9 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 		s.Condition, s.LocksAt = Unlocked, until
 	}
 	err := d.do(ctx, func(d *desk) error {
-		s.Online, s.Full, s.Crammed, s.Settings, s.Listening = d.online, d.full, d.crammed, d.settings, d.online && d.settings.Listen != ""
+		s.Online, s.Full, s.Settings, s.Listening = d.online, d.full, d.settings, d.online && d.settings.Listen != ""
 		if s.Condition == Unlocked {
-			s.Contacts, s.Backup = d.views(), d.backupState()
+			s.Contacts, s.Backup, s.Crammed = d.views(), d.backupState(), d.crammed
 		}
 		return nil
 	})

@@ -50,7 +50,7 @@ func (n *Node) Rekey(ctx context.Context, present []byte, passphrases ...[]byte)
 	if err != nil {
 		return err
 	}
-	m, err := on.store.Match(present)
+	m, err := on.store.Match(present, "")
 	if err != nil {
 		return err
 	}

@@ -35,6 +35,10 @@ the thief gets what they write, and what they wrote in the last 14 days.
 The file looks like random bytes from end to end. With --key-file it needs a
 second file to be opened, which is made if it is not there: keep it elsewhere.
 
+It holds the contacts that you see now, and of no other compartment. If you have
+a second passphrase, make a backup with each: a file on your stick of which
+doctor knows nothing when the vault is open asks to be explained.
+
 Make a new one after every new contact and after comparing words; status and
 doctor say when the last one is too old. Without FILE its path is asked for.`,
 		Example: "  backchannel backup make garden.bin\n  backchannel backup make --key-file key.bin garden.bin",

@@ -90,10 +90,10 @@ func (k killing) kills(reset func(), moments []string, home, input string, args 
 	look()
 }
 
-// appears waits until a file is there, or the process has ended.
+// appears waits until a file of a pattern is there, or the process has ended.
 func (k killing) appears(file string, ended <-chan struct{}) {
 	for {
-		if _, err := os.Lstat(k.path(file)); err == nil {
+		if there, _ := filepath.Glob(k.path(file)); len(there) > 0 {
 			return
 		}
 		select {
@@ -104,10 +104,15 @@ func (k killing) appears(file string, ended <-chan struct{}) {
 	}
 }
 
-// remove removes files and folders.
-func (k killing) remove(names ...string) {
+// remove removes files and folders, by patterns.
+func (k killing) remove(patterns ...string) {
+	var names []string
+	for _, p := range patterns {
+		there, _ := filepath.Glob(k.path(p))
+		names = append(names, there...)
+	}
 	for _, name := range names {
-		if err := os.RemoveAll(k.path(name)); err != nil {
+		if err := os.RemoveAll(name); err != nil {
 			k.t.Fatal(err)
 		}
 	}
@@ -183,14 +188,14 @@ func TestKilled(t *testing.T) {
 		}
 	}
 	k.must("home", "pass\n", "online")
-	k.kills(func() { k.remove("made.bin") }, []string{"made.bin.part", "made.bin"}, "home", "words\n", []string{"backup", "make", "made.bin"}, func() { k.whole("made.bin", "words") })
+	k.kills(func() { k.remove("made.bin", ".made.bin.part-*") }, []string{".made.bin.part-*", "made.bin"}, "home", "words\n", []string{"backup", "make", "made.bin"}, func() { k.whole("made.bin", "words") })
 	k.must("home", "", "node", "stop")
 	if err := serving.Wait(); err != nil {
 		t.Error(err)
 	}
 
 	// A file that is whole is of a vault that is marked; what is marked can be moved again.
-	k.kills(func() { k.remove("moved.bin") }, []string{"moved.bin.part", "moved.bin"}, "home", "pass\nwords\n", []string{"move", "out", "moved.bin"}, func() {
+	k.kills(func() { k.remove("moved.bin", ".moved.bin.part-*") }, []string{".moved.bin.part-*", "moved.bin"}, "home", "pass\nwords\n", []string{"move", "out", "moved.bin"}, func() {
 		content := k.whole("moved.bin", "words")
 		k.vault("home", "pass", func(s node.Store) error {
 			if err := node.Unmark(s); content != nil && err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,7 +23,9 @@ func (a *app) burnCommand() *cobra.Command {
 		Short: "Burn the conversation with a contact, or with --all the vault",
 		Long: `Burn the conversation with a contact here: messages, files, and what was not
 confirmed yet. The contact stays, with how it was verified. Your node asks
-theirs to do the same; their person decides, and you cannot check.
+theirs to do the same; their person decides, and you cannot check. The vault is
+written anew by it: what your passphrase does not open is destroyed, as it is by
+being online.
 
 With --all, burn the vault of this machine: every key, contact and message, and
 the settings with its address. The key goes first, in milliseconds, the files
@@ -169,9 +172,7 @@ func (a *app) burnAll(ctx context.Context, now bool, keyFile string) error {
 	if err != nil {
 		return err
 	}
-	_, err = os.Lstat(p.vault)
-	_, half := os.Lstat(p.stage())
-	if errors.Is(err, fs.ErrNotExist) && errors.Is(half, fs.ErrNotExist) {
+	if !p.anythingLeft() {
 		return store.ErrMissing
 	}
 	if !now {
@@ -187,11 +188,11 @@ func (a *app) burnAll(ctx context.Context, now bool, keyFile string) error {
 	if keyFile, err = absolute(keyFile); err != nil {
 		return err
 	}
-	if s, err := p.settings(); err == nil && keyFile == "" {
-		keyFile = s.KeyFile
+	if keyFile == "" {
+		keyFile = p.keyFileOf()
 	}
 	ans := p.burn(ctx, keyFile)
-	if !ans.Key || !ans.Files {
+	if !ans.Key || !ans.Files || !ans.Config {
 		return notAllBurned(ans)
 	}
 	return a.answer(ans, func() {
@@ -212,8 +213,19 @@ func notAllBurned(ans burnAnswer) error {
 	if !ans.Key {
 		e.Message = "the key could not be overwritten; the files were removed, as far as that was possible"
 		e.Hint = "check the permissions of the vault's folder, then: backchannel burn --all --now"
+	} else if ans.Files {
+		e.Message, e.Hint = "the vault is burned; this machine's settings could not be removed", "remove config.toml by hand"
 	}
 	return e
+}
+
+// anythingLeft reports whether there is something to burn: a burning that was cut off
+// may have left the settings, which name the key file, and a node with keys in memory.
+func (p paths) anythingLeft() bool {
+	return slices.ContainsFunc([]string{p.vault, p.stage(), p.vault + ".lock", p.config}, func(path string) bool {
+		_, err := os.Lstat(path)
+		return !errors.Is(err, fs.ErrNotExist)
+	})
 }
 
 // burn destroys the vault: its key, then its files, then what a node holds of it
@@ -226,11 +238,11 @@ func (p paths) burn(ctx context.Context, keyFile string) burnAnswer {
 	ans.Key = store.DestroyKey(p.vault) == nil
 	ans.KeyTook = ms()
 	stick := burnKeyFile(keyFile)
-	_ = store.DestroyKey(p.stage()) // of a restoring that was cut off
-	_ = store.Remove(p.stage())
+	ans.Key = store.DestroyKey(p.stage()) == nil && ans.Key // of a restoring that was cut off
+	staged := store.Remove(p.stage())
 	_ = store.Remove(p.vault) // a node that has it open cannot write any more, nor flush
 	ans.Node = p.endNode(ctx, holder)
-	ans.Files = store.Remove(p.vault) == nil
+	ans.Files = store.Remove(p.vault) == nil && staged == nil
 	err := os.Remove(p.config)
 	ans.Config = err == nil || errors.Is(err, fs.ErrNotExist)
 	select {

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"os"
 	"path/filepath"
+	"regexp"
 
 	"github.com/spf13/cobra"
 
@@ -43,10 +45,17 @@ func (a *app) notOfVault(path string) error {
 	if err != nil {
 		return err
 	}
-	if s, err := p.settings(); err == nil && s.KeyFile == whole {
+	if s, err := p.settings(); err == nil && s.KeyFile != "" && sameFile(s.KeyFile, whole) {
 		return usage("that is the key file of the vault, whose secret changes when you burn", "name another one: backchannel backup make --key-file PATH FILE")
 	}
 	return nil
+}
+
+// sameFile reports whether two paths lead to one file, or are the same.
+func sameFile(a, b string) bool {
+	one, err := os.Stat(a)
+	other, otherErr := os.Stat(b)
+	return a == b || err == nil && otherErr == nil && os.SameFile(one, other)
 }
 
 // setKeyFile has the settings name the key file of a vault that was made: none, if
@@ -59,6 +68,24 @@ func (p paths) setKeyFile(path string) error {
 	s.KeyFile = path
 	return p.write(s)
 }
+
+// keyFileOf is the key file that the settings name, also where they cannot be read as a
+// whole: a vault that is burned must not leave it because of another line.
+func (p paths) keyFileOf() string {
+	text, err := p.configText()
+	if err != nil {
+		return ""
+	}
+	if s, err := parseSettings(text); err == nil {
+		return s.KeyFile
+	}
+	if m := keyFileLine.FindStringSubmatch(text); m != nil {
+		return m[1]
+	}
+	return ""
+}
+
+var keyFileLine = regexp.MustCompile(`(?m)^\s*key-file\s*=\s*["']([^"'\n]+)["']`)
 
 // What became of the key file of a vault that is burned.
 const (

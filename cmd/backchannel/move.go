@@ -14,7 +14,7 @@ import (
 )
 
 func (a *app) moveCommand() *cobra.Command {
-	c := &cobra.Command{Use: "move", Short: "Take the vault to another machine, with everything in it"}
+	c := &cobra.Command{Use: "move", Short: "Take what you see of the vault to another machine"}
 	in := &cobra.Command{
 		Use:   "in [FILE]",
 		Short: "Make the vault of this machine from one that moved",
@@ -31,17 +31,18 @@ is on the first line, and the new one on the second.`,
 		&cobra.Command{
 			Use:   "out [FILE]",
 			Short: "Write the vault to a file, and leave the network here",
-			Long: `Write the whole vault to a file that is sealed under a passphrase: keys,
-contacts, conversations, and what is still under way. From then on this vault
-stays off the network here. Open the file on the other machine with "move in";
-your contacts need not be told, and nothing has to be compared again.
+			Long: `Write what you see of the vault to a file that is sealed under a passphrase:
+keys, contacts, conversations, and what is still under way. From then on this
+vault stays off the network here. Open the file on the other machine with
+"move in"; your contacts need not be told, and nothing has to be compared again.
 
 The file holds what was said: unlike a backup, keep it no longer than the way
 takes. When the vault is open on the other machine, burn the one here, and
 delete the file. Deleted files can be brought back; the passphrase protects.
 
-What this passphrase does not open does not travel, and may be overwritten
-here. If the node runs, it is locked. "move out" again writes the file again.
+Only what you see travels. What your other passphrases open stays here, is
+burned with this vault, and may be overwritten before. If the node runs, it is
+locked. "move out" again writes the file again.
 With --passphrase-fd the vault's passphrase is on the first line, the file's on
 the second.`,
 			Example: "  backchannel move out garden.bin",
@@ -131,7 +132,12 @@ func (a *app) moveOut(cmd *cobra.Command, args []string) (err error) {
 	}
 	// The file is on its disk, the vault is marked, the file gets its name: whoever is
 	// cut off in between has a vault, and can write the file again.
-	if err := writeSealed(path, sealed, func() error { return node.MarkMoved(s, time.Now()) }); err != nil {
+	marked := false
+	err = writeSealed(path, sealed, func() error { err := node.MarkMoved(s, time.Now()); marked = err == nil; return err })
+	if err != nil && marked {
+		return &control.Error{Code: "not_written", Exit: control.ExitFailed, Message: "the file could not be finished; the vault is marked already, and stays off the network", Hint: "repeat the command, or stay here: backchannel move cancel"}
+	}
+	if err != nil {
 		return err
 	}
 	return a.answer(movedAnswer{control.Version, len(records), len(sealed)}, func() {
@@ -176,7 +182,7 @@ func (a *app) moveIn(args []string) error {
 		return err
 	}
 	return a.answer(movedAnswer{V: control.Version, Records: len(records)}, func() {
-		a.say("Here. Everything was taken over: contacts, how each was verified, conversations.")
+		a.say("Here. Everything that could be seen was taken over: contacts, how each was verified,\nconversations. What other passphrases open there was not.")
 		a.say("Settings stayed behind, and files have their paths of the other machine.")
 		a.advise("  if others reach you      %s", a.here("backchannel node listen on --address HOST:PORT"))
 		a.adviseStart("")

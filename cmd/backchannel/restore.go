@@ -137,8 +137,12 @@ func (a *app) buildVault(p paths, fill func(node.Store) error) error {
 	if err := os.Rename(p.stage(), p.vault); err != nil {
 		return err
 	}
+	_ = os.Remove(p.stage() + ".lock")
 	syncFolder(filepath.Dir(p.vault))
-	return p.setKeyFile("")
+	if err := p.setKeyFile(""); err != nil {
+		a.note("! The settings name the key file of an earlier vault, and could not be written. Take\nthe line out of config.toml before you open this one.")
+	}
+	return nil
 }
 
 // clearStage removes what a restoring left that was cut off.
@@ -146,7 +150,7 @@ func (p paths) clearStage() error {
 	if pid := store.Holder(p.stage()); pid != 0 {
 		return &store.InUseError{PID: pid, Started: time.Now()}
 	}
-	return os.RemoveAll(p.stage())
+	return store.Remove(p.stage())
 }
 
 // fillVault makes a vault and fills it.

@@ -47,36 +47,49 @@ func vacantPath(path string) error {
 
 // writeSealed writes a file that is there whole or not at all: under a name of its own
 // first, and under the right one when it is on the disk. before is called in
-// between, and may still stop it.
+// between, and may still stop it. Nothing is overwritten, whatever came to be there
+// meanwhile. If it is cut off, what is left can be read by nobody.
 func writeSealed(path string, content []byte, before func() error) error {
-	part := path + ".part" // of a try that was cut off; what is in it can be read by nobody
-	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return notWritten(err)
-	}
-	f, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".part-*") // for its owner alone
 	if err != nil {
 		return notWritten(err)
 	}
+	part := f.Name()
+	defer func() { _ = os.Remove(part) }()
 	_, err = f.Write(content)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		_ = os.Remove(part)
 		return notWritten(err)
 	}
 	if err := before(); err != nil {
-		_ = os.Remove(part)
 		return err
 	}
-	if err := os.Rename(part, path); err != nil {
+	if err := giveName(part, path); err != nil {
 		return notWritten(err)
 	}
 	syncFolder(filepath.Dir(path))
 	return nil
 }
 
+// giveName gives a file a name that nothing has: by a link, which refuses one that is
+// taken, or, on a file system without links, as sticks have it, after a look.
+func giveName(part, path string) error {
+	err := os.Link(part, path)
+	if err == nil || errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if _, err := os.Lstat(path); err == nil {
+		return fs.ErrExist
+	}
+	return os.Rename(part, path)
+}
+
 func notWritten(err error) error {
 	e := &control.Error{Code: "not_written", Exit: control.ExitFailed, Message: "the file cannot be written there", Hint: "name a folder that you may write to, with some space"}
 	if errors.Is(err, fs.ErrPermission) {
 		e.Message = "you may not write there"
+	}
+	if errors.Is(err, fs.ErrExist) {
+		e.Message, e.Hint = "there is something at that place by now; it was not touched", "repeat the command, and give another name"
 	}
 	return e
 }

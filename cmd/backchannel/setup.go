@@ -77,11 +77,12 @@ func (a *app) setup(keyFile string) error {
 	if err := os.MkdirAll(filepath.Dir(p.vault), 0o700); err != nil {
 		return &control.Error{Code: "no_folder", Exit: control.ExitFailed, Message: "the folder for the vault cannot be made", Hint: "choose another: backchannel --home DIR setup"}
 	}
-	if err := store.Create(cfg, passphrases...); err != nil {
-		return err
-	}
+	// Before: without its key file a vault would seem to have another passphrase.
 	if err := p.setKeyFile(cfg.KeyFile); err != nil {
 		return err
+	}
+	if err := store.Create(cfg, passphrases...); err != nil {
+		return errors.Join(err, p.setKeyFile(""))
 	}
 	return a.answer(control.Done{V: control.Version}, func() {
 		a.say("Ready. The passphrase cannot be recovered by anybody.")

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -44,6 +45,9 @@ can tell from it how many there are.`,
 	return c
 }
 
+// rekeyTime is how long changing passphrases may take at least.
+const rekeyTime = 10 * time.Minute
+
 // vaultPassphrase is one screen for everybody: it neither knows nor shows how many
 // passphrases there are.
 func (a *app) vaultPassphrase(cmd *cobra.Command) error {
@@ -56,6 +60,7 @@ func (a *app) vaultPassphrase(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	a.timeout = max(a.timeout, rekeyTime) // who gave up would not know what opens the vault
 	var d control.Done
 	if err := a.call(cmd, "vault/passphrase", request, &d); err != nil {
 		return err

@@ -133,7 +133,7 @@ var known = []struct {
 	{forge.ErrStructure, "bad_structure", ExitCheckFailed, "", "ask for the file once more"},
 	{forge.ErrKeys, "bad_keys", ExitCheckFailed, "", "ask for the file once more"},
 	{forge.ErrTimes, "bad_times", ExitCheckFailed, "", "ask for the file once more"},
-	{context.DeadlineExceeded, "timeout", ExitNotInTime, "it took too long", "repeat it with a longer --timeout"},
+	{context.DeadlineExceeded, "timeout", ExitNotInTime, "it took too long to be sure; it may be done, or still be under way", "look before you repeat it: backchannel status"},
 	{context.Canceled, "interrupted", ExitInterrupted, "interrupted", ""},
 }
 

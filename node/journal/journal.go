@@ -128,19 +128,12 @@ func (j *Journal) Entries(lines bool) []Entry {
 	return slices.DeleteFunc(slices.Clone(j.entries), func(e Entry) bool { return !lines && e.Event.ofLine() })
 }
 
-// Forget forgets everything, and how many connections there were.
-func (j *Journal) Forget() {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.links = 0
-	j.keep(func(Entry) bool { return false })
-}
-
-// ForgetLines forgets what is about connections. What the machine itself did
-// stays: it says why it locked.
+// ForgetLines forgets what is about connections, and how many there were. What the
+// machine itself did stays: it says why it locked.
 func (j *Journal) ForgetLines() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.links = 0
 	j.keep(func(e Entry) bool { return !e.Event.ofLine() })
 }
 

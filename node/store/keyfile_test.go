@@ -84,11 +84,11 @@ func TestKeyFile(t *testing.T) {
 	if err := os.Remove(cfg.KeyFile); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Match(testPass); !errors.Is(err, ErrKeyFile) {
+	if _, err := s.Match(testPass, ""); !errors.Is(err, ErrKeyFile) {
 		t.Errorf("without the medium the rest is lifted: %v", err)
 	}
 	writeAll(t, cfg.KeyFile, make([]byte, 32))
-	if m, err := s.Match(testPass); m != Nothing || err != nil {
+	if m, err := s.Match(testPass, ""); m != Nothing || err != nil {
 		t.Errorf("with another medium it is lifted: %v, %v", m, err)
 	}
 }

@@ -41,7 +41,7 @@ func TestLevels(t *testing.T) {
 			if bytes.Equal(other, pass) {
 				want = Shown
 			}
-			if got, err := s.Match(other); got != want || err != nil {
+			if got, err := s.Match(other, ""); got != want || err != nil {
 				t.Errorf("opened by %s, it answers %v to %s, error %v", pass, got, other, err)
 			}
 		}

@@ -37,15 +37,19 @@ func (m Match) String() string {
 
 // Match says what a passphrase opens, at the price of opening it. It changes
 // nothing. All slots are looked at, and the answer comes at a moment that was
-// fixed before, whatever it is. ErrKeyFile, ErrDamaged and errors of the system say that the
+// fixed before, whatever it is. keyFile is where the key file is now, if it moved. ErrKeyFile, ErrDamaged and errors of the system say that the
 // slots could not be read.
-func (s *Store) Match(passphrase []byte) (Match, error) {
+func (s *Store) Match(passphrase []byte, keyFile string) (Match, error) {
 	p, err := normalize(passphrase)
 	if err != nil {
 		return Nothing, nil
 	}
 	defer clear(p)
-	seconds, err := s.cfg.seconds()
+	cfg := s.cfg
+	if keyFile != "" {
+		cfg.KeyFile = keyFile
+	}
+	seconds, err := cfg.seconds()
 	if err != nil {
 		return Nothing, err
 	}
@@ -128,6 +132,6 @@ func slotsIn(txn *badger.Txn) vault.Reader {
 
 // Opens reports whether Match says Shown.
 func (s *Store) Opens(passphrase []byte) bool {
-	m, err := s.Match(passphrase)
+	m, err := s.Match(passphrase, "")
 	return err == nil && m == Shown
 }

@@ -255,7 +255,7 @@ func (m *Memory) Opens(passphrase []byte) bool {
 }
 
 // Match says Shown where Opens is true.
-func (m *Memory) Match(passphrase []byte) (store.Match, error) {
+func (m *Memory) Match(passphrase []byte, _ string) (store.Match, error) {
 	if m.Opens(passphrase) {
 		return store.Shown, nil
 	}
