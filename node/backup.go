@@ -212,24 +212,40 @@ func Restore(random io.Reader, s Store, b *backup.Backup) error {
 		if err != nil {
 			return err
 		}
-		if err := commit(s, w); err != nil {
+		if err := stage(s, w); err != nil {
 			return err
 		}
 		if c := &b.Contacts[i]; len(own.held) < maxBacked {
 			own.held = append(own.held, held{id, c.Mark, c.MarkedAt})
 		}
 	}
-	return commit(s, store.Write{Key: store.Key{Kind: kindBacked}, Value: own.append(nil)})
+	return errors.Join(stage(s, store.Write{Key: store.Key{Kind: kindBacked}, Value: own.append(nil)}), s.Purge())
 }
 
-// commit writes to a store that no desk has, and returns when it is on the disk.
+// commit writes to a store that no desk has, and returns when it is on the disk. It
+// makes as many ticks as a desk that goes online and locks at once.
 func commit(s Store, writes ...store.Write) error {
 	if err := s.Online(); err != nil {
 		return err
 	}
 	ticket, err := s.Stage(writes...)
-	for err == nil && s.Durable() < ticket {
+	for n := 0; err == nil && (n < closingWrites || s.Durable() < ticket); n++ {
 		err = s.Tick()
+	}
+	return err
+}
+
+// stage has a new store take something up that a purge brings to the disk: how many
+// ticks there were would tell how much it was.
+func stage(s Store, writes ...store.Write) error {
+	if err := s.Online(); err != nil {
+		return err
+	}
+	_, err := s.Stage(writes...)
+	if errors.Is(err, store.ErrLevelFull) { // until it is on the disk it takes room twice
+		if err = s.Purge(); err == nil {
+			_, err = s.Stage(writes...)
+		}
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"crypto/rand"
 	"errors"
 	"os"
 	"path/filepath"
@@ -10,8 +11,10 @@ import (
 	"time"
 
 	"github.com/backchannel/backchannel/node"
+	"github.com/backchannel/backchannel/node/channel"
 	"github.com/backchannel/backchannel/node/journal"
 	"github.com/backchannel/backchannel/node/store"
+	"github.com/backchannel/backchannel/protocol/identity"
 )
 
 var shallower = []byte("what I give them")
@@ -228,4 +231,70 @@ func TestPutBackBeneath(t *testing.T) {
 	until(t, "both are told and paused", func() bool {
 		return noticed(a) == 1 && noticed(b) == 1 && a.view().Paused && b.view().Paused
 	})
+}
+
+// TestBeneathIsTended lets a message wait in a shallower compartment and the machine
+// move, while a deeper one is online: the message expires, and the new address is
+// written down, as in a session of its own.
+func TestBeneathIsTended(t *testing.T) {
+	t.Parallel()
+	var ahead atomic.Int64
+	a := newCompartments(t, hooks{now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }})
+	a.settings = freeSettings(t)
+	a.end()
+	a.start()
+	online := func(pass []byte) {
+		t.Helper()
+		if err := errors.Join(a.Unlock(t.Context(), pass), a.GoOnline(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	online(shallower)
+	b := newMachine(t, freeSettings(t), hooks{})
+	w := newTalk(t, a, b)
+	w.meet()
+	w.round("before")
+	b.end()
+	a.say("nobody is there to have it")
+	a.Lock()
+	ahead.Add(int64(15 * 24 * time.Hour))
+	a.end()
+	a.settings = freeSettings(t)
+	a.start()
+	online(passphrase)
+	until(t, "it expires", func() bool { // as the compartment itself would show it
+		s, err := store.Open(store.Config{Dir: copyOf(t, a.dir), Cost: store.Cheap}, shallower)
+		if err != nil {
+			return false // copied while it was written
+		}
+		defer func() { _ = s.Close() }()
+		for r, err := range s.ScanKind(channel.KindContact) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := channel.Load(channel.Config{Random: rand.Reader, Records: s}, r.Key.Object)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if list := c.Transcript(0); list[len(list)-1].State == channel.Expired {
+				place, _ := identity.PlaceOf(a.settings.Address)
+				return c.Moved(time.Now(), place).Writes == nil // it knows the address already
+			}
+		}
+		return false
+	})
+	a.Lock()
+	online(shallower)
+	if list := a.lines(); list[len(list)-1].State != channel.Expired {
+		t.Errorf("%+v", list[len(list)-1])
+	}
+}
+
+// copyOf copies a vault as it is at the moment.
+func copyOf(t testing.TB, dir string) string {
+	t.Helper()
+	to := filepath.Join(t.TempDir(), "copy")
+	_ = os.CopyFS(to, os.DirFS(dir))
+	return to
 }

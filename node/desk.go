@@ -26,6 +26,7 @@ type desk struct {
 	settings Settings
 
 	people    map[channel.ContactID]*person
+	beneath   []*below // contacts of levels that are not shown, while online
 	followers map[*follower]bool
 	keyed     bool           // the store has a key file
 	online    bool           // it writes, sends and receives; else it only shows
@@ -114,6 +115,7 @@ func (d *desk) goOnline() (err error) {
 	if err := d.rolledBack(); err != nil {
 		return err
 	}
+	d.openBeneath()
 	if err := d.moved(); err != nil {
 		return err
 	}
@@ -148,6 +150,9 @@ func (d *desk) moved() error {
 		if err != nil && !errors.Is(err, store.ErrLevelFull) { // room can be made only online
 			return err
 		}
+	}
+	for _, b := range d.beneath {
+		d.stageBelow(b, b.conversation.Moved(d.cfg.Now(), place))
 	}
 	return nil
 }
@@ -221,6 +226,7 @@ func (d *desk) wipe() {
 	for _, p := range d.people {
 		p.conversation.Close()
 	}
+	d.closeBeneath()
 }
 
 // abandon gives up a desk that never ran.
@@ -341,10 +347,8 @@ func (d *desk) tick() time.Duration {
 	if d.writeIfDue(now); d.writeAt.Before(next) {
 		next = d.writeAt
 	}
-	if !now.Before(d.purgeAt) {
-		d.purgeAt = d.nextPurge()
-		d.finishLeaving()
-		_ = d.purge() // a full disk is met again later; else fatal
+	if at := d.tendBeneath(now); at.Before(next) {
+		next = at
 	}
 	for _, p := range d.people {
 		if !p.wake.After(now) {
@@ -360,7 +364,7 @@ func (d *desk) tick() time.Duration {
 			next = at
 		}
 	}
-	return max(next.Sub(now), time.Millisecond)
+	return max(next.Sub(d.cfg.Now()), time.Millisecond)
 }
 
 func (d *desk) setWake(p *person) {

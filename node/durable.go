@@ -124,8 +124,13 @@ func (d *desk) writeIfDue(now time.Time) {
 	if now.Before(d.attached) || len(d.followers) > 0 {
 		pace = d.cfg.Pace.Attached
 	}
-	d.writeAt = now.Add(pace) // missed ticks are not made up for: they would tell of a sleep
+	// By the clock, however long the last one took; missed ticks are not made up for: they
+	// would tell of a sleep.
+	if d.writeAt = d.writeAt.Add(pace); !d.writeAt.After(now) {
+		d.writeAt = now.Add(pace)
+	}
 	d.write()
+	d.purgeIfDue(now)
 }
 
 // write makes one tick. A full disk is survived: what was staged waits.

@@ -46,14 +46,14 @@ func TakeRecords(s Store, list []backup.Record) error {
 		w := store.Write{Key: store.Key{Kind: store.Kind(r.Kind), Object: r.Object, Seq: r.Seq}, Value: r.Value}
 		more := store.SealedSize(len(r.Value)) + 32
 		if len(batch) > 0 && (size+more > store.MaxCommit || len(batch) == store.MaxWrites) {
-			if err := commit(s, batch...); err != nil {
+			if err := stage(s, batch...); err != nil {
 				return err
 			}
 			batch, size = batch[:0], 0
 		}
 		batch, size = append(batch, w), size+more
 	}
-	return commit(s, batch...)
+	return errors.Join(stage(s, batch...), s.Purge())
 }
 
 // MarkMoved makes a vault one that is never unlocked again, but for [Unmark].

@@ -27,6 +27,7 @@ type Store interface {
 	Stage(writes ...store.Write) (ticket uint64, err error)
 	Durable() uint64
 	Tick() error
+	Beneath() []*store.View
 	RolledBack() bool
 	AcceptRollback(giveUp func(*store.View) error) error
 	Purge() error

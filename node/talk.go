@@ -190,6 +190,17 @@ func (d *desk) nextPurge() time.Time {
 	return d.cfg.Now().Add(time.Duration(min(-math.Log(u)*mean, float64(purgeMost))))
 }
 
+// purgeIfDue purges right after a tick: when the desk wakes between two depends on what
+// comes from outside.
+func (d *desk) purgeIfDue(now time.Time) {
+	if now.Before(d.purgeAt) || d.fatal != nil {
+		return
+	}
+	d.purgeAt = d.nextPurge()
+	d.finishLeaving()
+	_ = d.purge() // a full disk is met again later; else fatal
+}
+
 // purge takes what was deleted or replaced out of the store's files. On a full
 // disk it is tried again later.
 func (d *desk) purge() error { return d.refreshed(d.store.Purge()) }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"runtime/debug"
 
 	"github.com/backchannel/backchannel/node/store"
@@ -58,5 +59,10 @@ func (n *Node) Rekey(ctx context.Context, present []byte, passphrases ...[]byte)
 		return store.ErrPassphrase
 	}
 	err = on.store.Rekey(passphrases...) // here, because stretching takes seconds
-	return on.do(context.WithoutCancel(ctx), func(d *desk) error { return d.refreshed(err) })
+	return on.do(context.WithoutCancel(ctx), func(d *desk) error {
+		if err == nil || errors.Is(err, store.ErrKeyFileOld) {
+			d.openBeneath() // there may be other levels
+		}
+		return d.refreshed(err)
+	})
 }

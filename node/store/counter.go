@@ -179,6 +179,12 @@ func openCounter(dir string, boxes counterBoxes, state counterState, f *faults) 
 		}
 		c.files[slot] = f.wrap(file)
 	}
+	if state == counterBroken { // one may have been made
+		if err := syncDir(dir); err != nil {
+			_ = c.close()
+			return nil, fmt.Errorf("opening counter: %w", writeError(err))
+		}
+	}
 	return c, nil
 }
 

@@ -127,7 +127,7 @@ func createWithKeyFile(cfg Config, g vault.Geometry, normalized [][]byte) error 
 		return err
 	}
 	err := createLocked(cfg, g, normalized)
-	if err != nil {
+	if err != nil && vacant(cfg.Dir) == nil { // a store that is there needs it
 		_ = os.Remove(cfg.KeyFile)
 	}
 	return err

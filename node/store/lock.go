@@ -46,6 +46,20 @@ func takeLock(dir string) (*lock, error) {
 	return &lock{f: f}, nil
 }
 
+// takeLate takes a lock that could not be taken at first, on a disk that was for
+// reading only and is not any more.
+func (l *lock) takeLate(dir string) error {
+	if l.f != nil {
+		return nil
+	}
+	late, err := takeLock(dir)
+	if err == nil {
+		*l = *late
+		err = l.sign()
+	}
+	return err
+}
+
 // sign writes this process into the file.
 func (l *lock) sign() error {
 	if l.f == nil {

@@ -24,6 +24,9 @@ func (s *Store) Online() error {
 	if err := s.here(); err != nil {
 		return err
 	}
+	if err := s.lock.takeLate(s.dir); err != nil {
+		return err
+	}
 	rebuilt, err := s.reread()
 	if err != nil {
 		return err
@@ -43,7 +46,9 @@ func (s *Store) Online() error {
 		return err
 	}
 	if err := s.openRecords(); err != nil {
-		return errors.Join(err, s.counter.close())
+		err = errors.Join(err, s.counter.close())
+		s.counter = nil
+		return err
 	}
 	if s.cfg.KeyFile != "" { // what a crash has left there, and a medium that is in
 		_ = settleSecret(s.cfg.KeyFile, s.second)
@@ -106,7 +111,9 @@ func (s *Store) openCounter() error {
 		err = dropNextCounter(s.dir)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("putting the counter in order: %w", lateError(err)), s.counter.close())
+		err = errors.Join(fmt.Errorf("putting the counter in order: %w", lateError(err)), s.counter.close())
+		s.counter = nil
+		return err
 	}
 	return nil
 }

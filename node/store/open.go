@@ -91,7 +91,9 @@ func (s *Store) unlock(im *image, passphrase []byte) error {
 	defer wipeKeys(seconds)
 	start := time.Now()
 	kek := s.cfg.kek(&s.store, p)
-	end := time.After(answerTime(s.slots, time.Since(start)) * time.Duration(len(seconds)))
+	answer := answerTime(s.slots, time.Since(start))
+	s.making = 2 * answer
+	end := time.After(answer * time.Duration(len(seconds)))
 	for _, second := range seconds { // two only after a crash in an exchange
 		s.vault, err = vault.Open(s.cfg.geometryOf(s.slots), &s.store, kek, second, im.slot)
 		if !errors.Is(err, vault.ErrKey) {
@@ -125,17 +127,6 @@ func answerTime(slots uint32, stretched time.Duration) time.Duration {
 // answerLeast is for stores of tests, whose passphrases are not stretched.
 const answerLeast = 120 * time.Millisecond
 
-// shown stands for the deepest open level.
-const shown = -1
-
-// at is an open level. The caller holds mu, if the store is in use, and knows that it
-// is not closed.
-func (s *Store) at(n int) *vault.Level {
-	if n == shown {
-		n = s.vault.Depth() - 1
-	}
-	return s.vault.Level(n)
-}
-
-// level is the deepest open level.
-func (s *Store) level() *vault.Level { return s.at(shown) }
+// level is the deepest open level. The caller holds mu, if the store is in use, and
+// knows that it is not closed.
+func (s *Store) level() *vault.Level { return s.vault.Level(s.vault.Depth() - 1) }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/backchannel/backchannel/protocol/secret"
 	"github.com/backchannel/backchannel/protocol/vault"
@@ -115,6 +116,9 @@ func (s *Store) refresh(do func(*vault.Vault, *vault.Coins) (vault.All, error)) 
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// What is read of the levels takes longer the more they hold, and the times of files
+	// would tell: the first one is made at a moment that was fixed before.
+	made := time.After(s.making)
 	accepting := slices.Clone(s.accepting)
 	s.acceptDurable(true) // all that was staged is durable with it
 	all, err := do(s.vault, coins)
@@ -122,7 +126,9 @@ func (s *Store) refresh(do func(*vault.Vault, *vault.Coins) (vault.All, error)) 
 		s.acceptLater(accepting)
 		return err
 	}
+	<-made
 	s.accepting = nil // there may be another number of levels
+	s.endViews()
 	if err := s.putInPlace(all); err != nil {
 		s.err = err
 		return err

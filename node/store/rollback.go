@@ -1,11 +1,5 @@
 package store
 
-import (
-	"iter"
-
-	"github.com/backchannel/backchannel/protocol/vault"
-)
-
 // RolledBack reports that records are missing or old, or that the counter cannot
 // vouch for them. What is there is authentic and may be read and written, but
 // nothing may be sent that must not be sent twice. It stays true, over any number
@@ -42,7 +36,7 @@ func (s *Store) AcceptRollback(giveUp func(*View) error) error {
 			continue
 		}
 		if n < depth-1 {
-			v := &View{s, n, staged}
+			v := s.view(n, staged)
 			if err := giveUp(v); err != nil {
 				return err
 			}
@@ -96,39 +90,4 @@ func (s *Store) acceptLater(accepting []uint64) {
 		}
 	}
 	s.accepting = accepting
-}
-
-// A View is one level that is open and not shown. It is for AcceptRollback alone.
-type View struct {
-	store  *Store
-	n      int
-	staged uint64
-}
-
-// Get is [Store.Get] in that level.
-func (v *View) Get(k Key) ([]byte, error) { return v.store.get(v.n, k) }
-
-// Scan is [Store.Scan] in that level.
-func (v *View) Scan(kind Kind, object [16]byte) iter.Seq2[Record, error] {
-	return v.store.scan(v.n, func(l *vault.Level) []Key { return l.Keys(kind, object) })
-}
-
-// ScanKind is [Store.ScanKind] in that level.
-func (v *View) ScanKind(kind Kind) iter.Seq2[Record, error] {
-	return v.store.scan(v.n, func(l *vault.Level) []Key { return l.KindKeys(kind) })
-}
-
-// Stage is [Store.Stage] in that level.
-func (v *View) Stage(writes ...Write) error {
-	if len(writes) == 0 {
-		return nil
-	}
-	if err := CheckWrites(writes); err != nil {
-		return err
-	}
-	v.store.mu.Lock()
-	defer v.store.mu.Unlock()
-	ticket, err := v.store.stage(v.n, func(l *vault.Level) (uint64, error) { return l.Stage(writes) })
-	v.staged = max(v.staged, ticket)
-	return err
 }

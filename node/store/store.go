@@ -6,6 +6,7 @@ import (
 	"iter"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -21,6 +22,7 @@ type Store struct {
 	store  [storeSize]byte
 	slots  uint32
 	sum    [sha256.Size]byte // of the nonces that Open found
+	making time.Duration     // what a refresh waits for before it makes a file
 	header os.FileInfo       // tells whether the folder is still the same one
 	lock   *lock
 
@@ -39,6 +41,7 @@ type Store struct {
 	second    secret.Key // in the key file; zero: there is none
 	staged    uint64     // last ticket that was handed out
 	durable   uint64
+	views     []*View  // given out since the last refresh
 	accepting []uint64 // by level: the ticket with which a rollback is accepted, plus 1; else 0
 	online    bool
 	closed    bool
@@ -56,22 +59,23 @@ func (s *Store) Usage() Usage {
 }
 
 // Get returns the value of a record, or ErrNotFound. The caller owns the slice.
-func (s *Store) Get(k Key) ([]byte, error) { return s.get(shown, k) }
+func (s *Store) Get(k Key) ([]byte, error) { return s.get(nil, k) }
 
-func (s *Store) get(n int, k Key) ([]byte, error) {
+func (s *Store) get(v *View, k Key) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.usable(); err != nil {
+	l, err := s.of(v)
+	if err != nil {
 		return nil, err
 	}
 	if k.Kind == 0 {
 		return nil, ErrNotFound
 	}
-	v, ok := s.at(n).Get(k)
+	value, ok := l.Get(k)
 	if !ok {
 		return nil, ErrNotFound
 	}
-	return v, nil
+	return value, nil
 }
 
 // Scan yields the records of one object in the order of Seq. It goes by the keys
@@ -79,22 +83,22 @@ func (s *Store) get(n int, k Key) ([]byte, error) {
 // meanwhile are skipped, values are those of the moment of the yield. An error
 // comes as the last pair. The loop may call any method of the store.
 func (s *Store) Scan(kind Kind, object [16]byte) iter.Seq2[Record, error] {
-	return s.scan(shown, func(l *vault.Level) []Key { return l.Keys(kind, object) })
+	return s.scan(nil, func(l *vault.Level) []Key { return l.Keys(kind, object) })
 }
 
 // ScanKind is [Store.Scan] over every record of a kind, ordered by Object, then
 // Seq.
 func (s *Store) ScanKind(kind Kind) iter.Seq2[Record, error] {
-	return s.scan(shown, func(l *vault.Level) []Key { return l.KindKeys(kind) })
+	return s.scan(nil, func(l *vault.Level) []Key { return l.KindKeys(kind) })
 }
 
-func (s *Store) scan(n int, list func(*vault.Level) []Key) iter.Seq2[Record, error] {
+func (s *Store) scan(v *View, list func(*vault.Level) []Key) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		s.mu.Lock()
-		err := s.usable()
+		l, err := s.of(v)
 		var keys []Key
 		if err == nil {
-			keys = list(s.at(n))
+			keys = list(l)
 		}
 		s.mu.Unlock()
 		if err != nil {
@@ -102,7 +106,7 @@ func (s *Store) scan(n int, list func(*vault.Level) []Key) iter.Seq2[Record, err
 			return
 		}
 		for _, k := range keys {
-			v, err := s.get(n, k)
+			value, err := s.get(v, k)
 			if errors.Is(err, ErrNotFound) {
 				continue
 			}
@@ -110,7 +114,7 @@ func (s *Store) scan(n int, list func(*vault.Level) []Key) iter.Seq2[Record, err
 				yield(Record{}, err)
 				return
 			}
-			if !yield(Record{k, v}, nil) {
+			if !yield(Record{k, value}, nil) {
 				return
 			}
 		}

@@ -30,7 +30,7 @@ func (s *Store) DropObject(object [16]byte) (ticket uint64, err error) {
 func (s *Store) stageShown(do func(*vault.Level) (uint64, error)) (ticket uint64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if ticket, err = s.stage(shown, do); err != nil {
+	if ticket, err = s.stage(nil, do); err != nil {
 		return 0, err
 	}
 	s.staged = max(s.staged, ticket)
@@ -38,8 +38,12 @@ func (s *Store) stageShown(do func(*vault.Level) (uint64, error)) (ticket uint64
 }
 
 // stage has a level take something up. The caller holds mu.
-func (s *Store) stage(n int, do func(*vault.Level) (uint64, error)) (ticket uint64, err error) {
-	if err := s.writable(); err != nil {
+func (s *Store) stage(v *View, do func(*vault.Level) (uint64, error)) (ticket uint64, err error) {
+	l, err := s.of(v)
+	if err == nil {
+		err = s.writable()
+	}
+	if err != nil {
 		return 0, err
 	}
 	if err := full(s.dir, tickSpace); err != nil {
@@ -48,7 +52,7 @@ func (s *Store) stage(n int, do func(*vault.Level) (uint64, error)) (ticket uint
 		}
 		return 0, err
 	}
-	if ticket, err = do(s.at(n)); err != nil {
+	if ticket, err = do(l); err != nil {
 		return 0, levelError(err)
 	}
 	return ticket, nil
@@ -212,7 +216,9 @@ func (s *Store) rebuildAfter() int { return int(s.slots / s.cfg.geometryOf(s.slo
 // with the next tick.
 func (s *Store) tidy() error {
 	if s.ticks++; s.ticks >= s.rebuildAfter() {
-		return s.rebuildLive()
+		if err := s.rebuildLive(); err != nil || s.ticks == 0 {
+			return err
+		}
 	}
 	if s.spare == "" {
 		return nil

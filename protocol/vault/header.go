@@ -61,6 +61,15 @@ func (h header) plain() *plain {
 	return &p
 }
 
+func (h header) wipe() {
+	for _, k := range h.roots {
+		k.Wipe()
+	}
+	for _, k := range h.keks {
+		k.Wipe()
+	}
+}
+
 // parseHeader is the inverse of plain.
 func parseHeader(p *plain) (header, error) {
 	b := p.body()

@@ -64,7 +64,8 @@ func Opens(g Geometry, store *[32]byte, kek, second secret.Key, read Reader) (bo
 	if err != nil {
 		return false, err
 	}
-	_, ok := oneHeader(headers)
+	h, ok := oneHeader(headers)
+	h.wipe()
 	return ok, nil
 }
 
@@ -175,14 +176,32 @@ func (s *scan) fill() error {
 	return nil
 }
 
-// oneHeader parses the copies; one of them is enough.
+// oneHeader parses the copies. One is enough, but what most of them say counts: an old
+// one that somebody put back must not win over those that are there.
 func oneHeader(copies []opened) (header, bool) {
+	var best *plain
+	most := 0
 	for _, c := range copies {
-		if h, err := parseHeader(c.plain); err == nil {
-			return h, true
+		h, err := parseHeader(c.plain)
+		if err != nil {
+			continue
+		}
+		h.wipe()
+		alike := 0
+		for _, other := range copies {
+			if *other.plain == *c.plain {
+				alike++
+			}
+		}
+		if alike > most {
+			best, most = c.plain, alike
 		}
 	}
-	return header{}, false
+	if best == nil {
+		return header{}, false
+	}
+	h, err := parseHeader(best)
+	return h, err == nil
 }
 
 // newHeader makes one more copy of a level's header.

@@ -284,6 +284,9 @@ func (m *Memory) RolledBack() bool {
 	return m.rolledBack && !m.accepting
 }
 
+// Beneath implements Store: there is one level.
+func (m *Memory) Beneath() []*store.View { return nil }
+
 // AcceptRollback implements Store.
 func (m *Memory) AcceptRollback(func(*store.View) error) error {
 	m.mu.Lock()
