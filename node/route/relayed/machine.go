@@ -19,6 +19,7 @@ type Config struct {
 	Constants directory.Constants // of the network, with no field left out
 	Random    io.Reader           // nil: crypto/rand
 	Onion     Onion               // nil: packets of package onion
+	Boxes     Boxes               // nil: boxes of package drop
 }
 
 // A View is the relays of an epoch. [*directory.View] is one.
@@ -39,6 +40,12 @@ type Onion interface {
 type Reply interface {
 	Open(packet []byte) (onion.Answer, error)
 	Wipe()
+}
+
+// Boxes seals boxes and opens them. A simulator may leave their cryptography out.
+type Boxes interface {
+	Seal(key secret.Key, random *[32]byte, c drop.Control, cell *wire.Cell) *drop.Box
+	Open(key secret.Key, box *drop.Box) (drop.Control, *wire.Cell, error)
 }
 
 // A Packet goes to the guard that the machine is linked to.
@@ -124,6 +131,9 @@ func New(cfg Config) *Machine {
 	}
 	if cfg.Onion == nil {
 		cfg.Onion = packets{}
+	}
+	if cfg.Boxes == nil {
+		cfg.Boxes = boxes{}
 	}
 	m := &Machine{
 		cfg: cfg, clocks: clocks{}, health: newHealth(), work: map[onion.ID]int{}, misses: map[onion.ID]int{},
