@@ -3,6 +3,7 @@ package sim
 import (
 	"errors"
 	"io"
+	"math"
 	"time"
 
 	"github.com/backchannel/backchannel/protocol/directory"
@@ -69,4 +70,26 @@ func (c Config) check() error {
 		return ErrConfig
 	}
 	return nil
+}
+
+// Frames is about how many frames padded links carry.
+func (c Config) Frames() int64 {
+	if c.Unprotected || c.check() != nil {
+		return 0
+	}
+	w := &World{cfg: c, places: map[onion.ID]uint8{}}
+	if w.found() != nil {
+		return 0
+	}
+	level, mean := w.expected()
+	slot := w.network.Constants.Slot
+	neighbours := float64(c.Relays - 1)
+	if c.Relays > directory.MeshLimit {
+		neighbours = 1.6 * math.Cbrt(32*float64(c.Relays))
+	}
+	rate := 32.0
+	for rate < 4*level*slot.Seconds()/mean.Seconds()/neighbours {
+		rate *= 2
+	}
+	return int64(rate * float64(c.Relays) * neighbours * c.Duration.Seconds() / slot.Seconds())
 }

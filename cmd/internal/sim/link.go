@@ -40,7 +40,7 @@ type path struct {
 
 // newPath draws a latency of 8 to 158 ms.
 func (w *World) newPath(index int) path {
-	return path{latency: 8_000_000 + int64(mix64(w.cfg.Seed^uint64(index)<<20)%150_000_000)}
+	return path{last: -int64(warmUp), latency: 8_000_000 + int64(mix64(w.cfg.Seed^uint64(index)<<20)%150_000_000)}
 }
 
 // jitter is the mean of what is added to a latency.

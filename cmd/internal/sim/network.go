@@ -110,17 +110,25 @@ func (w *World) measure(r *relay, now time.Time) {
 // A view looks up in tables what [directory.View] searches for.
 type view struct {
 	*directory.View
-	of      map[onion.ID]int
+	table   [tableSize]uint8 // place + 1, at the slot of an ID or the next that was free
 	members []directory.Member
 	linked  []bool
 }
 
+const tableSize = 1 << 12
+
+func slotOf(id onion.ID) int { return (int(id[0])<<8 | int(id[1])) % tableSize }
+
 func newView(v *directory.View) *view {
-	f := &view{View: v, of: map[onion.ID]int{}, members: v.Members()}
+	f := &view{View: v, members: v.Members()}
 	n := len(f.members)
 	f.linked = make([]bool, n*n)
 	for i, a := range f.members {
-		f.of[a.ID] = i
+		s := slotOf(a.ID)
+		for f.table[s] != 0 {
+			s = (s + 1) % tableSize
+		}
+		f.table[s] = uint8(i + 1)
 		for j, b := range f.members {
 			f.linked[i*n+j] = v.Linked(a.ID, b.ID)
 		}
@@ -128,9 +136,18 @@ func newView(v *directory.View) *view {
 	return f
 }
 
+func (v *view) find(id onion.ID) (int, bool) {
+	for s := slotOf(id); v.table[s] != 0; s = (s + 1) % tableSize {
+		if i := int(v.table[s]) - 1; v.members[i].ID == id {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
 // Member implements [relayed.View].
 func (v *view) Member(id onion.ID) (directory.Member, bool) {
-	i, ok := v.of[id]
+	i, ok := v.find(id)
 	if !ok {
 		return directory.Member{}, false
 	}
@@ -139,7 +156,7 @@ func (v *view) Member(id onion.ID) (directory.Member, bool) {
 
 // Linked implements [relayed.View].
 func (v *view) Linked(a, b onion.ID) bool {
-	i, ok := v.of[a]
-	j, found := v.of[b]
+	i, ok := v.find(a)
+	j, found := v.find(b)
 	return ok && found && v.linked[i*len(v.members)+j]
 }

@@ -2,7 +2,9 @@ package sim
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
+	"slices"
 )
 
 // Truth is what an attacker would like to know, in seconds from the start of the trace.
@@ -48,4 +50,20 @@ func (t *Truth) Write(out io.Writer) error {
 	e := json.NewEncoder(out)
 	e.SetIndent("", " ")
 	return e.Encode(own)
+}
+
+// Summary says in words what became of messages.
+func (t *Truth) Summary() string {
+	var took []float64
+	for _, m := range t.Messages {
+		if m.Delivered != nil {
+			took = append(took, *m.Delivered-m.Sent)
+		}
+	}
+	s := fmt.Sprintf("%d messages in %d conversations, %d delivered by the end", len(t.Messages), len(t.Conversations), len(took))
+	if len(took) > 0 {
+		slices.Sort(took)
+		s += fmt.Sprintf("; median %.0f s, 95 %% in %.0f s", took[len(took)/2], took[len(took)*95/100])
+	}
+	return s + "\n"
 }

@@ -114,6 +114,7 @@ type Machine struct {
 	misses   map[onion.ID]int       // gets in a row that brought no box, by drop
 	errands  []Errand
 	locked   bool
+	middles  map[ends][]onion.ID // see between
 
 	slot    slotState
 	idles   map[idlePlace]bool // idle boxes that were written, and not read
@@ -137,7 +138,7 @@ func New(cfg Config) *Machine {
 	}
 	m := &Machine{
 		cfg: cfg, clocks: clocks{}, health: newHealth(), work: map[onion.ID]int{}, misses: map[onion.ID]int{},
-		idles: map[idlePlace]bool{}, pending: map[onion.Tag]*pending{},
+		middles: map[ends][]onion.ID{}, idles: map[idlePlace]bool{}, pending: map[onion.Tag]*pending{},
 	}
 	m.seed, m.idle = m.draw(), m.draw()
 	ways := m.draw()
@@ -184,6 +185,7 @@ func (m *Machine) SetView(now time.Time, v View) *Output {
 	}
 	m.lag = cadence.ReadLag(mean, m.cfg.Constants.Slot)
 	m.keepGuards(now)
+	clear(m.middles)
 	m.clocks.keep(v)
 	m.health.keep(v)
 	for _, forget := range []map[onion.ID]int{m.work, m.misses} {
