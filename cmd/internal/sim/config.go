@@ -3,7 +3,6 @@ package sim
 import (
 	"errors"
 	"io"
-	"math"
 	"time"
 
 	"github.com/backchannel/backchannel/protocol/directory"
@@ -82,14 +81,6 @@ func (c Config) Frames() int64 {
 		return 0
 	}
 	level, mean := w.expected()
-	slot := w.network.Constants.Slot
-	neighbours := float64(c.Relays - 1)
-	if c.Relays > directory.MeshLimit {
-		neighbours = 1.6 * math.Cbrt(32*float64(c.Relays))
-	}
-	rate := 32.0
-	for rate < 4*level*slot.Seconds()/mean.Seconds()/neighbours {
-		rate *= 2
-	}
-	return int64(rate * float64(c.Relays) * neighbours * c.Duration.Seconds() / slot.Seconds())
+	slots := c.Duration.Seconds() / w.network.Constants.Slot.Seconds()
+	return int64(float64(w.rate(level, mean)) * float64(c.Relays) * w.neighbours() * slots)
 }

@@ -160,3 +160,47 @@ func (v *view) Linked(a, b onion.ID) bool {
 	j, found := v.find(b)
 	return ok && found && v.linked[i*len(v.members)+j]
 }
+
+// A Passage is what is publicly known of the time from a user's link to a drop.
+type Passage struct {
+	Relays int           // that keep a packet on the way, but the drop's
+	Mean   time.Duration // of each
+	Links  time.Duration // what links take on average, all together
+}
+
+// Expect returns it for a network that is to be simulated.
+func Expect(cfg Config) (p Passage, err error) {
+	if err := cfg.check(); err != nil {
+		return p, err
+	}
+	w := &World{cfg: cfg, places: map[onion.ID]uint8{}}
+	if err := w.found(); err != nil {
+		return p, err
+	}
+	level, mean := w.expected()
+	p.Relays, p.Mean = visits(cfg.Relays)/2, mean
+	each := 83*time.Millisecond + jitter
+	p.Links = time.Duration(p.Relays+1) * each
+	if w.padded() {
+		slot := w.network.Constants.Slot
+		p.Links += time.Duration(p.Relays) * slot * 7 / 16 / time.Duration(w.rate(level, mean))
+	}
+	return p, nil
+}
+
+// rate is about how many frames a link of the network carries in a slot.
+func (w *World) rate(level float64, mean time.Duration) int64 {
+	rate := int64(32)
+	for float64(rate) < 4*math.Ceil(level)*w.network.Constants.Slot.Seconds()/mean.Seconds()/w.neighbours() {
+		rate *= 2
+	}
+	return rate
+}
+
+// neighbours is about how many links a relay has.
+func (w *World) neighbours() float64 {
+	if w.cfg.Relays > directory.MeshLimit {
+		return 1.6 * math.Cbrt(32*float64(w.cfg.Relays))
+	}
+	return float64(w.cfg.Relays - 1)
+}
