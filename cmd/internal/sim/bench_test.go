@@ -5,11 +5,12 @@ import (
 	"time"
 )
 
-// BenchmarkHour is an hour of 200 users on 20 relays.
-func BenchmarkHour(b *testing.B) {
+// BenchmarkThousand is a few minutes of 1,000 users on 50 relays, with the ten before them.
+func BenchmarkThousand(b *testing.B) {
+	const minutes = 2
 	for range b.N {
 		cfg := small()
-		cfg.Users, cfg.Relays, cfg.Operators, cfg.TalkingPairs, cfg.Duration = 200, 20, 5, 40, time.Hour
+		cfg.Users, cfg.Relays, cfg.Operators, cfg.TalkingPairs, cfg.Duration = 1000, 50, 10, 200, minutes*time.Minute
 		w, err := New(cfg)
 		if err != nil {
 			b.Fatal(err)
@@ -18,6 +19,6 @@ func BenchmarkHour(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	packets := float64(b.N) * 200 * 10 * (60 + 10) * 2
+	packets := float64(b.N) * 1000 * 20 * (minutes + warmUp.Minutes())
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/packets/1000, "µs/packet")
 }
