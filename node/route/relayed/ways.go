@@ -144,3 +144,16 @@ func (packets) Tag(packet []byte) (onion.Tag, error) {
 	}
 	return onion.ReplyTag(onion.Suite(packet[1]), packet)
 }
+
+// boxes are those of package drop.
+type boxes struct{}
+
+// Seal implements [Boxes].
+func (boxes) Seal(key secret.Key, random *[32]byte, c drop.Control, cell *wire.Cell) *drop.Box {
+	return drop.Seal(key, random, c, cell)
+}
+
+// Open implements [Boxes].
+func (boxes) Open(key secret.Key, box *drop.Box) (drop.Control, *wire.Cell, error) {
+	return drop.Open(key, box)
+}
