@@ -153,10 +153,10 @@ const (
 	IntroductionReply Label = prefix + "introduction/reply" // key share and coins of who invites
 	IntroductionKey   Label = prefix + "introduction/key"   // key that seals the invitation
 
-	ShuttleCoins  Label = prefix + "shuttle/coins"  // key share, coins and nonce of one side
-	ShuttleCommit Label = prefix + "shuttle/commit" // commitment to an offer
-	ShuttleKey    Label = prefix + "shuttle/key"    // key that seals one side's opening
-	ShuttleWords  Label = prefix + "shuttle/words"  // words of one side
+	ShuttleCoins      Label = prefix + "shuttle/coins"      // key share, coins and nonce of one side
+	ShuttleCommit     Label = prefix + "shuttle/commit"     // commitment to an offer
+	ShuttleTranscript Label = prefix + "shuttle/transcript" // both shares and commitments
+	ShuttleKey        Label = prefix + "shuttle/key"        // keys that seal the openings
 
 	BackupSalt   Label = prefix + "backup/salt"    // salt of a file from coins and content
 	BackupRoot   Label = prefix + "backup/root"    // root of a file from passphrase and second secret
@@ -192,7 +192,7 @@ func All() []Label {
 		SoundingID, SoundingCoins, SoundingPoint, SoundingPair, SoundingSent, SoundingTag, SoundingNoise,
 		CommuniqueWords, CommuniqueContribution, CommuniqueCommit, CommuniqueAdaptor, CommuniqueNonce,
 		CharterText, IntroductionShare, IntroductionReply, IntroductionKey,
-		ShuttleCoins, ShuttleCommit, ShuttleKey, ShuttleWords,
+		ShuttleCoins, ShuttleCommit, ShuttleTranscript, ShuttleKey,
 		BackupSalt, BackupRoot, BackupHeader, BackupCommit, BackupBlock,
 		TranscriptKeys,
 	}
