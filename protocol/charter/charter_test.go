@@ -132,6 +132,9 @@ func TestAnswers(t *testing.T) {
 		if _, err := c.Amend(other, now); !errors.Is(err, charter.ErrEnded) {
 			t.Errorf("it goes on: %v", err)
 		}
+		if _, err := c.Close(); !errors.Is(err, charter.ErrEnded) {
+			t.Errorf("closed after a decline: %v", err)
+		}
 	}
 	a, b = begin(t, terms())
 	m, err = a.Withdraw()
@@ -248,6 +251,61 @@ func TestDeadline(t *testing.T) {
 	}
 }
 
+// TestAnswersThatAreNone asks for what cannot be answered, withdrawn or begun.
+func TestAnswersThatAreNone(t *testing.T) {
+	a, b := opened(t, terms())
+	if _, err := a.Decline(charter.Digest{}); !errors.Is(err, charter.ErrNothing) {
+		t.Errorf("declined nothing: %v", err)
+	}
+	if _, err := a.Accept(charter.Digest{}, now); !errors.Is(err, charter.ErrNothing) {
+		t.Errorf("accepted nothing: %v", err)
+	}
+	if _, err := a.Withdraw(); !errors.Is(err, charter.ErrNothing) {
+		t.Errorf("withdrew nothing: %v", err)
+	}
+	if _, err := a.Amend(terms(), now); !errors.Is(err, charter.ErrSame) {
+		t.Errorf("proposed what is agreed: %v", err)
+	}
+	if _, err := charter.Receive(identity.Accepter, charter.CloseMessage(), now); !errors.Is(err, charter.ErrStale) {
+		t.Errorf("began with a close: %v", err)
+	}
+	if charter.Proposed(charter.CloseMessage()) != nil || charter.Proposed(nil) != nil {
+		t.Error("a draft in what is none")
+	}
+	// A shorter term, accepted when it has passed and the longer one has not.
+	sooner := terms()
+	sooner.Deadline = minute + 60
+	m, err := a.Amend(sooner, now)
+	check(t, err)
+	receive(t, b, m, charter.EventProposed)
+	if _, err := b.Decline(charter.Digest{1}); !errors.Is(err, charter.ErrNothing) {
+		t.Errorf("declined what was not shown: %v", err)
+	}
+	if _, err := b.Accept(b.Pending().Digest(), at(minute+60)); !errors.Is(err, charter.ErrDeadline) {
+		t.Errorf("accepted after its deadline: %v", err)
+	}
+	// The last number of a draft.
+	raw := b.Append(nil)
+	copy(raw[822:], make([]byte, charter.DraftSize))
+	raw[3], raw[4] = 0xff, 0xff
+	c, err := charter.ParseState(raw)
+	check(t, err)
+	if _, err := c.Amend(sooner, now); !errors.Is(err, charter.ErrTooMany) {
+		t.Errorf("draft 65,536: %v", err)
+	}
+	raw = a.Append(nil)
+	raw[78+7], raw[78+8] = 255, 1
+	copy(raw[450:], make([]byte, charter.DraftSize))
+	if c, err = charter.ParseState(raw); err != nil {
+		t.Fatal(err)
+	}
+	longer := terms()
+	longer.Deadline += day
+	if _, err := c.Amend(longer, now); !errors.Is(err, charter.ErrTooMany) {
+		t.Errorf("extension 256: %v", err)
+	}
+}
+
 func TestClose(t *testing.T) {
 	a, b := opened(t, terms())
 	next := terms()
@@ -257,6 +315,9 @@ func TestClose(t *testing.T) {
 	receive(t, b, draft, charter.EventProposed)
 	m, err := a.Close()
 	check(t, err)
+	if _, err := a.Withdraw(); !errors.Is(err, charter.ErrNothing) {
+		t.Errorf("withdrawn after the close: %v", err)
+	}
 	said, err := b.Accept(b.Pending().Digest(), now)
 	check(t, err)
 	receive(t, b, m, charter.EventClosed)

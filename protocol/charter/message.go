@@ -1,6 +1,10 @@
 package charter
 
-import "github.com/backchannel/backchannel/protocol/identity"
+import (
+	"bytes"
+
+	"github.com/backchannel/backchannel/protocol/identity"
+)
 
 type messageKind byte
 
@@ -157,6 +161,38 @@ func (c *Charter) Receive(message []byte, clock Clock) (Result, error) {
 	return Result{}, ErrFormat
 }
 
+// Sent does again what this side must have done to send a message, for who
+// replays a transcript. What it stands by already changes nothing. ErrStale: it
+// cannot have sent it.
+func (c *Charter) Sent(message []byte, clock Clock) error {
+	m, err := parseMessage(message)
+	if err != nil {
+		return err
+	}
+	for _, standing := range c.Standing() {
+		if bytes.Equal(standing, message) {
+			return nil
+		}
+	}
+	var made []byte
+	switch m.kind {
+	case messagePropose:
+		made, err = c.Amend(m.draft.Terms, clock)
+	case messageAccept:
+		made, err = c.Accept(m.digest, clock)
+	case messageDecline:
+		made, err = c.Decline(m.digest)
+	case messageWithdraw:
+		made, err = c.Withdraw()
+	case messageClose:
+		made, err = c.Close()
+	}
+	if err == nil && !bytes.Equal(made, message) {
+		return ErrStale
+	}
+	return err
+}
+
 func (c *Charter) takeDraft(d *Draft, answers Digest, clock Clock) (Result, error) {
 	digest := d.Digest()
 	switch {
@@ -179,11 +215,11 @@ func (c *Charter) takeDraft(d *Draft, answers Digest, clock Clock) (Result, erro
 	event := EventProposed
 	switch {
 	case c.own == nil || accepted:
-		if answers != (Digest{}) || c.pending != nil || d.Number != c.number+1 || d.Number == 0 {
+		if answers != (Digest{}) || c.pending != nil || d.Number != c.number+1 {
 			return Result{}, ErrStale
 		}
 	case answers == c.own.Digest():
-		if d.Number != c.number+1 || d.Number == 0 {
+		if d.Number != c.number+1 {
 			return Result{}, ErrStale
 		}
 	case answers == Digest{} && d.Number == c.own.Number && c.answers == Digest{}:
