@@ -234,12 +234,13 @@ func (c *Charter) takeDraft(d *Draft, answers Digest, clock Clock) (Result, erro
 	if err == nil && want.Before != d.Before {
 		return Result{}, ErrStale
 	}
+	fits := err == nil && *want == *d && clock.Passed(d.Deadline) != Over && d.Deadline <= clock.Now+MaxLife+slack
 	if accepted {
 		c.agree(c.own)
 	}
 	c.dropOwn()
 	c.pending = d
-	if err != nil || *want != *d || clock.Passed(d.Deadline) == Over || d.Deadline > clock.Now+MaxLife+slack {
+	if !fits {
 		c.number = d.Number
 		c.decline()
 		return Result{EventRefused, c.answered.message()}, nil

@@ -141,20 +141,30 @@ func Agree(p Params, opener bool, channel uint32, t charter.Terms, proposed, acc
 	return []Line{line(true, proposed, proposal), line(false, accepted, answer)}, nil
 }
 
+// An Introduction is what [Introduce] makes up.
+type Introduction struct {
+	Introducer bool          // the discloser introduces; else the peer does
+	Role       identity.Side // of the one of the two whose contact this is
+	OfInviter  string        // what is said of the one to the other
+	OfAccepter string
+	Minute     uint32 // of all of it
+	Invitation identity.Invitation
+}
+
 // Introduce makes the lines between an introducer and one of the two whom he
-// brought together, who said yes: question, answer, and what was passed on. The
-// other one is made up. The peer is the introducer, or with introducer set the one
-// who is introduced. All of it is said within one minute.
-func Introduce(introducer bool, role identity.Side, ofInviter, ofAccepter string, minute uint32, inv identity.Invitation, random io.Reader) ([]Line, error) {
+// brought together: question, answer, and what was passed on. The other one is
+// made up, and says yes too.
+func Introduce(of Introduction, random io.Reader) ([]Line, error) {
 	const threeDays = 3 * 24 * 60
-	i, err := introduction.New(ofInviter, ofAccepter, minute+threeDays, minute, random)
+	minute := of.Minute
+	i, err := introduction.New(of.OfInviter, of.OfAccepter, minute+threeDays, minute, random)
 	if err != nil {
 		return nil, err
 	}
 	var lines []Line
 	say := func(byIntroducer bool, with identity.Side, m []byte) {
-		if with == role && m != nil {
-			lines = append(lines, Line{FromPeer: byIntroducer != introducer, Minute: minute, Text: string(m), Kind: wire.FrameIntroduction})
+		if with == of.Role && m != nil {
+			lines = append(lines, Line{FromPeer: byIntroducer != of.Introducer, Minute: minute, Text: string(m), Kind: wire.FrameIntroduction})
 		}
 	}
 	var parties [2]*introduction.Party
@@ -175,7 +185,7 @@ func Introduce(introducer bool, role identity.Side, ofInviter, ofAccepter string
 		}
 	}
 	say(true, identity.Inviter, share)
-	reply, err := parties[0].Invite(share, inv, random, minute)
+	reply, err := parties[0].Invite(share, of.Invitation, random, minute)
 	if err != nil {
 		return nil, err
 	}

@@ -44,7 +44,10 @@ func pacts(t *testing.T, side identity.Side, opener, introducer bool) (forge.Par
 	if err != nil {
 		t.Fatal(err)
 	}
-	made, err := forge.Introduce(introducer, side, "a colleague upstream", "a colleague on the other bank", start+4, inv, random)
+	made, err := forge.Introduce(forge.Introduction{
+		Introducer: introducer, Role: side, OfInviter: "a colleague upstream",
+		OfAccepter: "a colleague on the other bank", Minute: start + 4, Invitation: inv,
+	}, random)
 	if err != nil {
 		t.Fatal(err)
 	}

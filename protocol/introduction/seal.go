@@ -2,6 +2,7 @@ package introduction
 
 import (
 	"fmt"
+	"slices"
 
 	"golang.org/x/crypto/chacha20poly1305"
 
@@ -114,7 +115,7 @@ type aead interface {
 // sealer is the cipher under the key of both halves. Either of both secrets that
 // stays unknown hides the key.
 func sealer(dh []byte, shared secret.Key, share, head []byte) aead {
-	both := append(shared.Bytes()[:secret.Size:secret.Size], dh...)
+	both := slices.Concat(shared.Bytes(), dh)
 	defer clear(both)
 	key := label.Derive(label.IntroductionKey, both, nil, chacha20poly1305.KeySize, share, head)
 	defer clear(key)

@@ -2,6 +2,7 @@ package shuttle
 
 import (
 	"crypto/subtle"
+	"slices"
 
 	"golang.org/x/crypto/chacha20poly1305"
 
@@ -77,7 +78,7 @@ func (d drawn) secondBody(first, offer []byte, shared secret.Key) ([]byte, keys,
 	defer ss.Wipe()
 	share := append(public[:], ct[:]...)
 	c := commitSecond(first, share, d.nonce, offer)
-	body := append(share, c[:]...)
+	body := slices.Concat(share, c[:])
 	return body, newKeys(first, body, ss, dh, shared), nil
 }
 
@@ -101,7 +102,7 @@ type keys struct {
 
 func newKeys(first, second []byte, ss secret.Key, dh []byte, shared secret.Key) keys {
 	k := keys{transcript: label.Hash(label.ShuttleTranscript, first, second)}
-	both := append(ss.Bytes()[:secret.Size:secret.Size], dh...)
+	both := slices.Concat(ss.Bytes(), dh)
 	defer clear(both)
 	var salt []byte
 	if !shared.IsZero() {
