@@ -32,6 +32,8 @@ func TestWrongClock(t *testing.T) {
 		{"behind: it is burned in time", -30, 0, []time.Duration{h, h, h}, charter.ClockBehind, charter.Over},
 		{"behind, and not yet", -90, 0, []time.Duration{h, h, h}, charter.ClockBehind, charter.Running},
 		{"one liar of three", -90, 0, []time.Duration{9000 * h, 0, time.Second}, charter.ClockGood, charter.Running},
+		{"two of four are right", -90, 0, []time.Duration{9000 * h, 9000 * h, 0, 0}, charter.ClockGood, charter.Running},
+		{"two of four are right, the other way", 0, 0, []time.Duration{-9000 * h, 0, -9000 * h, 0}, charter.ClockGood, charter.Over},
 		{"put back, offline", -5000, -1, nil, charter.ClockPutBack, charter.Running},
 		{"put back behind the deadline, offline", -5000, 3, nil, charter.ClockPutBack, charter.Over},
 		{"a little back", 2, 3, nil, charter.ClockUnchecked, charter.Over},

@@ -87,10 +87,10 @@ func (c *Charter) Standing() [][]byte {
 	if c.answered.kind != 0 {
 		all = append(all, c.answered.message())
 	}
-	if c.own != nil && !c.closed[1] {
+	if c.own != nil {
 		all = append(all, c.proposal())
 	}
-	if c.withdrawn && !c.closed[1] {
+	if c.withdrawn {
 		all = append(all, simple(messageWithdraw, c.own.Digest()))
 	}
 	if c.closed[0] {

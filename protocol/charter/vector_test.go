@@ -2,6 +2,7 @@ package charter_test
 
 import (
 	"bytes"
+	"errors"
 	"testing"
 
 	"github.com/backchannel/backchannel/protocol/charter"
@@ -75,6 +76,30 @@ func TestEveryByteCounts(t *testing.T) {
 			c, err := charter.ParseState(b)
 			return err == nil && bytes.Equal(c.Append(nil), s)
 		})
+	}
+}
+
+// TestMessagesThatAreNone goes through lengths, kinds and digests.
+func TestMessagesThatAreNone(t *testing.T) {
+	digest, none := bytes.Repeat([]byte{7}, 32), make([]byte, 32)
+	_, b := begin(t, terms())
+	for kind := range byte(8) {
+		for _, m := range [][]byte{
+			nil, {1}, {1, kind}, append([]byte{1, kind}, digest[:31]...), append(append([]byte{1, kind}, digest...), 0),
+			append(append([]byte{1, kind}, none...), 0), append([]byte{2, kind}, digest...),
+		} {
+			if _, err := b.Receive(m, now); !errors.Is(err, charter.ErrFormat) {
+				t.Errorf("%x: %v, want ErrFormat", m, err)
+			}
+		}
+		_, withDigest := b.Receive(append([]byte{1, kind}, digest...), now)
+		_, without := reload(t, b).Receive(append([]byte{1, kind}, none...), now)
+		if answer := kind >= 2 && kind <= 4; errors.Is(withDigest, charter.ErrFormat) == answer {
+			t.Errorf("kind %d with a digest: %v", kind, withDigest)
+		}
+		if end := kind == 5; errors.Is(without, charter.ErrFormat) == end {
+			t.Errorf("kind %d without: %v", kind, without)
+		}
 	}
 }
 

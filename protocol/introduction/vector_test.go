@@ -105,3 +105,15 @@ func FuzzParse(f *testing.F) {
 		w.restart()
 	})
 }
+
+// BenchmarkIntroduction is all the computing of all three.
+func BenchmarkIntroduction(b *testing.B) {
+	for b.Loop() {
+		w := newWorld(b, 1)
+		w.consent(w.inviter)
+		share := w.consent(w.accepter)
+		if _, err := w.accepter.Open(w.reply(share, invitation(b, w.random)), now); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

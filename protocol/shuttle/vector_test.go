@@ -112,3 +112,14 @@ func FuzzParse(f *testing.F) {
 		w.restart()
 	})
 }
+
+// BenchmarkSealedOffers is all the computing of all three.
+func BenchmarkSealedOffers(b *testing.B) {
+	for b.Loop() {
+		w := newWorld(b, 1, none)
+		w.steady = true
+		w.seal(shuttle.First, "three days")
+		w.seal(shuttle.Second, "five days")
+		w.release()
+	}
+}
