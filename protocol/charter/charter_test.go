@@ -272,6 +272,18 @@ func TestAnswersThatAreNone(t *testing.T) {
 	if charter.Proposed(charter.CloseMessage()) != nil || charter.Proposed(nil) != nil {
 		t.Error("a draft in what is none")
 	}
+	// Drafts of another channel, and one more while one waits.
+	_, waiting := begin(t, terms())
+	d := waiting.Pending()
+	propose := func() []byte { return append(append([]byte{1, 1}, make([]byte, 32)...), d.Append(nil)...) }
+	d.Channel = 4
+	if _, err := waiting.Receive(propose(), now); !errors.Is(err, charter.ErrStale) {
+		t.Errorf("a draft of another channel: %v", err)
+	}
+	d.Channel, d.Number = channel, 2
+	if _, err := waiting.Receive(propose(), now); !errors.Is(err, charter.ErrStale) {
+		t.Errorf("a second draft while one waits: %v", err)
+	}
 	// A shorter term, accepted when it has passed and the longer one has not.
 	sooner := terms()
 	sooner.Deadline = minute + 60
@@ -303,6 +315,80 @@ func TestAnswersThatAreNone(t *testing.T) {
 	longer.Deadline += day
 	if _, err := c.Amend(longer, now); !errors.Is(err, charter.ErrTooMany) {
 		t.Errorf("extension 256: %v", err)
+	}
+}
+
+// TestSaidAgain: what was answered is answered again in the same way, and what
+// builds on a draft accepts it.
+func TestSaidAgain(t *testing.T) {
+	a, b := begin(t, terms())
+	first := a.Standing()[0]
+	said, err := b.Accept(b.Pending().Digest(), now)
+	check(t, err)
+	if again := receive(t, b, first, charter.EventNone); string(again) != string(said) {
+		t.Error("an accepted draft that comes again is not accepted again")
+	}
+	// The acceptance is lost, and the next draft says that there was one.
+	next := terms()
+	next.Deadline += day
+	m, err := b.Amend(next, now)
+	check(t, err)
+	wrong := charter.Proposed(m)
+	wrong.Number++
+	if _, err := reload(t, a).Receive(append(m[:34:34], wrong.Append(nil)...), now); !errors.Is(err, charter.ErrStale) {
+		t.Errorf("a draft with another number: %v", err)
+	}
+	receive(t, a, m, charter.EventProposed)
+	if a.Phase() != charter.Open || a.Agreed().Terms != terms() || a.Pending().Terms != next {
+		t.Errorf("after a lost acceptance: %v, %+v", a.Phase(), a.Agreed())
+	}
+	m, err = a.Decline(a.Pending().Digest())
+	check(t, err)
+	receive(t, b, m, charter.EventDeclined)
+	receive(t, a, said, charter.EventNone) // it comes after all
+
+	a, b = begin(t, terms())
+	first = a.Standing()[0]
+	counter, err := b.Amend(next, now)
+	check(t, err)
+	wrong = charter.Proposed(counter)
+	wrong.Number++
+	if _, err := a.Receive(append(counter[:34:34], wrong.Append(nil)...), now); !errors.Is(err, charter.ErrStale) {
+		t.Errorf("an answer with another number: %v", err)
+	}
+	receive(t, a, counter, charter.EventProposed)
+	m, err = a.Decline(a.Pending().Digest())
+	check(t, err)
+	again := receive(t, a, counter, charter.EventNone)
+	if string(again) != string(m) {
+		t.Error("a declined draft that comes again is not declined again")
+	}
+	wrong.Number++
+	if _, err := a.Receive(append(first[:34:34], wrong.Append(nil)...), now); !errors.Is(err, charter.ErrStale) {
+		t.Errorf("a draft after the end: %v", err)
+	}
+}
+
+// TestCrossing has both amend at once: the inviter's draft stands on both sides.
+func TestCrossing(t *testing.T) {
+	a, b := opened(t, terms())
+	x, y := terms(), terms()
+	x.Files, y.Files = 1, 2
+	fromA, err := a.Amend(x, now)
+	check(t, err)
+	fromB, err := b.Amend(y, now)
+	check(t, err)
+	receive(t, a, fromB, charter.EventNone)
+	receive(t, b, fromA, charter.EventCrossed)
+	if own, _ := b.Own(); own != nil || b.Pending().Terms != x || a.Pending() != nil {
+		t.Error("the inviter's draft does not stand alone")
+	}
+	m, err := b.Amend(y, now) // the other one as an answer
+	check(t, err)
+	receive(t, a, m, charter.EventProposed)
+	accept(t, a, b)
+	if a.Agreed().Terms != y || b.Agreed().Terms != y {
+		t.Error("they did not agree")
 	}
 }
 

@@ -79,6 +79,18 @@ func Proposed(message []byte) *Draft {
 	return m.draft
 }
 
+// Verb says in a word what a message does, or "" if it is none.
+func Verb(message []byte) string {
+	m, err := parseMessage(message)
+	if err != nil {
+		return ""
+	}
+	return [...]string{
+		messagePropose: "proposes", messageAccept: "accepts", messageDecline: "declines",
+		messageWithdraw: "withdraws", messageClose: "closes",
+	}[m.kind]
+}
+
 // Standing returns what this side stands by, oldest first: to be sent after a
 // message expired or was lost, and whenever there is doubt. What was received
 // already changes nothing.

@@ -44,6 +44,11 @@ func TestVectors(t *testing.T) {
 	made := []prototest.Vector{{
 		"name": "draft: channel 2, number 1", "text": prototest.Hex(draft.Append(nil)), "digest": prototest.Hex(digest[:]),
 	}}
+	for i, verb := range []string{"proposes", "accepts", "proposes", "withdraws", "declines", "closes"} {
+		if got := charter.Verb(messages[i]); got != verb {
+			t.Errorf("message %d %q, want %q", i, got, verb)
+		}
+	}
 	for i, name := range []string{"propose", "accept", "propose an extension", "withdraw", "decline", "close"} {
 		made = append(made, prototest.Vector{"name": name, "message": prototest.Hex(messages[i])})
 	}

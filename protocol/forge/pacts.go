@@ -196,3 +196,25 @@ func Introduce(of Introduction, random io.Reader) ([]Line, error) {
 	say(true, identity.Accepter, reply)
 	return lines, nil
 }
+
+// Summary is what a line says in text that can be shown: the text itself, or in
+// angle brackets what was done. It is as hostile as the file that it comes from.
+func (l Line) Summary() string {
+	switch l.Kind {
+	case wire.FrameCharter:
+		d := charter.Proposed([]byte(l.Text))
+		if d == nil {
+			return "<charter: " + charter.Verb([]byte(l.Text)) + ">"
+		}
+		until := time.Unix(int64(d.Deadline)*60, 0).UTC().Format("2 Jan 2006 15:04 UTC")
+		return "<charter: proposes " + d.Name + ": " + d.Purpose + ", " + d.Kind.String() + ", until " + until + ">"
+	case wire.FrameIntroduction:
+		return "<introduction>"
+	case wire.FrameShuttle:
+		if text, err := shuttle.ParseText([]byte(l.Text)); err == nil {
+			return "<carried> " + text
+		}
+		return "<sealed offers>"
+	}
+	return l.Text
+}

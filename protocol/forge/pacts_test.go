@@ -79,6 +79,28 @@ func TestForgedPactsPass(t *testing.T) {
 	}
 }
 
+func TestSummaries(t *testing.T) {
+	_, lines := pacts(t, identity.Inviter, true, true)
+	want := []string{
+		"<charter: proposes river gauges: agree a first joint reading, publishable, until 22 Jan 2027 08:03 UTC>",
+		"<charter: accepts>", "We would drop the inspection.", "Outside of it.",
+	}
+	for i, w := range want {
+		if got := lines[i].Summary(); got != w {
+			t.Errorf("line %d is %q, want %q", i, got, w)
+		}
+	}
+	if got := lines[4].Summary(); got != "<introduction>" {
+		t.Errorf("a question is %q", got)
+	}
+	if got := lines[len(lines)-1].Summary(); got != "<carried> They might live with five days." {
+		t.Errorf("a carried text is %q", got)
+	}
+	if got := (forge.Line{Kind: wire.FrameShuttle, Text: "\x01\x02"}).Summary(); got != "<sealed offers>" {
+		t.Errorf("a sealed offer is %q", got)
+	}
+}
+
 // TestPactsThatCannotBe changes one thing in the script at a time.
 func TestPactsThatCannotBe(t *testing.T) {
 	for _, mine := range []bool{true, false} {
