@@ -273,6 +273,9 @@ func TestOrderGames(t *testing.T) {
 		if _, err := introduction.New(text, ofAccepter, expiry, now, w.random); !errors.Is(err, introduction.ErrText) {
 			t.Errorf("%s: %v", what, err)
 		}
+		if _, err := introduction.New(ofInviter, text, expiry, now, w.random); !errors.Is(err, introduction.ErrText) {
+			t.Errorf("%s of the accepter: %v", what, err)
+		}
 	}
 	for _, end := range []uint32{now, 0, now + introduction.MaxLife + 1} {
 		if _, err := introduction.New(ofInviter, ofAccepter, end, now, w.random); !errors.Is(err, introduction.ErrExpiry) {
