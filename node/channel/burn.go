@@ -55,6 +55,9 @@ func (v *Conversation) discard() {
 			v.discardCell(n, cell)
 		}
 	}
+	for seq := range v.held {
+		v.dropHeld(seq)
+	}
 	v.messages, v.queue = nil, nil
 	clear(v.byID)
 	clear(v.named)

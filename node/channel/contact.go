@@ -25,7 +25,12 @@ const (
 	KindFile                          // by sequence: the file that a message offered
 	KindSums                          // under the file's own object, one: sums of a file that is sent
 	KindEnded                         // one: how files ended whose lines are gone
+	KindMandate                       // by number: what this side holds as an envoy
 )
+
+// KindListener is one record of no contact: what this side is to the authorities
+// whose mandates it is shown.
+const KindListener store.Kind = 130
 
 // contactVersion is that of docs/spec/session.md. Records without a version of their
 // own change with it: the contact's is read before them.

@@ -140,6 +140,9 @@ func (v *Conversation) Close() {
 	for _, cell := range v.sealed {
 		cell.sealed.Message.Wipe()
 	}
+	for _, h := range v.held {
+		h.seed.Wipe()
+	}
 	for i := range v.messages {
 		v.messages[i].Text = ""
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/backchannel/backchannel/protocol/backup"
 	"github.com/backchannel/backchannel/protocol/forge"
 	"github.com/backchannel/backchannel/protocol/identity"
+	"github.com/backchannel/backchannel/protocol/mandate"
 )
 
 // The exit codes of the command line.
@@ -109,6 +110,16 @@ var known = []struct {
 	{channel.ErrFileName, "bad_file_name", ExitUsage, "", "rename the file, then: backchannel file send"},
 	{channel.ErrFileSize, "file_too_large", ExitUsage, "", "send it in parts"},
 	{channel.ErrManyFiles, "many_files", ExitRefused, "", "wait until some have arrived: backchannel file list"},
+	{channel.ErrNoText, "no_text", ExitUsage, "", "backchannel read"},
+	{channel.ErrNoRequest, "no_request", ExitRefused, "", "make the request on this machine, and take it to the authority: backchannel mandate request"},
+	{channel.ErrNoMandate, "no_mandate", ExitNoContact, "", "backchannel mandate list"},
+	{channel.ErrMandateOver, "mandate_over", ExitClosed, "", "take a new request to the authority: backchannel mandate request"},
+	{channel.ErrManyMandates, "many_mandates", ExitRefused, "", "wait until some have ended: backchannel mandate list"},
+	{channel.ErrNotWithdrawal, "not_withdrawal", ExitRefused, "", "backchannel mandate list"},
+	{mandate.ErrFormat, "not_a_mandate", ExitUsage, "this is not the file that is wanted here, or it is not whole", "check which file it is, then repeat the command"},
+	{mandate.ErrRefused, "mandate_refused", ExitCheckFailed, "it does not check: it was altered, or made by another key or for another machine; nothing was taken", "ask whoever made it for a new one"},
+	{mandate.ErrExpired, "mandate_over", ExitClosed, "the mandate has ended, by this machine's clock", "take a new request to the authority: backchannel mandate request"},
+	{mandate.ErrTerms, "bad_terms", ExitUsage, "a scope is one line of 1 to 313 bytes, and a mandate has an end", "backchannel mandate issue"},
 	{node.ErrPlaceTaken, "file_exists", ExitUsage, "", "repeat the command, and give another name"},
 	{node.ErrLongName, "long_name", ExitUsage, "", "repeat the command, and give a shorter name"},
 	{node.ErrNoFolder, "no_folder", ExitFailed, "", "repeat the command, and name a folder that you may write to"},

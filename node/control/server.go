@@ -188,6 +188,7 @@ func (s *Server) routes() http.Handler {
 	s.talkRoutes(mux)
 	s.vaultRoutes(mux)
 	s.backupRoutes(mux)
+	s.mandateRoutes(mux)
 	mux.HandleFunc("POST /v1/follow", s.follow)
 	s.logRoutes(mux)
 	return mux
