@@ -19,7 +19,7 @@ const (
 // Errors that a person meets.
 var (
 	ErrNoRequest     = errors.New("this mandate answers no request of this machine, or it was not made by the authority that was asked")
-	ErrNoMandate     = errors.New("there is no mandate under this number")
+	ErrNoMandate     = errors.New("there is no such mandate here")
 	ErrNoKeyYet      = errors.New("their machine has not told the key that a request needs")
 	ErrMandateOver   = errors.New("the mandate has ended, or was withdrawn")
 	ErrManyMandates  = errors.New("there are too many mandates and requests with this contact")
