@@ -227,10 +227,12 @@ func (g goldenHome) still(out string) string {
 		{`"(script|page)":".*"`, `"$1":"…"`},
 		{`"words":\[[^]]*\]`, `"words":["velvet","plank","monsoon"]`},
 		{`"digits":"[\d ]+"`, `"digits":"96010 12594"`},
+		{`"path":"[^"]*/(request|mandate|over)"`, `"path":"/home/envoy/$1"`},
+		{`"authority":"[0-9a-f]{64}"`, `"authority":"00"`},
 		{`"connected":(true|false)`, `"connected":true`},
 		{`"not_confirmed":\d`, `"not_confirmed":0`},
 		{`"state":"being_offered"`, `"state":"offered_not_taken_yet"`},
-		{`"state":"(waiting_here|on_its_way|delivered)"`, `"state":"delivered"`},
+		{`"(state|delivery)":"(waiting_here|on_its_way|delivered)"`, `"$1":"delivered"`},
 		{`"last_heard_(from|to)":"[^"]*",`, ``}, // of a contact that is connected or was just now
 		{`milliseconds":\d+`, `milliseconds":12`},
 		{`"used":\d+,"percent":\d+`, `"used":49152,"percent":1`},

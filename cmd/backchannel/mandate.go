@@ -19,11 +19,11 @@ func (a *app) mandateCommand() *cobra.Command {
 convinces the one listener it was made for, and nobody else: the listener's own
 machine could have made it.
 
-The authority   makes a key once (key), and answers requests by file (issue). It
-                needs no node and no network, and can withdraw.
-The envoy       asks (request), takes the answer (import), and shows it (show).
-The listener    checks (check), and compares the words of the authority's key by
-                a path that is not the envoy.`,
+The authority   makes a key once (key), and answers requests by file (issue).
+It                 needs no node and no network, and can withdraw. The envoy
+asks (request), takes the answer (import), and shows it (show). The listener
+checks (check), and compares the words of the authority's key by
+a path that is not the envoy.`,
 		Example: "  backchannel mandate list 1\n  backchannel mandate check 1",
 	}
 	c.AddCommand(
@@ -38,8 +38,8 @@ func (a *app) mandateShowCommand() *cobra.Command {
 		Use:   "show [CONTACT] [NUMBER]",
 		Short: "Show a mandate that you hold to the contact it was made for",
 		Long: `Show a mandate that you hold to the contact it was made for. Without a number
-it is the latest one; list has the numbers. Their machine gets it by itself, also
-when it is off for days. What they make of it, they alone know.`,
+it is the latest one; list has the numbers. Their machine gets it by itself,
+also when it is off for days. What they make of it, they alone know.`,
 		Example: "  backchannel mandate show 1\n  backchannel mandate show 1 2",
 		Args:    cobra.MaximumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -137,7 +137,7 @@ func (a *app) printMandate(m control.Mandate) {
 		state += ", " + string(m.Delivery)
 	}
 	if m.Key != "" {
-		state += ", " + string(m.Key)
+		state += ", " + authorityKey(m)
 	}
 	if m.Scope == "" {
 		a.say("%4d  a request: %s", m.Number, state)
@@ -146,6 +146,9 @@ func (a *app) printMandate(m control.Mandate) {
 	a.sayFolded(6, "%4d  %s\n      until %s: %s", m.Number, cleanLine(m.Scope), longTime(m.Until), state)
 	a.printSameMatter(m)
 }
+
+// authorityKey says how the key of a mandate's authority stands.
+func authorityKey(m control.Mandate) string { return "authority's key " + string(m.Key) }
 
 // printSameMatter says who else came for a matter: what only a listener who meets
 // both can see.
@@ -159,17 +162,18 @@ func (a *app) mandateCheckCommand() *cobra.Command {
 	var words bool
 	c := &cobra.Command{
 		Use:   "check [CONTACT] [NUMBER]",
-		Short: "Check a mandate that was shown to you, or compare its authority's key",
+		Short: "Check a mandate, or compare its authority's key",
 		Long: `Check a mandate that was shown to you. Without a number it is the latest one.
 
-What is checked: that the holder of the authority's key made it, for you alone,
-to be shown by this contact alone; that it has not ended; that no withdrawal came.
-What cannot be checked by a machine: whose key that is. It may be the envoy's own.
-With --words you type the ten words that the authority itself reads to you, by a
-path that is not the envoy; from then on all its mandates read "compared".
+What is checked: that the holder of the authority's key made it, for you
+alone, to be shown by this contact alone; that it has not ended; that no
+withdrawal came. What cannot be checked by a machine: whose key that is. It
+may be the envoy's own. With --words you type the ten words that the authority
+itself reads to you, by a path that is not the envoy; from then on all its
+mandates read "compared".
 
-The exit code is 10 if it does not check or was withdrawn, 8 if it has ended, and
-0 else, also while the key is not compared.`,
+The exit code is 10 if it does not check or was withdrawn, 8 if it has ended,
+and 0 else, also while the key is not compared.`,
 		Example: "  backchannel mandate check 1\n  backchannel mandate check 1 12 --words",
 		Args:    cobra.MaximumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -211,10 +215,10 @@ func (a *app) checked(ans control.MandateAnswer) error {
 		a.sayFolded(2, "%s shows a mandate:\n  speaks about: %s\n  until %s", quoted(ans.Contact.Name), cleanLine(m.Scope), longTime(m.Until))
 		a.say("It checks: the holder of the authority's key made it, for you alone, to be shown by\nthis contact alone. No withdrawal has come here; one may be on its way.")
 		if m.Key == control.NotCompared {
-			a.say("! %s: it may be the envoy's own. Have the authority itself read its\n  ten words to you, by a path that is not %s, and type them:\n  %s", m.Key, quoted(ans.Contact.Name),
+			a.say("! %s: it may be the envoy's own. Have the authority itself read its\n  ten words to you, by a path that is not %s, and type them:\n  %s", authorityKey(m), quoted(ans.Contact.Name),
 				a.here("backchannel mandate check "+itoa(int(ans.Contact.Number))+" "+strconv.FormatUint(m.Number, 10)+" --words"))
 		} else {
-			a.say("%s: you compared its words %s.", m.Key, longTime(m.ComparedAt))
+			a.say("%s: you compared its words %s.", authorityKey(m), longTime(m.ComparedAt))
 		}
 		a.printSameMatter(m)
 		a.advise("Only you can rely on this. Your machine could have made it, so a copy convinces nobody.")
@@ -245,7 +249,7 @@ func (a *app) compareAuthority(cmd *cobra.Command, ans control.MandateAnswer) er
 		}
 	}
 	return a.answer(got, func() {
-		a.say("All ten fit. The mandates of this authority read from now on: %s.", control.KeyCompared)
+		a.say("All ten fit. The mandates of this authority read from now on: authority's key compared.")
 	})
 }
 

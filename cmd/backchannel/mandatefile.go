@@ -61,13 +61,13 @@ func (a *app) mandateRequestCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "request [CONTACT]",
 		Short: "Write a request for a mandate, to be taken to the authority",
-		Long: `Write a request for a mandate that only this contact can be convinced by. It is
-a file that you take to the authority; you need the authority's public key, a file
-that "backchannel mandate key" writes on its machine.
+		Long: `Write a request for a mandate that only this contact can be convinced by. It
+is a file that you take to the authority; you need the authority's public key,
+a file that "backchannel mandate key" writes on its machine.
 
-The contact's machine tells a key that the request needs. It answers by itself, so
-the contact can see that you asked. If it is off now, repeat the command when it
-has answered: nothing is asked twice.`,
+The contact's machine tells a key that the request needs. It answers by
+itself, so the contact can see that you asked. If it is off now, repeat the
+command when it has answered: nothing is asked twice.`,
 		Example: "  backchannel mandate request 1 --authority ministry.pub --out request.bcm",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

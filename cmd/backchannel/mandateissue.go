@@ -40,10 +40,10 @@ func (a *app) mandateKeyCommand() *cobra.Command {
 is there, open it and show the words of the key. No node and no network is
 needed, and a machine that never sees one is the best place.
 
-Read the ten words to the listener yourself, by a path that is not your envoy: by
-them he knows that a mandate is of your key. With --public the public key is
-written, too: give that file to your envoy. It is not secret, but whoever has it
-can tell which requests and mandates are meant for you.`,
+Read the ten words to the listener yourself, by a path that is not your envoy:
+by them he knows that a mandate is of your key. With --public the public key
+is written, too: give that file to your envoy. It is not secret, but whoever
+has it can tell which requests and mandates are meant for you.`,
 		Example: "  backchannel mandate key ministry.key --public ministry.pub",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -153,23 +153,24 @@ func (a *app) mandateIssueCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "issue",
 		Short: "As an authority: answer an envoy's request with a mandate",
-		Long: `Answer an envoy's request with a mandate: what he may speak about, and until when.
-No node and no network is needed. What is not given is asked for: the files, the
-end, the scope, and the dossier.
+		Long: `Answer an envoy's request with a mandate: what he may speak about, and until
+when. No node and no network is needed. What is not given is asked for: the
+files, the end, the scope, and the dossier.
 
-The scope is one line that the listener reads. The dossier is for your own eyes:
-if you give two envoys the same one for the same listener, he sees that both come
-for one matter. No envoy sees it, and its text leaves this machine in no form.
+The scope is one line that the listener reads. The dossier is for your own
+eyes: if you give two envoys the same one for the same listener, he sees that
+both come for one matter. No envoy sees it, and its text leaves this machine
+in no form.
 
-A withdrawal needs a copy of the mandate. Short ends are the better protection: a
-withdrawal works when it arrives.`,
+A withdrawal needs a copy of the mandate. Short ends are the better
+protection: a withdrawal works when it arrives.`,
 		Example: "  backchannel mandate issue --key ministry.key --request request.bcm --until 14d --out mandate.bcm",
 		Args:    cobra.NoArgs,
 		RunE:    func(_ *cobra.Command, _ []string) error { return a.mandateIssue(f) },
 	}
 	c.Flags().StringVar(&f.key, "key", "", "file of the authority's key")
 	c.Flags().StringVar(&f.request, "request", "", "file of the envoy's request")
-	c.Flags().StringVar(&f.until, "until", "", "end in UTC, as \"2026-11-30 12:00\"; or from now, as 14d or 36h")
+	c.Flags().StringVar(&f.until, "until", "", "end in UTC, as 2026-11-30T12:00; or 14d, 36h from now")
 	c.Flags().StringVar(&f.out, "out", "", "where to write the mandate")
 	return c
 }
@@ -268,15 +269,15 @@ func (a *app) mandateWithdrawCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "withdraw [FILE]",
 		Short: "Withdraw a mandate as its authority; or take a withdrawal in",
-		Long: `As an authority, with --key: make the withdrawal of a mandate, from the file that
-issue wrote. No node is needed.
+		Long: `As an authority, with --key: make the withdrawal of a mandate, from the file
+that issue wrote. No node is needed.
 
 With FILE alone: take a withdrawal in, by whatever path it came. If you are the
 listener, it is checked, and the mandate is not valid here any more. If you are
 the envoy, it is passed on to the listener.
 
-A withdrawal works when it arrives, and an envoy who does not want it to can keep
-it back: send it by a second path, too.`,
+A withdrawal works when it arrives, and an envoy who does not want it to can
+keep it back: send it by a second path, too.`,
 		Example: "  backchannel mandate withdraw --key ministry.key --mandate mandate.bcm --out withdrawal.bcm\n  backchannel mandate withdraw withdrawal.bcm",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -13,6 +13,8 @@ const (
 	heldVersion = 1
 	// maxHeld bounds what is held for one contact. What is over makes room.
 	maxHeld = 16
+	// requestLife is how long a request is kept that makes no room before.
+	requestLife = 31 * 24 * time.Hour
 )
 
 // held is what an envoy keeps: a request for mandates of one authority, or a mandate.
@@ -107,8 +109,12 @@ func (v *Conversation) hold(h *held) (uint64, error) {
 	return n, nil
 }
 
+// over reports whether a mandate is of no more use, or a request of little.
 func (h *held) over(now time.Time) bool {
-	return h.mandate != nil && (h.withdrawn || !now.Before(h.mandate.NotAfter))
+	if h.mandate == nil {
+		return now.Sub(fromMinute(h.minute)) >= requestLife
+	}
+	return h.withdrawn || !now.Before(h.mandate.NotAfter)
 }
 
 func (v *Conversation) heldNumbers() []uint64 {
@@ -303,7 +309,7 @@ func (v *Conversation) heldView(n uint64) MandateView {
 	switch {
 	case h.withdrawn:
 		w.State = MandateWithdrawn
-	case h.over(v.now):
+	case h.mandate != nil && h.over(v.now):
 		w.State = MandateEnded
 	case h.mandate == nil && h.listener == (mandate.PublicKey{}):
 		w.State = MandateAsked

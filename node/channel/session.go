@@ -266,7 +266,7 @@ func ParseMessage(seq uint64, b []byte) (Message, error) {
 	m.Minute, m.Stored = d.u32(), d.u32()
 	m.Text = string(d.bytes())
 	m.File, m.Craft = d.holds()
-	if m.Direction < Out || m.Direction > Notice {
+	if m.Direction < Out || m.Direction > Notice || m.Craft != NoCraft && m.Text == "" {
 		return m, ErrRecord
 	}
 	return m, d.end()

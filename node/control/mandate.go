@@ -29,8 +29,8 @@ type Mandate struct {
 
 // NotCompared and KeyCompared say how the key of an authority stands.
 const (
-	NotCompared Word = "authority's key not compared"
-	KeyCompared Word = "authority's key compared"
+	NotCompared Word = "not compared"
+	KeyCompared Word = "compared"
 )
 
 // Requests and answers about mandates.

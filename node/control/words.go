@@ -38,7 +38,6 @@ var spelled = func() map[string]Word {
 		"expired, never confirmed", "offered, not taken yet", "changed here since; send it again",
 		"did not arrive whole; send it again", "ended, never confirmed", "ended, not whole",
 		"recovered, not compared", "accepted, keys are being agreed", usedTwice, "config.toml cannot be read",
-		NotCompared, KeyCompared,
 	} {
 		m[w.code()] = w
 	}

@@ -22,7 +22,7 @@ func everyWord(each func(what, word string)) {
 		b := byte(i)
 		for _, s := range []fmt.Stringer{
 			channel.Stage(b), channel.Mark(b), channel.State(b), channel.Direction(b), node.Condition(b),
-			journal.Event(b), journal.State(b), journal.Reason(b), journal.Took(b), journal.CountOf(i * i * i), backup.Kind(b),
+			journal.Event(b), journal.State(b), journal.Reason(b), journal.Took(b), journal.CountOf(i * i * i), backup.Kind(b), channel.Craft(b), channel.MandateState(b),
 		} {
 			each(fmt.Sprintf("%T", s), s.String())
 		}
@@ -38,6 +38,9 @@ func everyWord(each func(what, word string)) {
 	}
 	for _, err := range []error{channel.ErrPartLost, channel.ErrPlace, node.ErrUnreadable} {
 		each("trouble", err.Error())
+	}
+	for _, w := range []Word{NotCompared, KeyCompared} {
+		each("authority_key", string(w))
 	}
 	now := time.Unix(1, 0)
 	for _, v := range []channel.View{

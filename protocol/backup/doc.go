@@ -34,9 +34,9 @@ type Kind byte
 
 // The kinds.
 const (
-	Identity Kind = 1 + iota // a [Backup]
-	Vault                    // records of a vault that moves
-	Authority                // version 1 ‖ seed of the key of an authority of mandates 32
+	Identity  Kind = 1 + iota // a [Backup]
+	Vault                     // records of a vault that moves
+	Authority                 // version 1 ‖ seed of the key of an authority of mandates 32
 )
 
 // String returns what a person calls a file of the kind.
