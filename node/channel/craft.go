@@ -84,9 +84,8 @@ func (v *Conversation) say(c Craft, content []byte) Message {
 }
 
 // heard adds a line of a tool that came.
-func (v *Conversation) heard(c Craft, f wire.Frame, content string) Message {
-	i := v.add(Message{Direction: In, Channel: f.Channel, ID: f.ID, Minute: f.Minute, Craft: c, Text: content})
-	return v.messages[i]
+func (v *Conversation) heard(c Craft, f wire.Frame, content string) {
+	v.add(Message{Direction: In, Channel: f.Channel, ID: f.ID, Minute: f.Minute, Craft: c, Text: content})
 }
 
 // under reports whether a line of this side is still on its way.

@@ -29,8 +29,8 @@ type Mandate struct {
 
 // NotCompared and KeyCompared say how the key of an authority stands.
 const (
-	NotCompared Word = "not compared"
-	KeyCompared Word = "compared"
+	NotCompared = "not compared"
+	KeyCompared = "compared"
 )
 
 // Requests and answers about mandates.

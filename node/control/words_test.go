@@ -39,8 +39,8 @@ func everyWord(each func(what, word string)) {
 	for _, err := range []error{channel.ErrPartLost, channel.ErrPlace, node.ErrUnreadable} {
 		each("trouble", err.Error())
 	}
-	for _, w := range []Word{NotCompared, KeyCompared} {
-		each("authority_key", string(w))
+	for _, w := range []string{NotCompared, KeyCompared} {
+		each("authority_key", w)
 	}
 	now := time.Unix(1, 0)
 	for _, v := range []channel.View{
