@@ -58,6 +58,9 @@ func (v *Conversation) discard() {
 	for seq := range v.held {
 		v.dropHeld(seq)
 	}
+	for seq := range v.signings {
+		v.dropSigning(seq)
+	}
 	v.messages, v.queue = nil, nil
 	clear(v.byID)
 	clear(v.named)

@@ -181,6 +181,8 @@ func (v *Conversation) deliver(f wire.Frame, content string) {
 		v.burnCame()
 	case wire.FrameMandate:
 		v.mandateCame(f, content)
+	case wire.FrameCommunique:
+		v.communiqueCame(f, content)
 	default:
 		// A kind of a later version: acknowledged, and set aside.
 	}

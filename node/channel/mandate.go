@@ -156,8 +156,8 @@ func CraftText(m Message) string {
 	switch {
 	case m.Craft == MandateCraft && m.Text != "":
 		return MandateText(m)
-	case m.Craft != NoCraft:
-		return m.Craft.String()
+	case m.Craft == CommuniqueCraft && m.Text != "":
+		return communiqueText(m)
 	default:
 		return m.Text
 	}

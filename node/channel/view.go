@@ -143,6 +143,9 @@ func (v *Conversation) Close() {
 	for _, h := range v.held {
 		h.seed.Wipe()
 	}
+	for _, s := range v.signings {
+		s.wipe()
+	}
 	for i := range v.messages {
 		v.messages[i].Text = ""
 	}

@@ -189,6 +189,7 @@ func (s *Server) routes() http.Handler {
 	s.vaultRoutes(mux)
 	s.backupRoutes(mux)
 	s.mandateRoutes(mux)
+	s.communiqueRoutes(mux)
 	mux.HandleFunc("POST /v1/follow", s.follow)
 	s.logRoutes(mux)
 	return mux
