@@ -19,9 +19,9 @@ func (a *app) communiqueCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "communique",
 		Short: "Publish one text that both of you sign, and that anybody can check",
-		Long: `A communiqué is one text under two signatures that anybody can check, for ever. It
-is the only thing here that is signed. It shows nothing of the talks: no names,
-no dates, no addresses, not that this conversation existed.
+		Long: `A communiqué is one text under two signatures that anybody can check, for
+ever. It is the only thing here that is signed. It shows nothing of the talks:
+no names, no dates, no addresses, not that this conversation existed.
 
 Both of you send drafts until one will do (draft, diff), agree to sign it and
 sign it (sign, twice each: the second time is final), and publish it (publish).
@@ -44,11 +44,12 @@ func (a *app) communiqueDraftCommand() *cobra.Command {
 		Long: `Send a version of the text. It is typed after a prompt, ended with a line that
 holds a single dot, or read from standard input or a file.
 
-Nothing said here can be published until both of you have said that something may
-be. You say it with your first draft, or with --agree and no text.
+Nothing said here can be published until both of you have said that something
+may be. You say it with your first draft, or with --agree and no text.
 
 Your versions and theirs have numbers of their own, odd ones of who made the
-invitation and even ones of who took it up: two drafts at once are two versions.`,
+invitation and even ones of who took it up: two drafts at once are two
+versions.`,
 		Example: "  backchannel communique draft 1 --file draft.txt\n  backchannel communique draft 1 --agree",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -67,7 +68,7 @@ invitation and even ones of who took it up: two drafts at once are two versions.
 		},
 	}
 	c.Flags().StringVar(&file, "file", "", "file that holds the text; - for standard input")
-	c.Flags().BoolVar(&agree, "agree", false, "send no text; agree that something may be published together")
+	c.Flags().BoolVar(&agree, "agree", false, "send no text; say that something may be published")
 	return c
 }
 
@@ -188,12 +189,13 @@ func (a *app) communiquePublishCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "publish [CONTACT] [VERSION]",
 		Short: "Write the file of a text that both signed",
-		Long: `Write the file of a text that both signed. It is a text file that anybody can check
-with the program or without it. Nothing is sent anywhere: you put it where you
-want it to be read. Neither file nor signatures say who proposed it, or when.
+		Long: `Write the file of a text that both signed. It is a text file that anybody can
+check with the program or without it. Nothing is sent anywhere: you put it
+where you want it to be read. Neither file nor signatures say who proposed it,
+or when.
 
-Announce your key's words with it, by a path that people know to be yours: that a
-key is yours only you can say.`,
+Announce your key's words with it, by a path that people know to be yours:
+that a key is yours only you can say.`,
 		Example: "  backchannel communique publish 1 --out communique.txt",
 		Args:    cobra.MaximumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -251,12 +253,12 @@ func (a *app) communiqueVerifyCommand() *cobra.Command {
 		Use:   "verify [FILE]",
 		Short: "Check a published communiqué; no node and no network is needed",
 		Long: `Check a published communiqué. No node and no network is needed, and nothing of
-this machine is looked at but the file. The exit code is 0 if both signatures fit,
-and 10 if not.
+this machine is looked at but the file. The exit code is 0 if both signatures
+fit, and 10 if not.
 
 What no program can check is whose the two keys are: compare their words with
-those that the parties announced. docs/spec/communique.md has ten lines of Go that
-check the same file without this program.`,
+those that the parties announced. docs/spec/communique.md has ten lines of Go
+that check the same file without this program.`,
 		Example: "  backchannel communique verify communique.txt",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {

@@ -28,9 +28,9 @@ func (a *app) communiqueDiffCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "diff [CONTACT] [FROM TO]",
 		Short: "Show a version, line by line against the one before it",
-		Long: `Show how one version differs from another, line by line. Without versions it is the
-latest against the one before it. What is shown is computed here, from what was
-received: nobody's word about what was changed is taken.`,
+		Long: `Show how one version differs from another, line by line. Without versions it
+is the latest against the one before it. What is shown is computed here, from
+what was received: nobody's word about what was changed is taken.`,
 		Example: "  backchannel communique diff 1\n  backchannel communique diff 1 2 5",
 		Args:    cobra.MatchAll(cobra.MaximumNArgs(3), twoVersions),
 		RunE: func(cmd *cobra.Command, args []string) error {

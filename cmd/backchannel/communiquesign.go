@@ -15,16 +15,16 @@ func (a *app) communiqueSignCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "sign [CONTACT] [VERSION]",
 		Short: "Agree to sign a version, and then sign it",
-		Long: `Agree to sign a version, and then sign it. Each of you calls it twice. The first
-time one of you proposes, with the end (--until), and the other takes it up; the
-machines then make and exchange keys that are for this text alone. The second
-time each of you signs: you are told who could walk away with what, and type the
-first three words of the text.
+		Long: `Agree to sign a version, and then sign it. Each of you calls it twice. The
+first time one of you proposes, with the end (--until), and the other takes it
+up; the machines then make and exchange keys that are for this text alone. The
+second time each of you signs: you are told who could walk away with what, and
+type the first three words of the text.
 
-Whoever proposes signs first and, when the other has signed, completes both. No
-two parties can exchange signatures fairly without a third: from the moment when
-the other has signed until both files are there, who proposed alone decides. So
-let the one of you propose who has more to lose.
+Whoever proposes signs first and, when the other has signed, completes both.
+No two parties can exchange signatures fairly without a third: from the moment
+when the other has signed until both files are there, who proposed alone
+decides. So let the one of you propose who has more to lose.
 
 The end binds honest machines only. Sign minutes before you publish, and never
 sign a text that you would not survive. --leave ends a signing while you can.`,
@@ -50,7 +50,7 @@ sign a text that you would not survive. --leave ends a signing while you can.`,
 			return a.sign(cmd, ans, draft, request, until)
 		},
 	}
-	c.Flags().StringVar(&until, "until", "", "of a proposal: its end in UTC, as 2026-11-30T12:00; or 2h from now")
+	c.Flags().StringVar(&until, "until", "", "end of a proposal in UTC, as 2026-11-30T12:00; or 2h")
 	c.Flags().BoolVar(&leave, "leave", false, "end the signing that is under way")
 	return c
 }
@@ -66,7 +66,7 @@ func (a *app) sign(cmd *cobra.Command, ans control.CommuniqueAnswer, d control.D
 	}
 	a.note("v%d, %s, SHA-256 %s", d.Version, plural(len(strings.Fields(d.Text)), "word"), d.Digest)
 	switch state {
-	case "", "has expired", "has expired, and they can still complete it":
+	case "", "expired", "expired but they can still complete it":
 		if until == "" {
 			var err error
 			if until, err = a.in.ask("Until when may it be signed? In UTC, as 2026-11-30 12:00; or from now, as 2h: "); err != nil {

@@ -36,13 +36,13 @@ func (s SigningState) String() string {
 	case SigningTheirs:
 		return "waits for their signature"
 	case SigningRelease:
-		return "you have signed, and waits for their release"
+		return "waits for their release"
 	case SigningDone:
 		return "signed by both"
 	case SigningOver:
-		return "has expired"
+		return "expired"
 	case SigningOpenEnd:
-		return "has expired, and they can still complete it"
+		return "expired but they can still complete it"
 	default:
 		return "no state"
 	}

@@ -56,8 +56,8 @@ type (
 	}
 	// DraftAnswer describes one draft.
 	DraftAnswer struct {
-		V     int   `json:"v"`
-		Draft Draft `json:"draft"`
+		V     int    `json:"v"`
+		Draft *Draft `json:"draft,omitempty"` // none, if it was only agreed
 	}
 	// SigningAnswer describes a signing.
 	SigningAnswer struct {
@@ -88,7 +88,8 @@ func (s *Server) communiqueRoutes(mux *http.ServeMux) {
 			return DraftAnswer{V: Version}, n.AgreePublishing(ctx, r.Name)
 		}
 		d, err := n.DraftCommunique(ctx, r.Name, r.Text)
-		return DraftAnswer{Version, draftOf(d)}, err
+		out := draftOf(d)
+		return DraftAnswer{Version, &out}, err
 	})
 	handle(mux, "communique/list", func(ctx context.Context, r NameRequest) (CommuniqueAnswer, error) {
 		v, w, err := n.Communique(ctx, r.Name)
