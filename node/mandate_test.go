@@ -18,6 +18,9 @@ import (
 
 // performCraft is perform for the tools of statecraft. Files are in hexadecimal.
 func performCraft(ctx context.Context, n *node.Node, c command) (a answer, err error) {
+	if handled, err := performCommunique(ctx, n, c, &a); handled {
+		return a, err
+	}
 	file, err := hex.DecodeString(c.Text)
 	if err != nil {
 		return a, err

@@ -148,7 +148,8 @@ type answer struct {
 	Lines []channel.Message
 	Files []channel.FileView
 
-	Mandates []channel.MandateView
+	Mandates   []channel.MandateView
+	Communique *channel.CommuniqueView
 }
 
 func childMain(raw string) int {

@@ -371,15 +371,28 @@ func (v *Conversation) unsay(s *signing) {
 	}
 }
 
+// unsent reports whether this side's last message has not left: then nobody has it.
+func (v *Conversation) unsent(s *signing) bool {
+	last := string(append(s.begins(), s.exchange.Last()...))
+	return slices.ContainsFunc(v.messages, func(m Message) bool {
+		return m.Craft == CommuniqueCraft && m.Direction == Out && m.State == Waiting && m.Text == last
+	})
+}
+
 // expireSignings ends what has expired. An initiator deletes its state, with which it
-// could still publish; a responder who has signed waits for a release all the same.
+// could still publish; a responder whose signature has left waits for a release all
+// the same.
 func (v *Conversation) expireSignings() {
 	for _, n := range v.signingNumbers() {
 		s := v.signings[n]
-		if len(s.file) > 0 || minute(v.now) < s.expiry || s.givenAway() {
+		if len(s.file) > 0 || minute(v.now) < s.expiry {
 			continue
 		}
+		away := s.givenAway() && !v.unsent(s)
 		v.unsay(s)
+		if away {
+			continue
+		}
 		v.dropSigning(n)
 		v.note(NoteSigningOver)
 	}
