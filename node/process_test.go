@@ -147,6 +147,9 @@ type answer struct {
 	View  *channel.View
 	Lines []channel.Message
 	Files []channel.FileView
+
+	Mandates   []channel.MandateView
+	Communique *channel.CommuniqueView
 }
 
 func childMain(raw string) int {
@@ -245,7 +248,7 @@ func perform(ctx context.Context, n *node.Node, c command) (a answer, err error)
 			err = errors.New("the words do not match")
 		}
 	default:
-		err = errors.New("no such command")
+		return performCraft(ctx, n, c)
 	}
 	return a, err
 }

@@ -158,7 +158,12 @@ func (a *app) openSealed(args []string, key string) (backup.Kind, []byte, error)
 	}
 	defer clear(pass)
 	harden.LockMemory()
-	return backup.Open(backup.Secrets{Passphrase: pass, Second: second, Cost: backupCost()}, raw)
+	kind, content, err := backup.Open(backup.Secrets{Passphrase: pass, Second: second, Cost: backupCost()}, raw)
+	if err == nil && kind == backup.Authority {
+		clear(content)
+		return 0, nil, &control.Error{Code: "authority_key", Exit: control.ExitUsage, Message: "this is the key of an authority, and no backup", Hint: "backchannel mandate key"}
+	}
+	return kind, content, err
 }
 
 // backupCheckAnswer says what is in a file.

@@ -40,6 +40,7 @@ const maxJunk = 64
 // the inviter's.
 func (v *Conversation) LinkUp(now time.Time, id LinkID, invitation, dialled bool, own, peer wire.Hello) *Output {
 	v.begin(now)
+	v.expireSignings() // nothing of it is sent after its end
 	if invitation && v.c.side == identity.Inviter {
 		v.guestUp(id, dialled, own, peer)
 		return v.end()

@@ -55,6 +55,12 @@ func (v *Conversation) discard() {
 			v.discardCell(n, cell)
 		}
 	}
+	for seq := range v.held {
+		v.dropHeld(seq)
+	}
+	for seq := range v.signings {
+		v.dropSigning(seq)
+	}
 	v.messages, v.queue = nil, nil
 	clear(v.byID)
 	clear(v.named)

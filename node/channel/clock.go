@@ -14,6 +14,7 @@ import (
 func (v *Conversation) Tick(now time.Time) *Output {
 	v.begin(now)
 	v.expire()
+	v.expireSignings()
 	v.expireFiles()
 	v.expireEndings()
 	v.dropStale()
@@ -120,6 +121,11 @@ func (v *Conversation) Next(now time.Time) time.Time {
 			if again.After(now) {
 				sooner(again)
 			}
+		}
+	}
+	for _, s := range v.signings {
+		if at := fromMinute(s.expiry); at.After(now) {
+			sooner(at)
 		}
 	}
 	for _, g := range v.guests {

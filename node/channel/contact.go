@@ -16,16 +16,22 @@ type ContactID [16]byte
 
 // The kinds of record that a conversation keeps, under its ContactID.
 const (
-	KindContact store.Kind = 1 + iota // one: keys, marks, a handshake under way
-	KindSession                       // one: ratchet and counters
-	KindSealed                        // by epoch and cell number: what is not acknowledged yet
-	KindInbound                       // by epoch and cell number: what came before its turn
-	KindMessage                       // by sequence: the transcript
-	KindState                         // by sequence: what became of a sent message
-	KindFile                          // by sequence: the file that a message offered
-	KindSums                          // under the file's own object, one: sums of a file that is sent
-	KindEnded                         // one: how files ended whose lines are gone
+	KindContact    store.Kind = 1 + iota // one: keys, marks, a handshake under way
+	KindSession                          // one: ratchet and counters
+	KindSealed                           // by epoch and cell number: what is not acknowledged yet
+	KindInbound                          // by epoch and cell number: what came before its turn
+	KindMessage                          // by sequence: the transcript
+	KindState                            // by sequence: what became of a sent message
+	KindFile                             // by sequence: the file that a message offered
+	KindSums                             // under the file's own object, one: sums of a file that is sent
+	KindEnded                            // one: how files ended whose lines are gone
+	KindMandate                          // by number: what this side holds as an envoy
+	KindCommunique                       // by number: a signing that is proposed, under way or done
 )
+
+// KindListener is one record of no contact: what this side is to the authorities
+// whose mandates it is shown.
+const KindListener store.Kind = 130
 
 // contactVersion is that of docs/spec/session.md. Records without a version of their
 // own change with it: the contact's is read before them.

@@ -128,6 +128,10 @@ type Conversation struct {
 
 	endingsNew bool // endings differ from what is stored
 
+	held     map[uint64]*held // as an envoy: by number
+	signings map[uint64]*signing
+	listener *listener // as a listener: read once in an event, and forgotten after it
+
 	out   *Output
 	bytes int // what the writes of out take on disk
 	now   time.Time
@@ -256,6 +260,9 @@ func (v *Conversation) loadLists() error {
 	if err := v.loadEndings(); err != nil {
 		return err
 	}
+	if err := errors.Join(v.loadHeld(), v.loadSignings()); err != nil {
+		return err
+	}
 	return v.loadFiles()
 }
 
@@ -274,13 +281,14 @@ func empty(cfg Config, id ContactID) *Conversation {
 		cfg: cfg.withDefaults(), id: id,
 		sealed: map[uint32]*sealedCell{}, inbound: map[uint32]wire.Frame{}, byID: map[wire.MessageID]bool{}, nextSeq: 1,
 		recent: map[[36]byte][24]byte{}, files: map[uint64]*transfer{}, tell: map[file.ID]file.State{}, endings: map[file.ID]ending{}, named: map[fileName]uint64{},
+		held: map[uint64]*held{}, signings: map[uint64]*signing{},
 	}
 }
 
 // begin and end bracket the handling of one event.
 func (v *Conversation) begin(now time.Time) {
 	v.now = now
-	v.out, v.bytes = &Output{}, 0
+	v.out, v.bytes, v.listener = &Output{}, 0, nil
 	if v.link != nil {
 		v.out.Link = v.link.id
 	}
@@ -315,9 +323,13 @@ func (v *Conversation) full() bool {
 func (v *Conversation) cellKey(n uint32) uint64 { return uint64(v.s.epoch)<<32 | uint64(n) }
 
 func (v *Conversation) put(kind store.Kind, seq uint64, value []byte) {
+	v.putAt(store.Key{Kind: kind, Object: v.id, Seq: seq}, value)
+}
+
+func (v *Conversation) putAt(key store.Key, value []byte) {
 	v.bytes += store.SealedSize(len(value)) + 32
-	key := store.Key{Kind: kind, Object: v.id, Seq: seq}
-	if kind == KindContact || kind == KindSession || kind == KindFile { // written again and again: the last counts
+	switch key.Kind {
+	case KindContact, KindSession, KindFile, KindMandate, KindCommunique, KindListener: // written again and again: the last counts
 		for i, w := range v.out.Writes {
 			if w.Key == key {
 				v.bytes -= store.SealedSize(len(w.Value)) + 32

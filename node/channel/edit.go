@@ -37,6 +37,8 @@ func (v *Conversation) Edit(now time.Time, seq uint64, text string) (Message, *O
 	}
 	m := v.messages[i]
 	switch name := (file.Offer{Key: secret.New(&[32]byte{1}), Name: text}); {
+	case m.Craft != NoCraft:
+		return m, nil, ErrNoText
 	case m.File && !name.Valid():
 		return m, nil, ErrFileName
 	case m.File:

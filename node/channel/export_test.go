@@ -119,3 +119,10 @@ func (v *Conversation) UseUpChain() {
 	}
 	v.s.ratchet = full
 }
+
+// Say puts a line of a tool into the outbox, whatever it holds.
+func (v *Conversation) Say(now time.Time, c Craft, content []byte) *Output {
+	v.begin(now)
+	v.say(c, content)
+	return v.finish()
+}

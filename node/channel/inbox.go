@@ -145,6 +145,10 @@ func (v *Conversation) deliver(f wire.Frame, content string) {
 		if f.Channel != Open || f.Parts != 1 {
 			return
 		}
+	case wire.FrameMandate, wire.FrameCommunique:
+		if f.Channel != Open || content == "" || v.byID[f.ID] {
+			return
+		}
 	default:
 		if !own {
 			return
@@ -175,6 +179,10 @@ func (v *Conversation) deliver(f wire.Frame, content string) {
 		}
 	case wire.FrameBurn:
 		v.burnCame()
+	case wire.FrameMandate:
+		v.mandateCame(f, content)
+	case wire.FrameCommunique:
+		v.communiqueCame(f, content)
 	default:
 		// A kind of a later version: acknowledged, and set aside.
 	}

@@ -158,6 +158,9 @@ func (v *Conversation) sealNext() {
 		}
 		kind, parts = wire.FrameFile, [][]byte{t.offer(m.Text)}
 	}
+	if m.Craft != NoCraft {
+		kind = m.Craft.frame()
+	}
 	p := int(v.s.partNext)
 	if v.s.partSeq != m.Seq {
 		p = 0

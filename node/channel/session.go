@@ -235,6 +235,7 @@ type Message struct {
 	Stored    uint32 // minutes since 1970, by this clock
 	Text      string // of a file: its name
 	File      bool   // the message offers a file: see Conversation.File
+	Craft     Craft  // the line is of a tool of statecraft: its Text is for that tool, not for a screen
 
 	// Of File only, and not stored here.
 	FileState FileState
@@ -249,7 +250,7 @@ func (m *Message) append(b []byte) []byte {
 	e.u32(m.Minute)
 	e.u32(m.Stored)
 	e.bytes([]byte(m.Text))
-	e.flag(m.File)
+	e.u8(m.holds())
 	return e.b
 }
 
@@ -264,8 +265,8 @@ func ParseMessage(seq uint64, b []byte) (Message, error) {
 	m.ID = wire.MessageID(d.fixed(8))
 	m.Minute, m.Stored = d.u32(), d.u32()
 	m.Text = string(d.bytes())
-	m.File = d.flag()
-	if m.Direction < Out || m.Direction > Notice {
+	m.File, m.Craft = d.holds()
+	if m.Direction < Out || m.Direction > Notice || m.Craft != NoCraft && m.Text == "" {
 		return m, ErrRecord
 	}
 	return m, d.end()

@@ -140,6 +140,12 @@ func (v *Conversation) Close() {
 	for _, cell := range v.sealed {
 		cell.sealed.Message.Wipe()
 	}
+	for _, h := range v.held {
+		h.seed.Wipe()
+	}
+	for _, s := range v.signings {
+		s.wipe()
+	}
 	for i := range v.messages {
 		v.messages[i].Text = ""
 	}

@@ -51,8 +51,9 @@ type Message struct {
 	Direction Word   `json:"direction"`
 	State     Word   `json:"state,omitempty"`
 	Time      string `json:"time"`
-	Text      string `json:"text"`           // of a file: its name
-	File      bool   `json:"file,omitempty"` // the line is about a file: see file/list
+	Text      string `json:"text"`            // of a file: its name
+	File      bool   `json:"file,omitempty"`  // the line is about a file: see file/list
+	Craft     Word   `json:"craft,omitempty"` // the line is of a tool of statecraft, as "mandate"
 }
 
 // File is a file as it is shown.
@@ -300,7 +301,7 @@ func invitationState(v channel.View, now time.Time) Word {
 
 func messageOf(contact string, m channel.Message) Message {
 	out := Message{
-		Contact: contact, Seq: m.Seq, Direction: Word(m.Direction.String()), Text: m.Text,
+		Contact: contact, Seq: m.Seq, Direction: Word(m.Direction.String()), Text: channel.CraftText(m), Craft: Word(m.Craft.String()),
 		Time: stamp(time.Unix(int64(m.Minute)*60, 0)),
 	}
 	switch out.File = m.File; {

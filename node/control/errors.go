@@ -15,8 +15,10 @@ import (
 	"github.com/backchannel/backchannel/node/p2p"
 	"github.com/backchannel/backchannel/node/store"
 	"github.com/backchannel/backchannel/protocol/backup"
+	"github.com/backchannel/backchannel/protocol/communique"
 	"github.com/backchannel/backchannel/protocol/forge"
 	"github.com/backchannel/backchannel/protocol/identity"
+	"github.com/backchannel/backchannel/protocol/mandate"
 )
 
 // The exit codes of the command line.
@@ -109,6 +111,32 @@ var known = []struct {
 	{channel.ErrFileName, "bad_file_name", ExitUsage, "", "rename the file, then: backchannel file send"},
 	{channel.ErrFileSize, "file_too_large", ExitUsage, "", "send it in parts"},
 	{channel.ErrManyFiles, "many_files", ExitRefused, "", "wait until some have arrived: backchannel file list"},
+	{channel.ErrNoText, "no_text", ExitUsage, "", "backchannel read"},
+	{channel.ErrNoRequest, "no_request", ExitRefused, "", "make the request on this machine, and take it to the authority: backchannel mandate request"},
+	{channel.ErrNoMandate, "no_mandate", ExitNoContact, "", "backchannel mandate list"},
+	{channel.ErrMandateOver, "mandate_over", ExitClosed, "", "take a new request to the authority: backchannel mandate request"},
+	{channel.ErrManyMandates, "many_mandates", ExitRefused, "", "wait until some have ended: backchannel mandate list"},
+	{channel.ErrNotWithdrawal, "not_withdrawal", ExitRefused, "", "backchannel mandate list"},
+	{mandate.ErrFormat, "not_a_mandate", ExitUsage, "this is not the file that is wanted here, or it is not whole", "check which file it is, then repeat the command"},
+	{mandate.ErrRefused, "mandate_refused", ExitCheckFailed, "it does not check: it was altered, or made by another key or for another machine; nothing was taken", "ask whoever made it for a new one"},
+	{mandate.ErrExpired, "mandate_over", ExitClosed, "the mandate has ended, by this machine's clock", "take a new request to the authority: backchannel mandate request"},
+	{mandate.ErrTerms, "bad_terms", ExitUsage, "a scope is one line of 1 to 313 bytes, and a mandate has an end", "backchannel mandate issue"},
+	{channel.ErrNotPublishable, "not_publishable", ExitRefused, "", "each of you says so by a draft, or by: backchannel communique draft --agree"},
+	{channel.ErrDraftLong, "too_long", ExitUsage, "", "shorten it, then: backchannel communique draft"},
+	{channel.ErrNoDraft, "no_draft", ExitNoContact, "", "backchannel communique list"},
+	{channel.ErrOtherProposal, "other_signing", ExitRefused, "", "sign that one, or end it: backchannel communique sign --leave"},
+	{channel.ErrSigningTime, "bad_time", ExitUsage, "", "backchannel communique sign --until 36h"},
+	{channel.ErrNoSigning, "no_signing", ExitUsage, "", "backchannel communique list"},
+	{channel.ErrSignedAway, "signed_away", ExitRefused, "", "backchannel communique list"},
+	{channel.ErrNotSigned, "not_signed", ExitRefused, "", "backchannel communique list"},
+	{channel.ErrManyCommuniques, "many_communiques", ExitRefused, "", "save those that are signed, then burn the conversation: backchannel burn"},
+	{communique.ErrTextLength, "bad_text", ExitUsage, "the text is empty or too long", "backchannel communique draft"},
+	{communique.ErrTextForm, "bad_text", ExitUsage, "the text has an invisible character, or a line that begins like a signature; such a text cannot be signed", "type it anew without it: backchannel communique draft"},
+	{communique.ErrLineEndings, "line_endings", ExitCheckFailed, "the line endings were changed on the way, by a mail program or a browser", "get the file as it was published, then: backchannel communique verify"},
+	{communique.ErrFormat, "not_a_communique", ExitCheckFailed, "this is no communiqué, or it is not whole", "get the file as it was published, then: backchannel communique verify"},
+	{communique.ErrSignature, "bad_signature", ExitCheckFailed, "BAD: a signature does not fit this text; it was altered, or never signed by this key", "get the file as it was published, then: backchannel communique verify"},
+	{communique.ErrKey, "bad_signature", ExitCheckFailed, "BAD: a key in the file is none, or stands in it twice", "get the file as it was published, then: backchannel communique verify"},
+	{communique.ErrExpired, "signing_over", ExitClosed, "the signing has expired", "backchannel communique list"},
 	{node.ErrPlaceTaken, "file_exists", ExitUsage, "", "repeat the command, and give another name"},
 	{node.ErrLongName, "long_name", ExitUsage, "", "repeat the command, and give a shorter name"},
 	{node.ErrNoFolder, "no_folder", ExitFailed, "", "repeat the command, and name a folder that you may write to"},

@@ -188,6 +188,8 @@ func (s *Server) routes() http.Handler {
 	s.talkRoutes(mux)
 	s.vaultRoutes(mux)
 	s.backupRoutes(mux)
+	s.mandateRoutes(mux)
+	s.communiqueRoutes(mux)
 	mux.HandleFunc("POST /v1/follow", s.follow)
 	s.logRoutes(mux)
 	return mux

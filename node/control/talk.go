@@ -101,7 +101,7 @@ func (s *Server) storedLines(ctx context.Context, r ForgeRequest) ([]forge.Line,
 			wanted--
 			continue
 		}
-		l := forge.Line{FromPeer: m.Direction == channel.In, Minute: m.Minute, Text: m.Text}
+		l := forge.Line{FromPeer: m.Direction == channel.In, Minute: m.Minute, Text: channel.CraftText(m)}
 		if m.File {
 			l.Text = "file: " + m.Text
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/backchannel/backchannel/node/channel"
 	"github.com/backchannel/backchannel/node/journal"
 	"github.com/backchannel/backchannel/protocol/backup"
+	"github.com/backchannel/backchannel/protocol/communique"
 )
 
 // everyWord calls each with all words that an answer can hold.
@@ -22,7 +23,8 @@ func everyWord(each func(what, word string)) {
 		b := byte(i)
 		for _, s := range []fmt.Stringer{
 			channel.Stage(b), channel.Mark(b), channel.State(b), channel.Direction(b), node.Condition(b),
-			journal.Event(b), journal.State(b), journal.Reason(b), journal.Took(b), journal.CountOf(i * i * i), backup.Kind(b),
+			journal.Event(b), journal.State(b), journal.Reason(b), journal.Took(b), journal.CountOf(i * i * i), backup.Kind(b), channel.Craft(b), channel.MandateState(b),
+			channel.SigningState(b), communique.Role(b), communique.Power(b),
 		} {
 			each(fmt.Sprintf("%T", s), s.String())
 		}
@@ -39,6 +41,9 @@ func everyWord(each func(what, word string)) {
 	for _, err := range []error{channel.ErrPartLost, channel.ErrPlace, node.ErrUnreadable} {
 		each("trouble", err.Error())
 	}
+	for _, w := range []string{NotCompared, KeyCompared} {
+		each("authority_key", w)
+	}
 	now := time.Unix(1, 0)
 	for _, v := range []channel.View{
 		{UsedTwice: true}, {Stage: channel.Met}, {HasPeer: true}, {Expiry: now}, {Stage: channel.Invited}, {Stage: channel.Accepting},
@@ -48,7 +53,7 @@ func everyWord(each func(what, word string)) {
 }
 
 // nothing are the words for values that do not exist.
-var nothing = regexp.MustCompile(`^(no (stage|kind|mark|state|direction|condition|event|reason|time)|\d+|)$`)
+var nothing = regexp.MustCompile(`^(no (stage|kind|mark|state|direction|condition|event|reason|time|role)|unknown|\d+|)$`)
 
 // TestWords writes every word as a script reads it, and reads back what a screen
 // shows. Two words are never written alike, and docs/json.md has them all.

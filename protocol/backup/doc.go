@@ -34,8 +34,9 @@ type Kind byte
 
 // The kinds.
 const (
-	Identity Kind = 1 + iota // a [Backup]
-	Vault                    // records of a vault that moves
+	Identity  Kind = 1 + iota // a [Backup]
+	Vault                     // records of a vault that moves
+	Authority                 // version 1 ‖ seed of the key of an authority of mandates 32
 )
 
 // String returns what a person calls a file of the kind.
@@ -45,6 +46,8 @@ func (k Kind) String() string {
 		return "backup"
 	case Vault:
 		return "moved vault"
+	case Authority:
+		return "authority key"
 	default:
 		return "no kind"
 	}

@@ -113,7 +113,7 @@ func Open(s Secrets, file []byte) (Kind, []byte, error) {
 	switch {
 	case header[0] > version:
 		return 0, nil, ErrNewer
-	case header != [headerSize]byte{version, byte(kind), header[2]}, kind != Identity && kind != Vault:
+	case header != [headerSize]byte{version, byte(kind), header[2]}, kind < Identity, kind > Authority:
 		return 0, nil, ErrFormat
 	case bits.TrailingZeros64(uint64(len(file)/MinSize)) != int(header[2]):
 		return 0, nil, ErrDamaged // cut, or more behind it, by the measure of the sizes

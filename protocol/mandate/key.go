@@ -128,3 +128,17 @@ func scalarFrom(wide []byte) *ristretto255.Scalar {
 	}
 	return x
 }
+
+// KeyFileSize is the length of a key file in bytes.
+const KeyFileSize = 1 + KeySize
+
+// KeyFile is what an authority hands its envoy: its public key, with a version.
+func (k PublicKey) KeyFile() []byte { return append([]byte{version}, k[:]...) }
+
+// ParseKeyFile parses what KeyFile makes.
+func ParseKeyFile(b []byte) (PublicKey, error) {
+	if len(b) != KeyFileSize || b[0] != version {
+		return PublicKey{}, ErrFormat
+	}
+	return ParseKey(b[1:])
+}

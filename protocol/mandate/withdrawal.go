@@ -68,3 +68,13 @@ func OpenWithdrawal(listener *Private, b []byte) (Withdrawal, error) {
 	}
 	return w, nil
 }
+
+// Concerns reports whether b, which nobody has checked, says that m is withdrawn:
+// for the envoy, who has no key to check it with and can only carry it.
+func Concerns(b []byte, m Mandate) bool {
+	if len(b) != WithdrawalSize || b[0] != version {
+		return false
+	}
+	return PublicKey(b[1:33]) == m.Authority && PublicKey(b[33:65]) == m.Listener &&
+		Serial(b[65:81]) == m.Serial && binary.BigEndian.Uint32(b[81:]) == minutes(m.NotAfter)
+}

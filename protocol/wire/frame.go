@@ -24,13 +24,15 @@ type FrameKind byte
 
 // The kinds of frame.
 const (
-	FrameCommit  FrameKind = 1 + iota // words exchange: own commitment 32, the one that it answers or zeros 32
-	FrameReveal                       // words exchange: nonce 32, the other's commitment 32
-	FrameText                         // text, UTF-8
-	FrameConsent                      // after recovery: this person wants to go on
-	FramePlace                        // where the sender can be reached from now on
-	FrameFile                         // offer of a file (package file)
-	FrameBurn                         // this person has burned the conversation and asks for the same
+	FrameCommit     FrameKind = 1 + iota // words exchange: own commitment 32, the one that it answers or zeros 32
+	FrameReveal                          // words exchange: nonce 32, the other's commitment 32
+	FrameText                            // text, UTF-8
+	FrameConsent                         // after recovery: this person wants to go on
+	FramePlace                           // where the sender can be reached from now on
+	FrameFile                            // offer of a file (package file)
+	FrameBurn                            // this person has burned the conversation and asks for the same
+	FrameMandate                         // for whom the sender speaks, and what that takes (package mandate)
+	FrameCommunique                      // a text that both are to sign: drafts and the exchange (package communique)
 )
 
 // Kinds of what two people agree on, and of those between them. Each is one
@@ -64,6 +66,10 @@ func (k FrameKind) String() string {
 		return "introduction"
 	case FrameShuttle:
 		return "shuttle"
+	case FrameMandate:
+		return "mandate"
+	case FrameCommunique:
+		return "communique"
 	default:
 		return fmt.Sprintf("FrameKind(%d)", byte(k))
 	}

@@ -42,6 +42,10 @@ func TestVectors(t *testing.T) {
 		{"name": "frame: burn", "frame": prototest.Hex(wire.Frame{
 			Kind: wire.FrameBurn, Number: 6, ID: wire.MessageID{8, 7, 6, 5, 4, 3, 2, 1}, Parts: 1, Minute: 29916667,
 		}.Append(nil))},
+		{"name": "frame: mandate, asks for the key for an authority a7 00..", "frame": prototest.Hex(wire.Frame{
+			Kind: wire.FrameMandate, Number: 7, Channel: 1, ID: wire.MessageID{8, 7, 6, 5, 4, 3, 2, 2}, Parts: 1, Minute: 29916668,
+			Content: append([]byte{1, 0xa7}, make([]byte, 31)...),
+		}.Append(nil))},
 		{
 			"name": "box: root 09 00.., hellos 01 00.. and 02 00.., random 07 00.., cell ChaCha8 seed 03",
 			"key":  prototest.Hex(key.Bytes()), "box": prototest.Hex(box[:]),

@@ -1,0 +1,234 @@
+package channel
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/backchannel/backchannel/protocol/communique"
+	"github.com/backchannel/backchannel/protocol/identity"
+	"github.com/backchannel/backchannel/protocol/wire"
+)
+
+// What a frame of kind communique says stands in its first byte: docs/spec/communique.md.
+const (
+	communiqueAgree  byte = 1 + iota // this person agrees that something may be published together
+	communiqueDraft                  // version 2, text
+	communiqueStep                   // tag of the exchange 8, a message of package communique
+	communiqueLeave                  // tag of the exchange 8: this side will not go on with it
+	tagSize          = 8
+	draftHeader      = 3
+	signingLife      = 14 * 24 * time.Hour // the longest; a line lives no longer
+	maxDraft         = 16_000
+	maxDraftVersions = 1<<16 - 3
+)
+
+// MaxDraft is the longest text of a draft, in bytes.
+const MaxDraft = maxDraft
+
+// Errors that a person meets.
+var (
+	ErrNotPublishable  = errors.New("nothing said here may be published yet: both of you have to say first that it may")
+	ErrDraftLong       = errors.New("a draft has at most 16000 bytes")
+	ErrNoDraft         = errors.New("there is no draft of this version")
+	ErrOtherProposal   = errors.New("another version is being signed already")
+	ErrSigningTime     = errors.New("a signing ends between one minute and 14 days from now")
+	ErrNoSigning       = errors.New("nothing is being signed")
+	ErrSignedAway      = errors.New("your signature is given: they can complete it, and nothing takes it back")
+	ErrNotSigned       = errors.New("this version is not signed by both")
+	ErrManyCommuniques = errors.New("there are too many communiqués in this conversation")
+)
+
+// A DraftView is one version of a text.
+type DraftView struct {
+	Version   uint32 // odd ones are the inviter's
+	Direction Direction
+	Delivery  State // of own ones
+	When      time.Time
+	Text      string
+	Digest    [sha256.Size]byte
+}
+
+// A CommuniqueView is how the drafts of a conversation stand, and what is signed.
+type CommuniqueView struct {
+	OwnAgreed, PeerAgreed bool // that something may be published together
+	Drafts                []DraftView
+	Signings              []SigningView
+}
+
+// Communique returns how drafts and signings stand.
+func (v *Conversation) Communique(now time.Time) CommuniqueView {
+	var w CommuniqueView
+	w.OwnAgreed, w.PeerAgreed = v.publishable()
+	for _, m := range v.messages {
+		if d, ok := draftOf(m); ok {
+			w.Drafts = append(w.Drafts, d)
+		}
+	}
+	for _, n := range v.signingNumbers() {
+		w.Signings = append(w.Signings, v.signings[n].view(now))
+	}
+	return w
+}
+
+// publishable reports who has agreed that this conversation may lead to something
+// published. Without it nothing is signed: by drafting or by saying so, each person
+// agrees for himself. A charter that says "secret" or "publishable" will decide it
+// here instead, and one that says "secret" for good.
+func (v *Conversation) publishable() (own, peer bool) {
+	for _, m := range v.messages {
+		if m.Craft == CommuniqueCraft && (m.Text[0] == communiqueAgree || m.Text[0] == communiqueDraft) {
+			own, peer = own || m.Direction == Out, peer || m.Direction == In
+		}
+	}
+	return own, peer
+}
+
+// Agree says that this person agrees that something may be published together. Said
+// again, it says nothing.
+func (v *Conversation) Agree(now time.Time) (*Output, error) {
+	if err := v.mayTalk(); err != nil {
+		return nil, err
+	}
+	v.begin(now)
+	if own, _ := v.publishable(); !own {
+		v.say(CommuniqueCraft, []byte{communiqueAgree})
+	}
+	return v.finish(), nil
+}
+
+func (v *Conversation) mayTalk() error {
+	switch {
+	case v.c.stage != Met:
+		return ErrNoSession
+	case v.suspect():
+		return ErrUsedTwice
+	default:
+		return nil
+	}
+}
+
+// Draft sends a further version of the text, and thereby agrees that it may be
+// published together. The text is brought into the form that is signed.
+func (v *Conversation) Draft(now time.Time, text string) (DraftView, *Output, error) {
+	text = communique.TidyText(text)
+	if err := v.mayTalk(); err != nil {
+		return DraftView{}, nil, err
+	}
+	if len(text) > maxDraft {
+		return DraftView{}, nil, ErrDraftLong
+	}
+	if err := communique.CheckText(text); err != nil {
+		return DraftView{}, nil, err
+	}
+	version := v.nextVersion()
+	if version > maxDraftVersions {
+		return DraftView{}, nil, ErrManyCommuniques
+	}
+	v.begin(now)
+	m := v.say(CommuniqueCraft, append(binary.BigEndian.AppendUint16([]byte{communiqueDraft}, uint16(version)), text...))
+	d, _ := draftOf(m)
+	return d, v.finish(), nil
+}
+
+// nextVersion is the number of this side's next draft. The inviter has the odd ones
+// and the accepter the even ones, so that two drafts at once have two numbers.
+func (v *Conversation) nextVersion() uint32 {
+	next := uint32(1)
+	for _, m := range v.messages {
+		if d, ok := draftOf(m); ok {
+			next = max(next, d.Version+1)
+		}
+	}
+	if odd := next%2 == 1; odd != (v.c.side == identity.Inviter) {
+		next++
+	}
+	return next
+}
+
+func draftOf(m Message) (DraftView, bool) {
+	if m.Craft != CommuniqueCraft || m.Text[0] != communiqueDraft || len(m.Text) <= draftHeader {
+		return DraftView{}, false
+	}
+	d := DraftView{
+		Version: uint32(binary.BigEndian.Uint16([]byte(m.Text[1:]))), Direction: m.Direction, Delivery: m.State, When: m.Written(),
+		Text: m.Text[draftHeader:],
+	}
+	d.Digest = sha256.Sum256([]byte(d.Text))
+	return d, true
+}
+
+// DraftText returns a draft by its version.
+func (v *Conversation) DraftText(version uint32) (DraftView, error) {
+	for _, m := range slices.Backward(v.messages) {
+		if d, ok := draftOf(m); ok && d.Version == version {
+			return d, nil
+		}
+	}
+	return DraftView{}, ErrNoDraft
+}
+
+// draftBy finds a draft by the digest of its text.
+func (v *Conversation) draftBy(digest [sha256.Size]byte) (DraftView, bool) {
+	for _, m := range slices.Backward(v.messages) {
+		if d, ok := draftOf(m); ok && d.Digest == digest {
+			return d, true
+		}
+	}
+	return DraftView{}, false
+}
+
+// communiqueCame acts on a frame of kind communique. What is malformed is set aside.
+func (v *Conversation) communiqueCame(f wire.Frame, content string) {
+	switch body := []byte(content[1:]); content[0] {
+	case communiqueAgree:
+		if len(body) == 0 {
+			v.heard(CommuniqueCraft, f, content)
+		}
+	case communiqueDraft:
+		if v.draftFits(content) {
+			v.heard(CommuniqueCraft, f, content)
+		}
+	case communiqueStep:
+		if len(body) > tagSize+2 && len(body) <= tagSize+communique.MaxMessage {
+			v.heard(CommuniqueCraft, f, content)
+			v.stepCame([tagSize]byte(body), body[tagSize:])
+		}
+	case communiqueLeave:
+		if len(body) == tagSize {
+			v.heard(CommuniqueCraft, f, content)
+			v.leaveCame([tagSize]byte(body))
+		}
+	}
+}
+
+// draftFits reports whether what the peer calls a draft can be one of its own.
+func (v *Conversation) draftFits(content string) bool {
+	if len(content) <= draftHeader || len(content) > draftHeader+maxDraft || communique.CheckText(content[draftHeader:]) != nil {
+		return false
+	}
+	odd := content[2]%2 == 1
+	return odd == (v.c.side == identity.Accepter)
+}
+
+// communiqueText says what a line of kind communique is about, for a transcript.
+func communiqueText(m Message) string {
+	switch m.Text[0] {
+	case communiqueAgree:
+		return "communiqué: agrees that something may be published together"
+	case communiqueDraft:
+		if d, ok := draftOf(m); ok {
+			return "communiqué: draft v" + strconv.Itoa(int(d.Version)) + ", SHA-256 " + shortDigest(d.Digest)
+		}
+	case communiqueStep:
+		if len(m.Text) > 1+tagSize+1 {
+			return "communiqué: step " + strconv.Itoa(int(m.Text[1+tagSize+1])) + " of 7 of the signing"
+		}
+	case communiqueLeave:
+		return "communiqué: does not go on with the signing"
+	}
+	return "communiqué: malformed"
+}

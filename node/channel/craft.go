@@ -1,0 +1,104 @@
+package channel
+
+import (
+	"errors"
+	"time"
+
+	"github.com/backchannel/backchannel/protocol/wire"
+)
+
+// A Craft says of which tool of statecraft a line is. Such a line goes the way of a
+// text: numbered, stored, sent again until it is acknowledged, removed and burned
+// with the rest.
+type Craft byte
+
+// The tools. Most lines are of none.
+const (
+	NoCraft Craft = iota
+	MandateCraft
+	CommuniqueCraft
+)
+
+// String returns the tool in one word; nothing for none.
+func (c Craft) String() string {
+	switch c {
+	case MandateCraft:
+		return "mandate"
+	case CommuniqueCraft:
+		return "communique"
+	default:
+		return ""
+	}
+}
+
+func (c Craft) frame() wire.FrameKind {
+	if c == MandateCraft {
+		return wire.FrameMandate
+	}
+	return wire.FrameCommunique
+}
+
+// ErrNoText is returned for a line that cannot be given another text.
+var ErrNoText = errors.New("this line is no text: it can be removed, and not changed")
+
+// What a line holds, as it is stored.
+const (
+	holdsText byte = iota
+	holdsFile
+	holdsCraft // and more: 2 for a mandate, 3 for a communiqué
+)
+
+func (m *Message) holds() byte {
+	switch {
+	case m.File:
+		return holdsFile
+	case m.Craft != NoCraft:
+		return holdsCraft + byte(m.Craft-MandateCraft)
+	default:
+		return holdsText
+	}
+}
+
+func (d *decoder) holds() (file bool, c Craft) {
+	switch b := d.u8(); {
+	case b == holdsText:
+	case b == holdsFile:
+		file = true
+	case b <= holdsCraft+byte(CommuniqueCraft-MandateCraft):
+		c = MandateCraft + Craft(b-holdsCraft)
+	default:
+		d.bad = true
+	}
+	return file, c
+}
+
+// say puts a line of a tool into the outbox; the caller is between begin and end.
+func (v *Conversation) say(c Craft, content []byte) Message {
+	text := string(content)
+	i := v.add(Message{
+		Direction: Out, Channel: Open, State: Waiting, Minute: minute(v.now), Craft: c, Text: text, ID: v.messageID(v.nextSeq, text),
+	})
+	v.queue = append(v.queue, v.messages[i].Seq)
+	v.out.More = true
+	return v.messages[i]
+}
+
+// heard adds a line of a tool that came.
+func (v *Conversation) heard(c Craft, f wire.Frame, content string) {
+	v.add(Message{Direction: In, Channel: f.Channel, ID: f.ID, Minute: f.Minute, Craft: c, Text: content})
+}
+
+// under reports whether a line of this side is still on its way.
+func (m *Message) under() bool {
+	return m.Direction == Out && (m.State == Waiting || m.State == OnItsWay)
+}
+
+// finish ends an event of a person that may lead to more.
+func (v *Conversation) finish() *Output {
+	out := v.end()
+	out.More = true
+	return out
+}
+
+// Written is when a line was written, by its sender's clock.
+func (m Message) Written() time.Time { return fromMinute(m.Minute) }
