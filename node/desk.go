@@ -24,6 +24,7 @@ type desk struct {
 	store    Store
 	network  Network
 	settings Settings
+	mail     *mail // nil: no relay network, or offline
 
 	people    map[channel.ContactID]*person
 	followers map[*follower]bool
@@ -115,6 +116,9 @@ func (d *desk) goOnline() (err error) {
 		return err
 	}
 	if err := d.moved(); err != nil {
+		return err
+	}
+	if err := d.openMail(); err != nil {
 		return err
 	}
 	if d.network, err = d.cfg.OpenNetwork(d.settings); err != nil {
@@ -359,6 +363,14 @@ func (d *desk) tick() time.Duration {
 			next = at
 		}
 	}
+	if d.mail != nil {
+		if at := d.mail.tick(now); at.Before(next) {
+			next = at
+		}
+		if d.writeAt.Before(next) {
+			next = d.writeAt
+		}
+	}
 	return max(next.Sub(now), time.Millisecond)
 }
 
@@ -407,6 +419,9 @@ func (d *desk) carry(p *person, out *channel.Output) {
 		}
 	}
 	d.tell(p, out)
+	if d.mail != nil {
+		d.mail.sync(p)
+	}
 	d.publish(p, out.Changed)
 	if out.Linked {
 		d.sync(p)
@@ -455,6 +470,9 @@ func (d *desk) connectable(p *person) error {
 	now := d.cfg.Now()
 	want := map[p2p.Handle]bool{}
 	for _, s := range p.conversation.Links(now) {
+		if p.conversation.Route() == channel.RelayRoute {
+			break // nobody is dialled, and nobody who dials is answered
+		}
 		h := handle(p.conversation.ID(), s.Invitation)
 		want[h] = true
 		if p.pairs[h] {
@@ -475,7 +493,7 @@ func (d *desk) connectable(p *person) error {
 		}
 	}
 	address := ""
-	if len(want) > 0 {
+	if len(want) > 0 && p.conversation.Route() != channel.RelayRoute {
 		address = p.conversation.Place().Address()
 	}
 	p.direct.SetAddress(now, address)

@@ -25,6 +25,7 @@ const (
 	KindFile                          // by sequence: the file that a message offered
 	KindSums                          // under the file's own object, one: sums of a file that is sent
 	KindEnded                         // one: how files ended whose lines are gone
+	KindDrops                         // one: the route, and where boxes lie at relays
 )
 
 // contactVersion is that of docs/spec/session.md. Records without a version of their

@@ -118,6 +118,9 @@ type Conversation struct {
 	endings  map[file.ID]ending     // of files that came in and whose line is gone
 	ackedTo  uint32                 // what the peer acknowledged; v.s.acked follows it
 
+	drops drops
+	mail  mail
+
 	link       *link
 	clockOff   time.Duration         // the peer's clock less ours, from its last box
 	unanswered int                   // times that the m1 under way was sent in this run
@@ -185,6 +188,14 @@ func Load(cfg Config, id ContactID) (*Conversation, error) {
 	switch raw, err = v.cfg.Records.Get(store.Key{Kind: KindSession, Object: id}); {
 	case err == nil:
 		if v.s, err = parseSession(raw); err != nil {
+			return nil, err
+		}
+	case !errors.Is(err, store.ErrNotFound):
+		return nil, err
+	}
+	switch raw, err = v.cfg.Records.Get(store.Key{Kind: KindDrops, Object: id}); {
+	case err == nil:
+		if err = v.loadDrops(raw); err != nil {
 			return nil, err
 		}
 	case !errors.Is(err, store.ErrNotFound):
@@ -317,7 +328,7 @@ func (v *Conversation) cellKey(n uint32) uint64 { return uint64(v.s.epoch)<<32 |
 func (v *Conversation) put(kind store.Kind, seq uint64, value []byte) {
 	v.bytes += store.SealedSize(len(value)) + 32
 	key := store.Key{Kind: kind, Object: v.id, Seq: seq}
-	if kind == KindContact || kind == KindSession || kind == KindFile { // written again and again: the last counts
+	if kind == KindContact || kind == KindSession || kind == KindFile || kind == KindDrops { // written again and again: the last counts
 		for i, w := range v.out.Writes {
 			if w.Key == key {
 				v.bytes -= store.SealedSize(len(w.Value)) + 32
@@ -351,6 +362,9 @@ func (v *Conversation) changed(i int) { v.out.Changed = append(v.out.Changed, v.
 func (v *Conversation) shown(m Message) Message {
 	if t := v.files[m.Seq]; t != nil {
 		m.FileState, m.Offered = t.state, t.told != 0
+	}
+	if m.State == InMailbox && !v.isSealed(m.Seq) {
+		m.State = OnItsWay // it was in a box of a session that is over
 	}
 	return m
 }

@@ -175,6 +175,10 @@ func (v *Conversation) deliver(f wire.Frame, content string) {
 		}
 	case wire.FrameBurn:
 		v.burnCame()
+	case wire.FrameDrop:
+		v.dropCame([]byte(content))
+	case wire.FrameDropSet:
+		v.dropSetCame([]byte(content))
 	default:
 		// A kind of a later version: acknowledged, and set aside.
 	}

@@ -85,6 +85,8 @@ var known = []struct {
 	{node.ErrNoPlace, "not_listening", ExitUnreachable, "", "give this machine's own address: backchannel node listen on --address 203.0.113.7:4127"},
 	{node.ErrUnreachable, "no_place", ExitUnreachable, "", "ask them to turn listening on and to make a new one"},
 	{node.ErrInvitedOnly, "not_open", ExitUsage, "", "backchannel invite list"},
+	{node.ErrNoRelays, "no_network", ExitUnreachable, "", "backchannel network join network.pem"},
+	{node.ErrNoDrops, "no_drops", ExitUnreachable, "", "let both machines join the network and connect directly once, then: backchannel route show"},
 	{identity.ErrNotInvitation, "not_an_invitation", ExitUsage, "", "copy the whole line, from BC1: to its end"},
 	{identity.ErrTruncated, "truncated", ExitUsage, "the invitation is not complete; nothing was spent", "copy the whole line, from BC1: to its end"},
 	{identity.ErrMistyped, "mistyped", ExitUsage, "the invitation has a typing error: its checksum does not fit; nothing was spent", "compare it with the original, or paste it"},

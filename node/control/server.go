@@ -187,6 +187,7 @@ func (s *Server) routes() http.Handler {
 	handle(mux, "file/remove", func(ctx context.Context, r FileRequest) (Done, error) { return done, n.RemoveFile(ctx, r.Name, r.Seq) })
 	s.talkRoutes(mux)
 	s.vaultRoutes(mux)
+	s.routeRoutes(mux)
 	s.backupRoutes(mux)
 	mux.HandleFunc("POST /v1/follow", s.follow)
 	s.logRoutes(mux)
@@ -240,6 +241,7 @@ func (s *Server) status(ctx context.Context, _ Empty) (StatusAnswer, error) {
 		e := Describe(st.Failed)
 		a.Failed, a.FailedCode = e.Message, e.Code
 	}
+	a.RelayNetwork = relayNetworkOf(st.Mail)
 	for _, v := range st.Contacts {
 		a.Contacts = append(a.Contacts, contactOf(v, s.now()))
 	}

@@ -31,6 +31,8 @@ const (
 	FramePlace                        // where the sender can be reached from now on
 	FrameFile                         // offer of a file (package file)
 	FrameBurn                         // this person has burned the conversation and asks for the same
+	FrameDrop                         // a drop that this side chooses: network 8, relay 20, period 1
+	FrameDropSet                      // all three, named by the inviter: network 8, relays 60, period 1, first period 8
 )
 
 // String returns the kind's name.
@@ -50,6 +52,10 @@ func (k FrameKind) String() string {
 		return "file"
 	case FrameBurn:
 		return "burn"
+	case FrameDrop:
+		return "drop"
+	case FrameDropSet:
+		return "drop set"
 	default:
 		return fmt.Sprintf("FrameKind(%d)", byte(k))
 	}

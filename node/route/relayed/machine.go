@@ -19,6 +19,10 @@ type Config struct {
 	Constants directory.Constants // of the network, with no field left out
 	Random    io.Reader           // nil: crypto/rand
 	Onion     Onion               // nil: packets of package onion
+
+	// Lead is how far ahead of the clock Tick and Filled are called: what leaves then
+	// can be committed until then. Replies come by the clock.
+	Lead time.Duration
 }
 
 // A View is the relays of an epoch. [*directory.View] is one.
