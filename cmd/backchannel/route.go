@@ -94,7 +94,7 @@ func (a *app) printRelays(r control.RouteAnswer) {
 	}
 	a.say("\n%-7s %-28s %-32s %s", "WHO", "RUN BY", "SEES", "DOES NOT SEE")
 	for _, w := range r.Relays {
-		sees, not := "one-time boxes, who knows whose", "you, "+cleanLine(r.Contact.Name)+", text"
+		sees, not := "boxes of one size, each once", "you, "+cleanLine(r.Contact.Name)+", text"
 		if w.Role == "guard" {
 			sees, not = "your network address, when on", "text, "+cleanLine(r.Contact.Name)+", which drop"
 		}
