@@ -30,7 +30,7 @@ func (s MailStage) String() string {
 	case MailReaching:
 		return "reaching its guard"
 	case MailTiming:
-		return "reading the relays' clocks"
+		return "reading clocks"
 	case MailRunning:
 		return "running"
 	default:

@@ -227,6 +227,7 @@ func (g goldenHome) still(out string) string {
 		{`"(script|page)":".*"`, `"$1":"…"`},
 		{`"words":\[[^]]*\]`, `"words":["velvet","plank","monsoon"]`},
 		{`"digits":"[\d ]+"`, `"digits":"96010 12594"`},
+		{`"direct_now":(true|false)`, `"direct_now":true`},
 		{`"connected":(true|false)`, `"connected":true`},
 		{`"not_confirmed":\d`, `"not_confirmed":0`},
 		{`"state":"being_offered"`, `"state":"offered_not_taken_yet"`},
@@ -314,6 +315,9 @@ func TestJSON(t *testing.T) {
 	larch.keep("send", "Two is fine.", "send", "1", "--wait")
 	alder.run("Seven, then.", "send", "1", "--wait")
 	larch.keep("read", "", "read", "1")
+	larch.keep("route-show", "", "route", "show", "1")
+	larch.keep("route-set", "", "route", "set", "1", "direct")
+	larch.keep("error-no-network", "", "route", "set", "1", "relayed")
 	keepFiles(t, larch, alder)
 	alder.run("", "lock")
 	larch.until(`"connected":false`, "contact", "show", "1")

@@ -171,7 +171,7 @@ func (a *app) sayRelayNetwork(s control.RelayNetwork) {
 		a.say("It asks for relays: too few are known yet to hide among.")
 	case "reaching its guard":
 		a.say("It has no link with its guard yet, %s. Nothing goes over relays until it has.", s.Guard)
-	case "reading the relays' clocks":
+	case "reading clocks":
 		a.say("It is linked with its guard, %s, and reads the clocks of the others.", s.Guard)
 	case "running":
 		a.say("It runs: linked with its guard, %s; %s of %s.", s.Guard, plural(s.Relays, "relay"), plural(s.Operators, "operator"))

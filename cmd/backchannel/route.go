@@ -38,11 +38,11 @@ func (a *app) routeSet() *cobra.Command {
 		Long: `Choose by which routes a contact is talked to:
 
   both      directly while there is a connection, else over relays
-  relayed   over relays alone; the contact never sees this machine's address again
+  relayed   over relays alone: they do not see this machine's address any more
   direct    never over relays
 
-It can be changed at any time, also while something is under way: nothing is lost
-by it, and nothing arrives twice. Files go directly.`,
+It can be changed at any time, also while something is under way: nothing is
+lost by it, and nothing arrives twice. Files go directly.`,
 		Example: "  backchannel route set 1 relayed", Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var r control.RouteAnswer
