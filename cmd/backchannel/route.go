@@ -109,6 +109,25 @@ func (a *app) printRelays(r control.RouteAnswer) {
 		span(r.Expected), span(r.Latest), r.KeptHours)
 }
 
+// relayed returns how a contact is reached if what is sent now goes over relays, else
+// nil.
+func (a *app) relayed(cmd *cobra.Command, to control.Contact) *control.RouteAnswer {
+	var r control.RouteAnswer
+	err := a.call(cmd, "route/show", control.NameRequest{Name: itoa(int(to.Number))}, &r)
+	if err != nil || r.Direct || !r.Agreed || r.Route == "direct" || r.Expected == 0 {
+		return nil
+	}
+	return &r
+}
+
+// sayExpected says when a text that goes over relays is there.
+func (a *app) sayExpected(r *control.RouteAnswer, say func(string, ...any)) {
+	if r == nil || a.quiet {
+		return
+	}
+	say("Over relays: there in about %s if their machine is on, in %s at the latest\nif nothing is lost. It waits %d h for a machine that is off.", span(r.Expected), span(r.Latest), r.KeptHours)
+}
+
 // span is a time in seconds, as a person says it.
 func span(seconds int64) string {
 	d := time.Duration(seconds) * time.Second

@@ -168,6 +168,8 @@ type (
 	MessageAnswer struct {
 		V       int     `json:"v"`
 		Message Message `json:"message"`
+
+		Expected int64 `json:"expected_seconds,omitempty"` // of one that goes over relays, until a machine that is on has it
 	}
 	// RecallRequest names a message by its number.
 	RecallRequest struct {
