@@ -167,7 +167,7 @@ func (s *Server) routes() http.Handler {
 	handle(mux, "contact/resume", func(ctx context.Context, r NameRequest) (Done, error) { return done, n.Consent(ctx, r.Name) })
 	handle(mux, "send", func(ctx context.Context, r SendRequest) (MessageAnswer, error) {
 		m, err := n.Send(ctx, r.Name, r.Text)
-		return MessageAnswer{Version, messageOf("", m)}, err
+		return MessageAnswer{V: Version, Message: messageOf("", m)}, err
 	})
 	handle(mux, "recall", func(ctx context.Context, r RecallRequest) (Done, error) { return done, n.Recall(ctx, r.Name, r.Seq) })
 	handle(mux, "read", s.read)
