@@ -17,10 +17,11 @@ import (
 // The kinds of record that a node keeps. Those of the vault itself are one record each,
 // object and sequence number zero. A conversation's begin at 1.
 const (
-	kindBacked store.Kind = 128 + iota // what the last backup holds
-	kindMoved                          // the vault went to another machine
-	kindRoute                          // of a contact, by session: what was written at drops; see package relayed
-	kindBook                           // of a contact, by session and block: what was read there
+	kindBacked  store.Kind = 128 + iota // what the last backup holds
+	kindMoved                           // the vault went to another machine
+	kindRoute                           // of a contact, by session: what was written at drops; see package relayed
+	kindMeeting                         // of a contact, one: what was put and got at the drop where it is met
+	kindBook                            // of a contact, by session and block: what was read there
 )
 
 // Backed is a backup that was sealed.

@@ -34,6 +34,9 @@ func (c carriers) record(w relayed.Write) store.Write {
 // kept returns the records of a contact's session, and deletes those of others.
 func (m *mail) kept(id channel.ContactID, epoch uint32) (kept []relayed.Write, err error) {
 	var old []store.Write
+	if m.desk.people[id] == nil {
+		old = append(old, store.Write{Key: store.Key{Kind: kindMeeting, Object: id}, Delete: true})
+	}
 	for kind, as := range map[store.Kind]relayed.RecordKind{kindRoute: relayed.Route, kindBook: relayed.Book} {
 		for r, err := range m.desk.store.Scan(kind, id) {
 			if err != nil {
@@ -58,7 +61,7 @@ func (m *mail) kept(id channel.ContactID, epoch uint32) (kept []relayed.Write, e
 // contacts that are gone.
 func (m *mail) load() error {
 	gone := map[channel.ContactID]bool{}
-	for _, kind := range []store.Kind{kindRoute, kindBook} {
+	for _, kind := range []store.Kind{kindRoute, kindBook, kindMeeting} {
 		for r, err := range m.desk.store.ScanKind(kind) {
 			if err != nil {
 				return err
@@ -107,8 +110,12 @@ func (m *mail) add(p *person, o channel.Drops) {
 	if len(c.Kept) == 0 {
 		root := p.conversation.MailRoot()
 		defer root.Wipe()
-		first := time.Duration(o.Set.First*uint64(o.Set.Period)) * m.slot
-		c.Chain, c.From = drop.NewChain(root, drop.DayAt(first)), o.Set.First
+		first, from := time.Duration(o.Set.First*uint64(o.Set.Period))*m.slot, o.Set.First
+		if o.Hour != 0 { // the cards named the drops
+			first = time.Duration(o.Hour) * time.Hour
+			from = uint64(first/m.slot) / uint64(o.Set.Period)
+		}
+		c.Chain, c.From = drop.NewChain(root, drop.DayAt(first)), from
 	}
 	m.carried[id] = o.Epoch
 	out, err := m.machine.AddContact(c)
@@ -125,6 +132,7 @@ func (m *mail) forget(id channel.ContactID) {
 		m.turn(m.at, m.machine.RemoveContact(relayed.ContactID(id)))
 		delete(m.carried, id)
 	}
+	m.endMeeting(id)
 	_, _ = m.kept(id, 0) // what is left goes with the next run
 }
 

@@ -148,11 +148,19 @@ func (d *desk) goOnline() (err error) {
 func (d *desk) moved() error {
 	place, _ := identity.PlaceOf(d.settings.Address) // none, if it does not listen
 	for _, p := range d.people {
-		if err := d.apply(p, p.conversation.Moved(d.cfg.Now(), place)); err != nil {
+		if err := d.apply(p, p.conversation.Moved(d.cfg.Now(), toldTo(p, place))); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// toldTo is the place that a contact is told: none, if it is reached over relays alone.
+func toldTo(p *person, place identity.Place) identity.Place {
+	if p.conversation.Route() == channel.RelayRoute {
+		return identity.Place{}
+	}
+	return place
 }
 
 // rolledBack ends the use of every session of what was put back to an older state:

@@ -8,6 +8,7 @@ import (
 
 	"github.com/backchannel/backchannel/protocol/directory"
 	"github.com/backchannel/backchannel/protocol/onion"
+	"github.com/backchannel/backchannel/protocol/secret"
 )
 
 var errOtherGuard = errors.New("node: this relay is not the guard")
@@ -110,6 +111,15 @@ func pinnedIn(b []byte) (all []onion.ID) {
 		}
 	}
 	return all
+}
+
+// draw returns 32 random bytes.
+func (m *mail) draw() secret.Key {
+	k, err := secret.Read(m.desk.cfg.Random)
+	if err != nil {
+		panic("node: the source of randomness failed")
+	}
+	return k
 }
 
 // below draws a number below n, which is small.

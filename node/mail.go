@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/backchannel/backchannel/node/channel"
 	"github.com/backchannel/backchannel/node/route/relayed"
 	"github.com/backchannel/backchannel/node/store"
 	"github.com/backchannel/backchannel/protocol/directory"
@@ -43,6 +44,10 @@ type mail struct {
 	lost     uint64       // packets that were decided, and were not on the disk in time
 	taken    int          // boxes of which a drop said that somebody else wrote them first
 	carried  carriers     // contacts whose boxes the machine writes and reads
+
+	meetings map[channel.ContactID]*meeting // first contacts at drops
+	errand   uint64                         // the last number that was given to one
+	errands  map[uint64]channel.ContactID   // that wait for their reply
 }
 
 // heldPacket is a packet that leaves when what was staged until then is on the disk.
@@ -65,6 +70,7 @@ func (d *desk) openMail() error {
 	m := &mail{
 		desk: d, relays: r, network: f.Network, slot: slot, lead: slot,
 		set: directory.NewSet(f.Network), vouchers: map[onion.ID]*directory.Voucher{}, carried: carriers{},
+		meetings: map[channel.ContactID]*meeting{}, errands: map[uint64]channel.ContactID{},
 	}
 	now := d.cfg.Now()
 	for _, i := range f.Items() {
@@ -92,6 +98,7 @@ func (m *mail) tick(now time.Time) time.Time {
 	for _, p := range m.desk.people {
 		m.agree(p, now)
 	}
+	m.meet(now)
 	if m.at.Before(now) {
 		m.at = now // it slept; what has passed is not made up for
 	}
@@ -141,6 +148,7 @@ func (m *mail) turn(at time.Time, out *relayed.Output) {
 		}
 	}
 	m.opened(out)
+	m.done(out.Done)
 	for _, f := range out.Fill {
 		m.fill(at, f)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/backchannel/backchannel/node/channel"
 	"github.com/backchannel/backchannel/node/route/relayed"
 	"github.com/backchannel/backchannel/protocol/cadence"
+	"github.com/backchannel/backchannel/protocol/identity"
 	"github.com/backchannel/backchannel/protocol/onion"
 )
 
@@ -44,11 +45,12 @@ type MailState struct {
 	Stage     MailStage
 	Relays    int // that can be used now
 	Operators int
-	Guard     string // where the guard in use is; empty: none is chosen
-	Losing    bool   // many packets are lost, and no relay alone explains it
-	ClockOff  bool   // the relays' clocks are days away from this machine's
-	Taken     int    // boxes of which a drop said that somebody else wrote them first
-	Lost      uint64 // packets that did not leave at their moments
+	Guard     string        // where the guard in use is; empty: none is chosen
+	Meeting   time.Duration // until two who meet at a drop, and are on, have agreed on keys, about
+	Losing    bool          // many packets are lost, and no relay alone explains it
+	ClockOff  bool          // the relays' clocks are days away from this machine's
+	Taken     int           // boxes of which a drop said that somebody else wrote them first
+	Lost      uint64        // packets that did not leave at their moments
 }
 
 // state tells how it stands; nil if there is no relay network.
@@ -74,6 +76,7 @@ func (m *mail) state() *MailState {
 	for _, r := range m.view.Members() {
 		operators[r.Operator] = true
 	}
+	s.Meeting = time.Duration(4*(meetingSlots+m.machine.Lag()+2)) * m.slot // four flights
 	s.Relays, s.Operators = len(m.view.Members()), len(operators)
 	if v := m.voucher(m.machine.Guard()); v != nil {
 		s.Guard = m.addressOf(v)
@@ -83,8 +86,10 @@ func (m *mail) state() *MailState {
 
 // Errors of the relayed route.
 var (
-	ErrNoRelays = errors.New("this machine has joined no relay network")
-	ErrNoDrops  = errors.New("no drops are agreed with this contact yet, so nothing can go over relays")
+	ErrNoRelays     = errors.New("this machine has joined no relay network")
+	ErrNoView       = errors.New("too few relays are known yet to meet over them")
+	ErrOtherNetwork = errors.New("this invitation is of a relay network that this machine is not in")
+	ErrNoDrops      = errors.New("no drops are agreed with this contact yet, so nothing can go over relays")
 )
 
 // A RelaySeen is a relay on the way of a contact's boxes, and what it is there.
@@ -189,6 +194,10 @@ func (n *Node) SetRoute(ctx context.Context, name string, policy channel.Policy)
 				return ErrNoDrops
 			}
 		}
-		return d.apply(p, p.conversation.SetRoute(d.cfg.Now(), policy))
+		if err := d.apply(p, p.conversation.SetRoute(d.cfg.Now(), policy)); err != nil {
+			return err
+		}
+		place, _ := identity.PlaceOf(d.settings.Address) // none, if it does not listen
+		return d.apply(p, p.conversation.Moved(d.cfg.Now(), toldTo(p, place)))
 	})
 }

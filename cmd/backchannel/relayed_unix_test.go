@@ -184,6 +184,17 @@ func (p *person) runs() {
 	p.until("the node answers", func() bool { _, err := p.call("", "status"); return err == nil })
 }
 
+// joins starts the node, goes online and waits until the relay network is in use.
+func (p *person) joins() {
+	p.Helper()
+	p.runs()
+	p.online()
+	p.until("the relay network is in use", func() bool {
+		var s control.StatusAnswer
+		return p.ask(&s, "status") && s.RelayNetwork != nil && s.RelayNetwork.State == "running"
+	})
+}
+
 func (p *person) online()  { p.Helper(); p.run("pass "+filepath.Base(p.home)+"\n", "online") }
 func (p *person) offline() { p.Helper(); p.run("", "lock") }
 
@@ -224,18 +235,9 @@ func TestNeverOnlineTogether(t *testing.T) {
 	}
 	larch.run("", "node", "listen", "on", "--bind", "127.0.0.1", "--address", "127.0.0.1:"+port)
 	for _, p := range []*person{larch, alder} {
-		p.runs()
-		p.online()
-		v.until("the relay network is in use", func() bool {
-			var s control.StatusAnswer
-			return p.ask(&s, "status") && s.RelayNetwork != nil && s.RelayNetwork.State == "running"
-		})
+		p.joins()
 	}
-	var inv control.InviteAnswer
-	if err := json.Unmarshal([]byte(larch.run("Alder desk\n", "--json", "invite", "new")), &inv); err != nil {
-		t.Fatal(err)
-	}
-	alder.run(inv.Invitation+"\nLarch\n", "invite", "accept")
+	alder.run(larch.run("Alder desk\n", "invite", "new", "--direct")+"Larch\n", "invite", "accept")
 	for _, p := range []*person{larch, alder} {
 		v.until("drops are agreed", func() bool { r := p.route(); return r.Agreed && len(r.Relays) == 4 })
 	}
@@ -273,5 +275,35 @@ func TestNeverOnlineTogether(t *testing.T) {
 	}
 	if want := "Two is fine.|Relayed still.|Direct now."; strings.Join(got, "|") != want {
 		t.Errorf("the texts came as %q", got)
+	}
+}
+
+// TestMeetAtDrop lets two people meet of whom neither can be reached: the invitation
+// names a relay, and all that follows goes over boxes.
+func TestMeetAtDrop(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts five relays, and waits for slots")
+	}
+	t.Parallel()
+	v := newVillage(t, time.Second)
+	larch, alder := v.person("larch"), v.person("alder")
+	for _, p := range []*person{larch, alder} {
+		p.joins()
+	}
+	out := strings.TrimSpace(larch.run("Alder desk\n", "invite", "new"))
+	alder.run(out+"\nLarch\n", "invite", "accept")
+	for _, p := range []*person{larch, alder} {
+		v.until("the two have met", func() bool {
+			var c control.ContactAnswer
+			return p.ask(&c, "contact", "show", "1") && c.Contact.Stage == "met" && c.Contact.WordsReady
+		})
+		if r := p.route(); r.Route != "relayed" || r.Direct || !r.Agreed {
+			t.Errorf("after the meeting: %+v", r)
+		}
+	}
+	alder.run("We meet at last.", "send", "1")
+	v.until("it is delivered", func() bool { return alder.state("We meet at last.") == "delivered" })
+	if larch.state("We meet at last.") != "here" {
+		t.Error("what is delivered is not there")
 	}
 }

@@ -172,6 +172,9 @@ func (v *Conversation) greet() {
 // itself be the second use of a message key.
 func (v *Conversation) resume() {
 	l := v.link
+	if l == nil {
+		return
+	}
 	l.sessionKeys = wire.DeriveLinkKeys(v.s.box, l.dialler, l.listener)
 	l.resumeSent, l.resumeGot, l.since = true, false, v.now
 	v.sendBox(wire.FlagResume, nil)
@@ -240,6 +243,9 @@ func (v *Conversation) outgoing(k wire.LinkKeys) secret.Key {
 }
 
 func (v *Conversation) closeLink() {
+	if v.link == nil {
+		return
+	}
 	v.out.Close = append(v.out.Close, v.link.id)
 	v.link = nil
 }
@@ -355,6 +361,9 @@ func (v *Conversation) counters(flags byte) wire.Control {
 }
 
 func (v *Conversation) sendFlight(f *handshake.Flight) {
+	if v.link == nil {
+		return // it goes into a box at a drop: see Meeting
+	}
 	c := wire.Control{Time: 0, Flags: wire.FlagFlight}
 	v.seal(v.outgoing(v.link.contactKeys), c, f.Cell())
 }

@@ -8,9 +8,11 @@ import (
 	"time"
 
 	"github.com/backchannel/backchannel/node/store"
+	"github.com/backchannel/backchannel/protocol/cadence"
 	"github.com/backchannel/backchannel/protocol/file"
 	"github.com/backchannel/backchannel/protocol/handshake"
 	"github.com/backchannel/backchannel/protocol/identity"
+	"github.com/backchannel/backchannel/protocol/onion"
 	"github.com/backchannel/backchannel/protocol/secret"
 	"github.com/backchannel/backchannel/protocol/wire"
 )
@@ -123,6 +125,7 @@ type Conversation struct {
 
 	link       *link
 	clockOff   time.Duration         // the peer's clock less ours, from its last box
+	knocked    uint32                // the hour that the last knock named
 	unanswered int                   // times that the m1 under way was sent in this run
 	answeredAt time.Time             // when m2 was last sent in this run
 	guests     []*link               // under the invitation, at the inviter's: until one shows a card
@@ -143,6 +146,10 @@ type Introduction struct {
 	Side       identity.Side
 	Invitation identity.Invitation // own, or the one that was pasted
 	Place      identity.Place      // where this machine can be reached
+
+	// Of an invitation that names a drop: the own choice, and slots to a box.
+	Drop   onion.ID
+	Period cadence.Period
 }
 
 // New makes the contact of a fresh invitation. The id is random.
@@ -170,6 +177,11 @@ func New(cfg Config, id ContactID, intro Introduction, now time.Time) (*Conversa
 	v := empty(cfg, id)
 	v.c = c
 	v.begin(now)
+	if _, ok := inv.Place.Drop(); ok {
+		c.ownCard.Drop, c.ownCard.Period = identity.RelayID(intro.Drop), byte(intro.Period)
+		v.drops.policy = RelayRoute
+		v.saveDrops()
+	}
 	v.saveContact()
 	out := v.end()
 	return v, out, nil

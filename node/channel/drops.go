@@ -54,6 +54,7 @@ type Drops struct {
 	Own     onion.ID           // the own choice, as it was told; zero: nothing was told
 	Peer    onion.ID           // the other side's; zero: it told nothing, or is in another network
 	Period  cadence.Period     // the longer of both
+	Hour    uint32             // of the handshake, if the set is of the cards: its First is the hour's; else zero
 	Set     *DropSet           // nil: not agreed
 }
 
@@ -76,6 +77,7 @@ func (o *drops) append(b []byte) []byte {
 	e.fixed(o.Peer[:])
 	e.fixed(o.peerNetwork[:])
 	e.u8(byte(o.Period))
+	e.u32(o.Hour)
 	e.flag(o.Set != nil)
 	if o.Set != nil {
 		e.fixed(o.Set.append(nil))
@@ -94,6 +96,7 @@ func parseDrops(b []byte) (o drops, err error) {
 	o.Own, o.Peer = onion.ID(d.fixed(onion.IDSize)), onion.ID(d.fixed(onion.IDSize))
 	o.peerNetwork = identity.NetworkID(d.fixed(len(o.peerNetwork)))
 	o.Period = cadence.Period(d.u8())
+	o.Hour = d.u32()
 	if d.flag() {
 		if o.Set, err = parseDropSet(d.fixed(dropSetSize)); err != nil {
 			return o, ErrRecord

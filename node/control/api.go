@@ -109,6 +109,7 @@ type (
 		Name    string `json:"name"`
 		Seconds int64  `json:"seconds"`
 		Strict  bool   `json:"strict,omitempty"`
+		Direct  bool   `json:"direct,omitempty"` // meet at this machine's address, though there is a relay network
 	}
 	// InviteAnswer holds the line to hand over.
 	InviteAnswer struct {

@@ -86,6 +86,8 @@ var known = []struct {
 	{node.ErrUnreachable, "no_place", ExitUnreachable, "", "ask them to turn listening on and to make a new one"},
 	{node.ErrInvitedOnly, "not_open", ExitUsage, "", "backchannel invite list"},
 	{node.ErrNoRelays, "no_network", ExitUnreachable, "", "backchannel network join network.pem"},
+	{node.ErrNoView, "no_relays_known", ExitUnreachable, "", "wait until the network runs: backchannel network show"},
+	{node.ErrOtherNetwork, "not_in_network", ExitUnreachable, "", "ask them for the network file, then: backchannel network join network.pem"},
 	{node.ErrNoDrops, "no_drops", ExitUnreachable, "", "let both machines join the network and connect directly once, then: backchannel route show"},
 	{identity.ErrNotInvitation, "not_an_invitation", ExitUsage, "", "copy the whole line, from BC1: to its end"},
 	{identity.ErrTruncated, "truncated", ExitUsage, "the invitation is not complete; nothing was spent", "copy the whole line, from BC1: to its end"},

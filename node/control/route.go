@@ -16,7 +16,8 @@ type (
 		State     Word   `json:"state"`
 		Relays    int    `json:"relays"` // that can be used now
 		Operators int    `json:"operators"`
-		Guard     string `json:"guard,omitempty"` // where the guard in use is
+		Guard     string `json:"guard,omitempty"`                 // where the guard in use is
+		Meeting   int64  `json:"first_contact_seconds,omitempty"` // about, of two machines that are on
 		Losing    bool   `json:"packets_are_lost,omitempty"`
 		ClockOff  bool   `json:"clock_off_by_days,omitempty"`
 		Taken     int    `json:"boxes_taken,omitempty"`
@@ -56,7 +57,7 @@ func relayNetworkOf(s *node.MailState) *RelayNetwork {
 		return nil
 	}
 	return &RelayNetwork{
-		Name: s.Network, State: Word(s.Stage.String()), Relays: s.Relays, Operators: s.Operators, Guard: s.Guard,
+		Name: s.Network, State: Word(s.Stage.String()), Relays: s.Relays, Operators: s.Operators, Guard: s.Guard, Meeting: int64(s.Meeting / time.Second),
 		Losing: s.Losing, ClockOff: s.ClockOff, Taken: s.Taken, Missed: s.Lost,
 	}
 }

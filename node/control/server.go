@@ -249,7 +249,7 @@ func (s *Server) status(ctx context.Context, _ Empty) (StatusAnswer, error) {
 }
 
 func (s *Server) invite(ctx context.Context, r InviteRequest) (InviteAnswer, error) {
-	text, v, err := s.node.Invite(ctx, r.Name, time.Duration(r.Seconds)*time.Second, r.Strict)
+	text, v, err := s.node.Invite(ctx, r.Name, time.Duration(r.Seconds)*time.Second, r.Strict, r.Direct)
 	return InviteAnswer{Version, text, contactOf(v, s.now())}, err
 }
 
