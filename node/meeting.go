@@ -17,12 +17,12 @@ import (
 // A meeting time is so many slots. In each, a first contact has one box written, and
 // some read when it is over.
 const (
-	meetingSlots = 20
+	meetingSlots = 12
 	// meetingPut is in how many of them a box is put: it then waits for a lane.
-	meetingPut = 14
+	meetingPut = 8
 	// meetingStride is of how many times that were missed one is looked at first. Who
 	// was on for an hour has written in one of them.
-	meetingStride = 6
+	meetingStride = 10
 	// meetingErrands bounds the boxes of one meeting that wait to be got.
 	meetingErrands = 8
 	// meetingTimes is how many times back a meeting is looked at, at most.
@@ -108,7 +108,7 @@ func (t *meeting) forget(oldest uint32) {
 }
 
 // next returns the time that is looked at next, of those that are over: of the missed
-// ones each sixth, the newest first, and then the others. The newest four come first.
+// ones each tenth, the newest first, and then the others. The newest four come first.
 func (t *meeting) next(kind int, last uint32) (uint32, bool) {
 	for _, fits := range []func(uint32) bool{
 		func(at uint32) bool { return at+4 > last },

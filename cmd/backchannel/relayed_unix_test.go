@@ -126,7 +126,7 @@ func (v *village) read(into any, args ...string) {
 
 func (v *village) until(what string, holds func() bool) {
 	v.Helper()
-	for end := time.Now().Add(2 * patience); !holds(); <-time.After(100 * time.Millisecond) {
+	for end := time.Now().Add(4 * patience); !holds(); <-time.After(100 * time.Millisecond) {
 		if time.Now().After(end) {
 			v.Fatalf("not in time: %s", what)
 		}
