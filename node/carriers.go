@@ -42,7 +42,7 @@ func (m *mail) kept(id channel.ContactID, epoch uint32) (kept []relayed.Write, e
 			if err != nil {
 				return nil, err
 			}
-			if uint32(r.Key.Seq>>32) != epoch {
+			if r.Key.Seq>>32 != uint64(epoch) {
 				old = append(old, store.Write{Key: r.Key, Delete: true})
 				continue
 			}

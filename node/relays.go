@@ -65,11 +65,11 @@ func (m *mail) linkGuard(v *directory.Voucher) {
 		l, answer, err := dialAndAsk(ctx, m.relays, v.Relay, address, question)
 		taken := d.do(d.ctx, func(d *desk) error {
 			m.dialling = false
-			if err != nil {
-				m.notLinked(v.Relay.ID())
-				return nil
+			if err == nil {
+				return m.linked(v.Relay.ID(), l, answer)
 			}
-			return m.linked(v.Relay.ID(), l, answer)
+			m.notLinked(v.Relay.ID())
+			return nil
 		})
 		if l != nil && taken != nil {
 			l.Close()

@@ -109,10 +109,13 @@ func (a *app) send(cmd *cobra.Command, to control.Contact, text string, wait boo
 			a.say("%s", line)
 			return
 		}
-		if ans.Expected != 0 {
+		switch {
+		case ans.Expected != 0:
 			a.say("%s It leaves with the next box.", line)
 			a.sayExpected(route, a.say)
-		} else {
+		case a.routeTo(cmd, to).Route == "relayed":
+			a.say("%s It leaves by itself over relays, when keys are agreed there.", line)
+		default:
 			a.say("%s It leaves by itself when the two machines are connected.", line)
 		}
 		a.say("To take it back: %s", a.here("backchannel recall "+name+" "+strconv.FormatUint(m.Seq, 10)))

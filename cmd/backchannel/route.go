@@ -85,6 +85,9 @@ func (a *app) printRelays(r control.RouteAnswer) {
 		a.say("This machine is in no relay network, or not online in it.")
 		a.advise("  join one   %s", a.here("backchannel network join network.pem"))
 		return
+	case !r.Agreed && r.Route == "relayed":
+		a.say("The two machines agree on keys over a relay. Nothing else goes before they have.")
+		return
 	case !r.Agreed:
 		a.say("No drops are agreed yet: both machines have to be in the same network, and connected\ndirectly once.")
 		return
@@ -112,12 +115,17 @@ func (a *app) printRelays(r control.RouteAnswer) {
 // relayed returns how a contact is reached if what is sent now goes over relays, else
 // nil.
 func (a *app) relayed(cmd *cobra.Command, to control.Contact) *control.RouteAnswer {
-	var r control.RouteAnswer
-	err := a.call(cmd, "route/show", control.NameRequest{Name: itoa(int(to.Number))}, &r)
-	if err != nil || r.Direct || !r.Agreed || r.Route == "direct" || r.Expected == 0 {
+	r := a.routeTo(cmd, to)
+	if r.Direct || !r.Agreed || r.Route == "direct" || r.Expected == 0 {
 		return nil
 	}
 	return &r
+}
+
+// routeTo returns how a contact is reached; nothing is in it if the node does not say.
+func (a *app) routeTo(cmd *cobra.Command, to control.Contact) (r control.RouteAnswer) {
+	_ = a.call(cmd, "route/show", control.NameRequest{Name: itoa(int(to.Number))}, &r)
+	return r
 }
 
 // sayExpected says when a text that goes over relays is there.

@@ -207,7 +207,7 @@ func Load(cfg Config, id ContactID) (*Conversation, error) {
 	}
 	switch raw, err = v.cfg.Records.Get(store.Key{Kind: KindDrops, Object: id}); {
 	case err == nil:
-		if err = v.loadDrops(raw); err != nil {
+		if err := v.loadDrops(raw); err != nil {
 			return nil, err
 		}
 	case !errors.Is(err, store.ErrNotFound):
