@@ -107,6 +107,7 @@ type RouteState struct {
 	Direct   bool // there is a connection on which both sides resumed
 	Joined   bool // this machine is in a relay network
 	Agreed   bool // drops are agreed
+	Lost     bool // a session that cannot go on, as a machine was put back; relays cannot mend it
 	Relays   []RelaySeen
 	Twice    bool          // one operator stands in two of these places
 	Rule     time.Duration // until a text is read over relays by a machine that is on, as a rule
@@ -132,6 +133,7 @@ func (n *Node) Route(ctx context.Context, name string) (s RouteState, err error)
 func (d *desk) route(p *person) RouteState {
 	s := RouteState{Contact: p.conversation.View(), Policy: p.conversation.Route()}
 	s.Direct = s.Contact.Connected
+	s.Lost = s.Policy == channel.RelayRoute && s.Contact.Stage == channel.Met && p.conversation.Drops().Epoch == 0
 	if d.mail == nil {
 		return s
 	}

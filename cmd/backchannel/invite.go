@@ -28,6 +28,10 @@ func (a *app) inviteNew() *cobra.Command {
 becomes the contact, so compare words before you say anything that matters. The
 name is asked for; only you see it.
 
+In a relay network you meet at a relay, and neither needs an address that can be
+reached, nor sees the other's. With --direct, or without a network, they reach
+this machine, which has to listen.
+
 With --strict, even somebody who listens live with your contact's help learns
 nothing that convinces others; but whoever copies a machine's keys can then pose
 as the other side to it. It is fixed for the contact's life.`,

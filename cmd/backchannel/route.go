@@ -85,6 +85,11 @@ func (a *app) printRelays(r control.RouteAnswer) {
 		a.say("This machine is in no relay network, or not online in it.")
 		a.advise("  join one   %s", a.here("backchannel network join network.pem"))
 		return
+	case r.Lost:
+		a.say("! The keys of this conversation are lost: one of the two machines was put back to an\n  older state, or restored. That is mended over a direct connection alone.")
+		a.advise("  allow one           %s", a.here("backchannel route set CONTACT both"))
+		a.advise("  or meet once more   %s", a.here("backchannel invite new"))
+		return
 	case !r.Agreed && r.Route == "relayed":
 		a.say("The two machines agree on keys over a relay. Nothing else goes before they have.")
 		return
