@@ -14,11 +14,14 @@ import (
 	"github.com/backchannel/backchannel/protocol/backup"
 )
 
-// The kinds of record that a node keeps of the vault itself: one record each,
+// The kinds of record that a node keeps. Those of the vault itself are one record each,
 // object and sequence number zero. A conversation's begin at 1.
 const (
-	kindBacked store.Kind = 128 + iota // what the last backup holds
-	kindMoved                          // the vault went to another machine
+	kindBacked  store.Kind = 128 + iota // what the last backup holds
+	kindMoved                           // the vault went to another machine
+	kindRoute                           // of a contact, by session: what was written at drops; see package relayed
+	kindMeeting                         // of a contact, one: what was put and got at the drop where it is met
+	kindBook                            // of a contact, by session and block: what was read there
 )
 
 // Backed is a backup that was sealed.
@@ -131,8 +134,8 @@ func (d *desk) saveBacked(b backed) error {
 
 // commitOwn writes a record of the node's own. What cannot be written does no harm
 // to any conversation.
-func (d *desk) commitOwn(w store.Write) error {
-	err := d.stage([]store.Write{w})
+func (d *desk) commitOwn(w ...store.Write) error {
+	err := d.stage(w)
 	if err != nil && !errors.Is(err, store.ErrFull) && !errors.Is(err, store.ErrLevelFull) {
 		d.fatal = fmt.Errorf("%w: %w", errStoring, err)
 	}

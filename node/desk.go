@@ -24,6 +24,7 @@ type desk struct {
 	store    Store
 	network  Network
 	settings Settings
+	mail     *mail // nil: no relay network, or offline
 
 	people    map[channel.ContactID]*person
 	beneath   []*below // contacts of levels that are not shown, while online
@@ -119,6 +120,9 @@ func (d *desk) goOnline() (err error) {
 	if err := d.moved(); err != nil {
 		return err
 	}
+	if err := d.openMail(); err != nil {
+		return err
+	}
 	if d.network, err = d.cfg.OpenNetwork(d.settings); err != nil {
 		return err
 	}
@@ -146,7 +150,7 @@ func (d *desk) goOnline() (err error) {
 func (d *desk) moved() error {
 	place, _ := identity.PlaceOf(d.settings.Address) // none, if it does not listen
 	for _, p := range d.people {
-		err := d.apply(p, p.conversation.Moved(d.cfg.Now(), place))
+		err := d.apply(p, p.conversation.Moved(d.cfg.Now(), toldTo(p, place)))
 		if err != nil && !errors.Is(err, store.ErrLevelFull) { // room can be made only online
 			return err
 		}
@@ -155,6 +159,14 @@ func (d *desk) moved() error {
 		d.stageBelow(b, b.conversation.Moved(d.cfg.Now(), place))
 	}
 	return nil
+}
+
+// toldTo is the place that a contact is told: none, if it is reached over relays alone.
+func toldTo(p *person, place identity.Place) identity.Place {
+	if p.conversation.Route() == channel.RelayRoute {
+		return identity.Place{}
+	}
+	return place
 }
 
 // rolledBack ends the use of every session of what was put back to an older state:
@@ -364,6 +376,14 @@ func (d *desk) tick() time.Duration {
 			next = at
 		}
 	}
+	if d.mail != nil {
+		if at := d.mail.tick(now); at.Before(next) {
+			next = at
+		}
+		if d.writeAt.Before(next) {
+			next = d.writeAt
+		}
+	}
 	return max(next.Sub(d.cfg.Now()), time.Millisecond)
 }
 
@@ -412,6 +432,9 @@ func (d *desk) carry(p *person, out *channel.Output) {
 		}
 	}
 	d.tell(p, out)
+	if d.mail != nil {
+		d.mail.sync(p)
+	}
 	d.publish(p, out.Changed)
 	if out.Linked {
 		d.sync(p)
@@ -460,6 +483,9 @@ func (d *desk) connectable(p *person) error {
 	now := d.cfg.Now()
 	want := map[p2p.Handle]bool{}
 	for _, s := range p.conversation.Links(now) {
+		if p.conversation.Route() == channel.RelayRoute {
+			break // nobody is dialled, and nobody who dials is answered
+		}
 		h := handle(p.conversation.ID(), s.Invitation)
 		want[h] = true
 		if p.pairs[h] {
@@ -480,7 +506,7 @@ func (d *desk) connectable(p *person) error {
 		}
 	}
 	address := ""
-	if len(want) > 0 {
+	if len(want) > 0 && p.conversation.Route() != channel.RelayRoute {
 		address = p.conversation.Place().Address()
 	}
 	p.direct.SetAddress(now, address)

@@ -14,6 +14,8 @@
 //	writer     one per connection: writes the boxes that the desk put in its queue
 //	reader     one per contact while files go out: reads and checks them
 //	writer     one per contact while files come in: writes them where they belong
+//	guard      two while there is a link with a relay: one reads, one sends packets at
+//	           their moments; now and then one that dials or asks for relays
 //	dial       one per contact, now and then two: one may be under way when the
 //	           contact connects and leaves again
 //

@@ -124,6 +124,9 @@ func (d *desk) writeIfDue(now time.Time) {
 	if now.Before(d.attached) || len(d.followers) > 0 {
 		pace = d.cfg.Pace.Attached
 	}
+	if d.mail != nil {
+		pace = d.mail.pace(pace)
+	}
 	// By the clock, however long the last one took; missed ticks are not made up for: they
 	// would tell of a sleep.
 	if d.writeAt = d.writeAt.Add(pace); !d.writeAt.After(now) {
@@ -142,6 +145,9 @@ func (d *desk) write() {
 			d.journal.Add(journal.FullNoMore)
 		}
 		d.release()
+		if d.mail != nil {
+			d.mail.release()
+		}
 	case errors.Is(err, store.ErrFull):
 		d.diskFull()
 		for _, w := range d.waiters {

@@ -240,7 +240,7 @@ func TestEvidenceChild(t *testing.T) {
 // invitation.
 func evidenceTalk(t *testing.T, nodes [2]*node.Node) string {
 	ctx := t.Context()
-	invitation, _, err := nodes[0].Invite(ctx, evidenceNames[0], time.Hour, false)
+	invitation, _, err := nodes[0].Invite(ctx, evidenceNames[0], time.Hour, false, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,7 +33,7 @@ func TestEvidenceStrangersGetNothing(t *testing.T) {
 	address := freeEvidenceAddress(t)
 	n := startEvidenceNode(t, filepath.Join(t.TempDir(), "store"), evidencePassphrases[0],
 		node.Settings{Listen: address, Address: address}, func([]byte) {})
-	text, _, err := n.Invite(t.Context(), evidenceNames[0], time.Hour, false)
+	text, _, err := n.Invite(t.Context(), evidenceNames[0], time.Hour, false, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,14 +19,19 @@ var (
 	ErrLongName   = errors.New("the name is longer than the disk there allows")
 	ErrNoFolder   = errors.New("the folder does not exist, or nothing can be written there")
 	ErrNoRoom     = errors.New("there is not enough room for the file there")
+	ErrFileRelays = errors.New("files go directly, and this contact is reached over relays alone")
 )
 
 // SendFile offers a file of this machine to a contact, under a name: the file's
 // own if it is empty. The path is absolute. The file stays where it is, and must
 // stay as it is until it has arrived.
 func (n *Node) SendFile(ctx context.Context, name, path, as string) (f channel.FileView, err error) {
-	if _, err := n.Contact(ctx, name); err != nil {
+	r, err := n.Route(ctx, name)
+	if err != nil {
 		return f, err
+	}
+	if r.Policy == channel.RelayRoute {
+		return f, ErrFileRelays
 	}
 	src, err := describe(ctx, path, as)
 	if err != nil {

@@ -80,16 +80,16 @@ func TestJournalTellsWhyItLocked(t *testing.T) {
 	full, gone := fmt.Errorf("x: %w", store.ErrFull), errors.New("the disk is gone")
 	fail.Store(&full)
 	for range 2 {
-		if _, _, err := a.Invite(t.Context(), peer, time.Hour, false); !errors.Is(err, store.ErrFull) {
+		if _, _, err := a.Invite(t.Context(), peer, time.Hour, false, false); !errors.Is(err, store.ErrFull) {
 			t.Fatal(err)
 		}
 	}
 	fail.Store(nil)
-	if _, _, err := a.Invite(t.Context(), peer, time.Hour, false); err != nil {
+	if _, _, err := a.Invite(t.Context(), peer, time.Hour, false, false); err != nil {
 		t.Fatal(err)
 	}
 	fail.Store(&gone)
-	if _, _, err := a.Invite(t.Context(), peer+"2", time.Hour, false); err == nil {
+	if _, _, err := a.Invite(t.Context(), peer+"2", time.Hour, false, false); err == nil {
 		t.Fatal("no failure")
 	}
 	until(t, "it locks", func() bool { return a.status().Condition == node.Locked })

@@ -52,7 +52,8 @@ type Network interface {
 type Config struct {
 	OpenStore   func(passphrase []byte, keyFile string) (Store, error) // keyFile is empty if there is none
 	OpenNetwork func(Settings) (Network, error)
-	Settings    func() (Settings, error) // read at every unlock; nil: the zero Settings
+	OpenRelays  func(Settings) (Relays, error) // nil, or it returns nil: the machine has joined no relay network
+	Settings    func() (Settings, error)       // read at every unlock; nil: the zero Settings
 
 	Now    func() time.Time // nil: time.Now
 	Random io.Reader        // nil: crypto/rand
@@ -395,6 +396,7 @@ type Status struct {
 	Listening bool
 	Contacts  []channel.View // only when open
 	Backup    BackupState    // only when open
+	Mail      *MailState     // nil: no relay network, or not online
 }
 
 // Status reports on the node. It does not count as a command.
@@ -413,6 +415,7 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 	}
 	err := d.do(ctx, func(d *desk) error {
 		s.Online, s.Full, s.Settings, s.Listening = d.online, d.full, d.settings, d.online && d.settings.Listen != ""
+		s.Mail = d.mail.state()
 		if s.Condition == Unlocked {
 			s.Contacts, s.Backup, s.Crammed = d.views(), d.backupState(), d.crammed
 		}

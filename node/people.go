@@ -14,6 +14,7 @@ import (
 	"github.com/backchannel/backchannel/node/channel"
 	"github.com/backchannel/backchannel/protocol/forge"
 	"github.com/backchannel/backchannel/protocol/identity"
+	"github.com/backchannel/backchannel/protocol/onion"
 	"github.com/backchannel/backchannel/protocol/secret"
 )
 
@@ -113,21 +114,42 @@ func (n *Node) look(ctx context.Context, name string, f func(*channel.Conversati
 	})
 }
 
-// Invite makes an invitation for a new contact. It works once, until life from
-// now has gone by.
-func (n *Node) Invite(ctx context.Context, name string, life time.Duration, strict bool) (text string, view channel.View, err error) {
-	err = n.act(ctx, func(d *desk) error {
-		place, err := identity.PlaceOf(d.settings.Address)
-		if err != nil || d.settings.Listen == "" {
-			return ErrNoPlace
+// placeToMeet is where a new contact is met: at a drop if a relay network is in use,
+// unless it is to be directly; else at this machine's address.
+func (d *desk) placeToMeet(direct bool) (intro channel.Introduction, at identity.Place, err error) {
+	if d.mail != nil && !direct {
+		place, id, ok := d.mail.meetingPlace()
+		if !ok {
+			return intro, at, ErrNoView
 		}
+		return channel.Introduction{Drop: id, Period: contactPeriod}, place, nil
+	}
+	place, err := identity.PlaceOf(d.settings.Address)
+	if err != nil || d.settings.Listen == "" {
+		return intro, at, ErrNoPlace
+	}
+	return channel.Introduction{Place: place}, place, nil
+}
+
+// Invite makes an invitation for a new contact. It works once, until life from
+// now has gone by. In a relay network the two meet at a drop, unless direct is set.
+func (n *Node) Invite(ctx context.Context, name string, life time.Duration, strict, direct bool) (text string, view channel.View, err error) {
+	err = n.act(ctx, func(d *desk) error {
 		now := d.cfg.Now()
+		intro, place, err := d.placeToMeet(direct)
+		if err != nil {
+			return err
+		}
 		inv, err := identity.NewInvitation(d.cfg.Random, place, now.Add(life), strict)
 		if err != nil {
 			return err
 		}
+		if intro.Drop != (onion.ID{}) {
+			inv.Network = d.mail.network.ID()
+		}
+		intro.Name, intro.Side, intro.Invitation = name, identity.Inviter, inv
 		text = inv.Text()
-		view, err = d.meet(name, identity.Inviter, inv, place, now)
+		view, err = d.meet(intro, now)
 		return err
 	})
 	return text, view, err
@@ -155,35 +177,54 @@ func (n *Node) Accept(ctx context.Context, name, text string) (view channel.View
 		if inv.Place.IsNone() {
 			return ErrUnreachable
 		}
-		var place identity.Place // none: this machine reaches out itself
-		if d.settings.Listen != "" {
-			place, _ = identity.PlaceOf(d.settings.Address)
+		intro := channel.Introduction{Name: name, Side: identity.Accepter, Invitation: inv}
+		if at, isDrop := inv.Place.Drop(); isDrop {
+			if err := d.canMeet(inv.Network); err != nil {
+				return err
+			}
+			intro.Period = contactPeriod
+			if intro.Drop, err = d.mail.otherDrop(onion.ID(at)); err != nil {
+				return err
+			}
+		} else if d.settings.Listen != "" { // else none: this machine reaches out itself
+			intro.Place, _ = identity.PlaceOf(d.settings.Address)
 		}
-		view, err = d.meet(name, identity.Accepter, inv, place, now)
+		view, err = d.meet(intro, now)
 		return err
 	})
 	return view, err
 }
 
+// canMeet reports whether this machine can meet somebody in a relay network.
+func (d *desk) canMeet(network identity.NetworkID) error {
+	switch {
+	case d.mail == nil:
+		return ErrOtherNetwork
+	case d.mail.network.ID() != network:
+		return ErrOtherNetwork
+	case d.mail.view == nil:
+		return ErrNoView
+	}
+	return nil
+}
+
 // meet makes a contact of an invitation and stores it.
-func (d *desk) meet(name string, as identity.Side, inv identity.Invitation, place identity.Place, now time.Time) (channel.View, error) {
-	if !validName(name) {
+func (d *desk) meet(intro channel.Introduction, now time.Time) (channel.View, error) {
+	if !validName(intro.Name) {
 		return channel.View{}, ErrBadName
 	}
-	if _, err := d.find(name); err == nil {
+	if _, err := d.find(intro.Name); err == nil {
 		return channel.View{}, ErrNameTaken
 	}
 	id, err := d.newID()
 	if err != nil {
 		return channel.View{}, err
 	}
-	number := uint32(1)
+	intro.Number = 1
 	for _, p := range d.people {
-		number = max(number, p.conversation.View().Number+1)
+		intro.Number = max(intro.Number, p.conversation.View().Number+1)
 	}
-	c, out, err := channel.New(d.channelConfig(id), id, channel.Introduction{
-		Number: number, Name: name, Side: as, Invitation: inv, Place: place,
-	}, now)
+	c, out, err := channel.New(d.channelConfig(id), id, intro, now)
 	if err != nil {
 		return channel.View{}, err
 	}

@@ -217,7 +217,7 @@ func serve(s script) error {
 func perform(ctx context.Context, n *node.Node, c command) (a answer, err error) {
 	switch c.Do {
 	case "invite":
-		a.Text, _, err = n.Invite(ctx, peer, 48*time.Hour, false)
+		a.Text, _, err = n.Invite(ctx, peer, 48*time.Hour, false, false)
 	case "cancel":
 		err = n.Cancel(ctx, peer)
 	case "accept":

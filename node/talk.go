@@ -150,6 +150,9 @@ func (d *desk) forget(p *person) error {
 		d.network.Remove(h)
 	}
 	id := p.conversation.ID()
+	if d.mail != nil {
+		d.mail.forget(id)
+	}
 	for f := range d.followers {
 		if f.contact != nil && *f.contact == id {
 			close(f.events)

@@ -169,7 +169,7 @@ func TestRename(t *testing.T) {
 	t.Parallel()
 	a := newMachine(t, freeSettings(t), hooks{})
 	a.invite()
-	if _, _, err := a.Invite(t.Context(), "Heron", time.Hour, false); err != nil {
+	if _, _, err := a.Invite(t.Context(), "Heron", time.Hour, false, false); err != nil {
 		t.Fatal(err)
 	}
 	for to, want := range map[string]error{"": node.ErrBadName, "12": node.ErrBadName, "a\x1b": node.ErrBadName, "HERON": node.ErrNameTaken} {

@@ -287,7 +287,7 @@ func (m *machine) restart() {
 
 func (m *machine) invite() string {
 	m.t.Helper()
-	text, _, err := m.Invite(m.t.Context(), peer, 48*time.Hour, false)
+	text, _, err := m.Invite(m.t.Context(), peer, 48*time.Hour, false, false)
 	if err != nil {
 		m.t.Fatalf("inviting: %v", err)
 	}

@@ -231,6 +231,7 @@ func (g goldenHome) still(out string) string {
 		{`"(authority|your_key|their_key)":"[0-9a-f]{64}"`, `"$1":"00"`},
 		{`"keys":\["[0-9a-f]{64}","[0-9a-f]{64}"\],"key_words":\[\[[^]]*\],\[[^]]*\]\]`, `"keys":["00","01"],"key_words":[["velvet"],["plank"]]`},
 		{`"(your_words|their_words)":\[[^]]*\]`, `"$1":["velvet","plank","monsoon"]`},
+		{`"direct_now":(true|false)`, `"direct_now":true`},
 		{`"connected":(true|false)`, `"connected":true`},
 		{`"not_confirmed":\d`, `"not_confirmed":0`},
 		{`"state":"being_offered"`, `"state":"offered_not_taken_yet"`},
@@ -318,6 +319,9 @@ func TestJSON(t *testing.T) {
 	larch.keep("send", "Two is fine.", "send", "1", "--wait")
 	alder.run("Seven, then.", "send", "1", "--wait")
 	larch.keep("read", "", "read", "1")
+	larch.keep("route-show", "", "route", "show", "1")
+	larch.keep("route-set", "", "route", "set", "1", "direct")
+	larch.keep("error-no-network", "", "route", "set", "1", "relayed")
 	keepFiles(t, larch, alder)
 	alder.run("", "lock")
 	larch.until(`"connected":false`, "contact", "show", "1")

@@ -20,13 +20,17 @@ func (a *app) inviteCommand() *cobra.Command {
 
 func (a *app) inviteNew() *cobra.Command {
 	var life time.Duration
-	var strict bool
+	var strict, direct bool
 	c := &cobra.Command{
 		Use:   "new",
 		Short: "Make an invitation: one line of text, for one person, once",
 		Long: `Make an invitation: one line of text that works once. Whoever gets it first
 becomes the contact, so compare words before you say anything that matters. The
 name is asked for; only you see it.
+
+In a relay network you meet at a relay, and neither needs an address that can be
+reached, nor sees the other's. With --direct, or without a network, they reach
+this machine, which has to listen.
 
 With --strict, even somebody who listens live with your contact's help learns
 nothing that convinces others; but whoever copies a machine's keys can then pose
@@ -37,7 +41,7 @@ as the other side to it. It is fixed for the contact's life.`,
 			if life < time.Minute || life > 30*24*time.Hour {
 				return usage("an invitation lives between a minute and 30 days", "backchannel invite new --life 48h")
 			}
-			if err := a.canInvite(cmd); err != nil {
+			if err := a.canInvite(cmd, direct); err != nil {
 				return err
 			}
 			name, err := a.in.ask("Who is it for? (only you see this) ")
@@ -45,7 +49,7 @@ as the other side to it. It is fixed for the contact's life.`,
 				return err
 			}
 			var ans control.InviteAnswer
-			err = a.call(cmd, "invite/new", control.InviteRequest{Name: name, Seconds: int64(life / time.Second), Strict: strict}, &ans)
+			err = a.call(cmd, "invite/new", control.InviteRequest{Name: name, Seconds: int64(life / time.Second), Strict: strict, Direct: direct}, &ans)
 			if err != nil {
 				return err
 			}
@@ -57,22 +61,39 @@ as the other side to it. It is fixed for the contact's life.`,
 				a.note("\nHand over that one line. It works once, until %s.\nWhoever gets it first becomes %s.\nCompare words before you say anything that matters:  %s\nSee how it stands:  %s",
 					longTime(ans.Contact.Expires), quoted(ans.Contact.Name),
 					a.here("backchannel contact verify "+itoa(int(ans.Contact.Number))), a.here("backchannel invite list"))
+				a.noteMeeting(cmd, direct)
 			})
 		},
 	}
 	c.Flags().DurationVar(&life, "life", 48*time.Hour, "how long it can be taken up")
+	c.Flags().BoolVar(&direct, "direct", false, "let them reach this machine's address, and not a relay")
 	c.Flags().BoolVar(&strict, "strict", false, "a stricter kind of contact: see above")
 	return c
 }
 
+// noteMeeting says how long a first contact over relays takes.
+func (a *app) noteMeeting(cmd *cobra.Command, direct bool) {
+	var s control.StatusAnswer
+	if direct || a.call(cmd, "status", control.Empty{}, &s) != nil || s.RelayNetwork == nil || s.RelayNetwork.Meeting == 0 {
+		return
+	}
+	a.note("You meet at a relay, and see nothing of one another's addresses. When both machines\nare online, keys are agreed within about %s; they need not be online at once.", span(s.RelayNetwork.Meeting))
+}
+
 // canInvite says what is in the way of an invitation before anything is asked.
-func (a *app) canInvite(cmd *cobra.Command) error {
+func (a *app) canInvite(cmd *cobra.Command, direct bool) error {
 	if err := a.canWrite(cmd); err != nil {
 		return err
 	}
 	var s control.StatusAnswer
-	if err := a.call(cmd, "status", control.Empty{}, &s); err != nil || s.Listening {
+	if err := a.call(cmd, "status", control.Empty{}, &s); err != nil || s.Listening && (direct || s.RelayNetwork == nil) {
 		return err
+	}
+	if s.RelayNetwork != nil && !direct {
+		if s.RelayNetwork.State == "asking for relays" {
+			return control.Describe(node.ErrNoView)
+		}
+		return nil
 	}
 	p, err := a.paths()
 	if err != nil {

@@ -44,6 +44,7 @@ the shell's history and other people on this machine could see it.`,
 			for _, w := range warnings(to.Contact) {
 				a.note("! %s", a.here(w))
 			}
+			a.sayExpected(a.relayed(cmd, to.Contact), a.note)
 			text, err := a.text(file)
 			if err != nil {
 				return err
@@ -97,6 +98,10 @@ func (a *app) send(cmd *cobra.Command, to control.Contact, text string, wait boo
 			return err
 		}
 	}
+	route := a.relayed(cmd, to)
+	if route != nil && (ans.Message.State == "waiting here" || ans.Message.State == "on its way") {
+		ans.Expected = route.Expected
+	}
 	return a.answer(ans, func() {
 		m := ans.Message
 		line := "Message " + strconv.FormatUint(m.Seq, 10) + ": " + string(m.State) + "."
@@ -104,8 +109,16 @@ func (a *app) send(cmd *cobra.Command, to control.Contact, text string, wait boo
 			a.say("%s", line)
 			return
 		}
-		a.say("%s It leaves by itself when the two machines are connected.\nTo take it back: %s", line,
-			a.here("backchannel recall "+name+" "+strconv.FormatUint(m.Seq, 10)))
+		switch {
+		case ans.Expected != 0:
+			a.say("%s It leaves with the next box.", line)
+			a.sayExpected(route, a.say)
+		case a.routeTo(cmd, to).Route == "relayed":
+			a.say("%s It leaves by itself over relays, when keys are agreed there.", line)
+		default:
+			a.say("%s It leaves by itself when the two machines are connected.", line)
+		}
+		a.say("To take it back: %s", a.here("backchannel recall "+name+" "+strconv.FormatUint(m.Seq, 10)))
 	})
 }
 

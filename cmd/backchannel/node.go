@@ -91,7 +91,8 @@ func (a *app) nodeRun(ctx context.Context) error {
 			}
 			return network, nil
 		},
-		Settings: p.settings, BackupCost: backupCost(),
+		OpenRelays: p.openRelays,
+		Settings:   p.settings, BackupCost: backupCost(),
 		Pace:    pace,
 		Channel: timing,
 	})

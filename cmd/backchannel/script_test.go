@@ -100,6 +100,11 @@ func TestScripts(t *testing.T) {
 				e.Setenv(name, "")
 			}
 			e.Setenv("TZ", "UTC")
+			networks, err := filepath.Abs(filepath.Join("testdata", "network"))
+			if err != nil {
+				return err
+			}
+			e.Setenv("NETWORKS", networks)
 			e.Values[stageKey{}] = &stage{nodes: map[string]*running{}}
 			return nil
 		},

@@ -56,6 +56,10 @@ func (a *app) printStatus(s control.StatusAnswer) {
 	default:
 		a.say("It does not listen; it reaches out itself.")
 	}
+	if s.RelayNetwork != nil {
+		a.say("Relay network %s:", clean(s.RelayNetwork.Name))
+		a.sayRelayNetwork(*s.RelayNetwork)
+	}
 	if s.State == "open" {
 		a.printContacts(s.Contacts)
 		a.statusBackup(s)

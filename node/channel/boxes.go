@@ -173,6 +173,9 @@ func (v *Conversation) greet() {
 // itself be the second use of a message key.
 func (v *Conversation) resume() {
 	l := v.link
+	if l == nil {
+		return
+	}
 	l.sessionKeys = wire.DeriveLinkKeys(v.s.box, l.dialler, l.listener)
 	l.resumeSent, l.resumeGot, l.since = true, false, v.now
 	v.sendBox(wire.FlagResume, nil)
@@ -241,6 +244,9 @@ func (v *Conversation) outgoing(k wire.LinkKeys) secret.Key {
 }
 
 func (v *Conversation) closeLink() {
+	if v.link == nil {
+		return
+	}
 	v.out.Close = append(v.out.Close, v.link.id)
 	v.link = nil
 }
@@ -251,23 +257,7 @@ func (v *Conversation) sessionBox(c wire.Control, cell *wire.Cell) {
 	l := v.link
 	l.lastIn = v.now
 	v.clockOff = time.Unix(int64(c.Time), 0).Sub(v.now).Truncate(time.Second)
-	if hour := handshake.Hour(v.now); v.c.heard != hour || v.c.m3 != nil || len(v.c.invitation) > 0 && v.c.side == identity.Accepter {
-		// Any box of the session proves that the peer has it: m3 came.
-		v.c.heard, v.c.m3 = hour, nil
-		if v.c.side == identity.Accepter && v.c.invitation != nil {
-			v.c.invitation = nil
-			v.out.Linked = true
-		}
-		v.saveContact()
-	}
-	if !v.s.confirmed {
-		v.s.confirmed = true
-		v.c.previous.Wipe()
-		v.c.previous = secret.Key{}
-		v.forgetSeen()
-		v.saveContact()
-		v.saveSession()
-	}
+	v.heard()
 	if v.s.dead {
 		return
 	}
@@ -303,6 +293,27 @@ func (v *Conversation) sessionBox(c wire.Control, cell *wire.Cell) {
 	v.flush()
 }
 
+// heard takes note that a box of the session came, whatever is in it.
+func (v *Conversation) heard() {
+	if hour := handshake.Hour(v.now); v.c.heard != hour || v.c.m3 != nil || len(v.c.invitation) > 0 && v.c.side == identity.Accepter {
+		// Any box of the session proves that the peer has it: m3 came.
+		v.c.heard, v.c.m3 = hour, nil
+		if v.c.side == identity.Accepter && v.c.invitation != nil {
+			v.c.invitation = nil
+			v.out.Linked = true
+		}
+		v.saveContact()
+	}
+	if !v.s.confirmed {
+		v.s.confirmed = true
+		v.c.previous.Wipe()
+		v.c.previous = secret.Key{}
+		v.forgetSeen()
+		v.saveContact()
+		v.saveSession()
+	}
+}
+
 // rolledBack reports whether the counters of a peer's resume show that one of
 // the two machines was put back to an older state: it knows less than it has
 // said, or we do.
@@ -323,15 +334,7 @@ func (v *Conversation) highest() uint32 {
 // carries random bytes in its place.
 func (v *Conversation) sendBox(flags byte, cell *wire.Cell) {
 	l := v.link
-	c := wire.Control{
-		Time: uint32(v.now.Unix()), Flags: flags,
-		Sent: v.s.sent, Owed: uint16(v.s.sent + 1 - v.lowest()), Received: v.s.received,
-	}
-	for n := range v.inbound {
-		if n != v.s.received+1 { // its turn comes with the next step
-			c.Set(n)
-		}
-	}
+	c := v.counters(flags)
 	switch {
 	case cell == nil:
 		cell = new(wire.Cell)
@@ -344,7 +347,24 @@ func (v *Conversation) sendBox(flags byte, cell *wire.Cell) {
 	v.seal(v.outgoing(l.sessionKeys), c, cell)
 }
 
+// counters is how far the session is.
+func (v *Conversation) counters(flags byte) wire.Control {
+	c := wire.Control{
+		Time: uint32(v.now.Unix()), Flags: flags,
+		Sent: v.s.sent, Owed: uint16(v.s.sent + 1 - v.lowest()), Received: v.s.received,
+	}
+	for n := range v.inbound {
+		if n != v.s.received+1 { // its turn comes with the next step
+			c.Set(n)
+		}
+	}
+	return c
+}
+
 func (v *Conversation) sendFlight(f *handshake.Flight) {
+	if v.link == nil {
+		return // it goes into a box at a drop: see Meeting
+	}
 	c := wire.Control{Time: 0, Flags: wire.FlagFlight}
 	v.seal(v.outgoing(v.link.contactKeys), c, f.Cell())
 }

@@ -139,7 +139,7 @@ func (v *Conversation) leave() {
 		v.s = nil
 		v.drop(KindSession, 0)
 	}
-	v.stale = append(v.stale, store.Key{Kind: KindEnded, Object: v.id})
+	v.stale = append(v.stale, store.Key{Kind: KindEnded, Object: v.id}, store.Key{Kind: KindDrops, Object: v.id})
 	v.endings, v.endingsNew = nil, false
 	if v.link != nil {
 		v.closeLink()

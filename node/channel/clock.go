@@ -108,7 +108,7 @@ func (v *Conversation) Next(now time.Time) time.Time {
 		}
 	}
 	for _, m := range v.messages {
-		if m.Direction == Out && (m.State == Waiting || m.State == OnItsWay) {
+		if m.Direction == Out && m.State.pending() {
 			sooner(fromMinute(m.Stored).Add(v.cfg.Life + time.Minute))
 			break // the oldest comes first
 		}
@@ -161,7 +161,7 @@ func (v *Conversation) expire() {
 	changed := false
 	for i := range v.messages {
 		m := &v.messages[i]
-		if m.Direction != Out || m.State != Waiting && m.State != OnItsWay ||
+		if m.Direction != Out || !m.State.pending() ||
 			v.now.Before(fromMinute(m.Stored).Add(v.cfg.Life+time.Minute)) {
 			continue
 		}

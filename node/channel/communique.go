@@ -186,20 +186,20 @@ func (v *Conversation) communiqueCame(f wire.Frame, content string) {
 	switch body := []byte(content[1:]); content[0] {
 	case communiqueAgree:
 		if len(body) == 0 {
-			v.heard(CommuniqueCraft, f, content)
+			v.craftCame(CommuniqueCraft, f, content)
 		}
 	case communiqueDraft:
 		if v.draftFits(content) {
-			v.heard(CommuniqueCraft, f, content)
+			v.craftCame(CommuniqueCraft, f, content)
 		}
 	case communiqueStep:
 		if len(body) > tagSize+2 && len(body) <= tagSize+communique.MaxMessage {
-			v.heard(CommuniqueCraft, f, content)
+			v.craftCame(CommuniqueCraft, f, content)
 			v.stepCame([tagSize]byte(body), body[tagSize:])
 		}
 	case communiqueLeave:
 		if len(body) == tagSize {
-			v.heard(CommuniqueCraft, f, content)
+			v.craftCame(CommuniqueCraft, f, content)
 			v.leaveCame([tagSize]byte(body))
 		}
 	}

@@ -27,11 +27,12 @@ const (
 	KindEnded                            // one: how files ended whose lines are gone
 	KindMandate                          // by number: what this side holds as an envoy
 	KindCommunique                       // by number: a signing that is proposed, under way or done
+	KindDrops                            // one: the route, and where boxes lie at relays
 )
 
 // KindListener is one record of no contact: what this side is to the authorities
 // whose mandates it is shown.
-const KindListener store.Kind = 130
+const KindListener store.Kind = 140
 
 // contactVersion is that of docs/spec/session.md. Records without a version of their
 // own change with it: the contact's is read before them.

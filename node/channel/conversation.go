@@ -8,9 +8,11 @@ import (
 	"time"
 
 	"github.com/backchannel/backchannel/node/store"
+	"github.com/backchannel/backchannel/protocol/cadence"
 	"github.com/backchannel/backchannel/protocol/file"
 	"github.com/backchannel/backchannel/protocol/handshake"
 	"github.com/backchannel/backchannel/protocol/identity"
+	"github.com/backchannel/backchannel/protocol/onion"
 	"github.com/backchannel/backchannel/protocol/secret"
 	"github.com/backchannel/backchannel/protocol/wire"
 )
@@ -118,8 +120,12 @@ type Conversation struct {
 	endings  map[file.ID]ending     // of files that came in and whose line is gone
 	ackedTo  uint32                 // what the peer acknowledged; v.s.acked follows it
 
+	drops drops
+	mail  mail
+
 	link       *link
 	clockOff   time.Duration         // the peer's clock less ours, from its last box
+	knocked    uint32                // the hour that the last knock named
 	unanswered int                   // times that the m1 under way was sent in this run
 	answeredAt time.Time             // when m2 was last sent in this run
 	guests     []*link               // under the invitation, at the inviter's: until one shows a card
@@ -144,6 +150,10 @@ type Introduction struct {
 	Side       identity.Side
 	Invitation identity.Invitation // own, or the one that was pasted
 	Place      identity.Place      // where this machine can be reached
+
+	// Of an invitation that names a drop: the own choice, and slots to a box.
+	Drop   onion.ID
+	Period cadence.Period
 }
 
 // New makes the contact of a fresh invitation. The id is random.
@@ -171,6 +181,11 @@ func New(cfg Config, id ContactID, intro Introduction, now time.Time) (*Conversa
 	v := empty(cfg, id)
 	v.c = c
 	v.begin(now)
+	if _, ok := inv.Place.Drop(); ok {
+		c.ownCard.Drop, c.ownCard.Period = identity.RelayID(intro.Drop), byte(intro.Period)
+		v.drops.policy = RelayRoute
+		v.saveDrops()
+	}
 	v.saveContact()
 	out := v.end()
 	return v, out, nil
@@ -189,6 +204,14 @@ func Load(cfg Config, id ContactID) (*Conversation, error) {
 	switch raw, err = v.cfg.Records.Get(store.Key{Kind: KindSession, Object: id}); {
 	case err == nil:
 		if v.s, err = parseSession(raw); err != nil {
+			return nil, err
+		}
+	case !errors.Is(err, store.ErrNotFound):
+		return nil, err
+	}
+	switch raw, err = v.cfg.Records.Get(store.Key{Kind: KindDrops, Object: id}); {
+	case err == nil:
+		if err := v.loadDrops(raw); err != nil {
 			return nil, err
 		}
 	case !errors.Is(err, store.ErrNotFound):
@@ -329,7 +352,7 @@ func (v *Conversation) put(kind store.Kind, seq uint64, value []byte) {
 func (v *Conversation) putAt(key store.Key, value []byte) {
 	v.bytes += store.SealedSize(len(value)) + 32
 	switch key.Kind {
-	case KindContact, KindSession, KindFile, KindMandate, KindCommunique, KindListener: // written again and again: the last counts
+	case KindContact, KindSession, KindFile, KindDrops, KindMandate, KindCommunique, KindListener: // written again and again: the last counts
 		for i, w := range v.out.Writes {
 			if w.Key == key {
 				v.bytes -= store.SealedSize(len(w.Value)) + 32
@@ -363,6 +386,9 @@ func (v *Conversation) changed(i int) { v.out.Changed = append(v.out.Changed, v.
 func (v *Conversation) shown(m Message) Message {
 	if t := v.files[m.Seq]; t != nil {
 		m.FileState, m.Offered = t.state, t.told != 0
+	}
+	if m.State == InMailbox && !v.isSealed(m.Seq) {
+		m.State = OnItsWay // it was in a box of a session that is over
 	}
 	return m
 }

@@ -83,8 +83,8 @@ func (v *Conversation) say(c Craft, content []byte) Message {
 	return v.messages[i]
 }
 
-// heard adds a line of a tool that came.
-func (v *Conversation) heard(c Craft, f wire.Frame, content string) {
+// craftCame adds a line of a tool that came.
+func (v *Conversation) craftCame(c Craft, f wire.Frame, content string) {
 	v.add(Message{Direction: In, Channel: f.Channel, ID: f.ID, Minute: f.Minute, Craft: c, Text: content})
 }
 

@@ -171,7 +171,7 @@ func (v *Conversation) m1Came(f *handshake.Flight) {
 	if v.seenUnder(day) >= maxSeen || why == roll && v.manyDraws() {
 		return
 	}
-	next := attempt{reason: why, role: handshake.Responder, pair: pair, coins: v.draw(), m1: f.Message, tag: f.Tag, hour: handshake.Hour(v.now)}
+	next := attempt{reason: why, role: handshake.Responder, pair: pair, coins: v.draw(), m1: f.Message, tag: f.Tag, hour: v.knocked}
 	cfg := v.c.config(pair)
 	if why == first {
 		cfg.PeerStatic, cfg.PeerCard = f.Card.Static, f.Card.Fingerprint()
@@ -195,6 +195,7 @@ func (v *Conversation) knock(f *handshake.Flight) (why reason, pair secret.Key, 
 	fits := func(pair secret.Key) bool {
 		for h := hour - knockHours; h <= hour+knockHours; h++ {
 			if handshake.KnockTag(pair, from, h) == f.Tag {
+				v.knocked = h
 				return true
 			}
 		}
@@ -298,7 +299,7 @@ func (v *Conversation) m3Came(f *handshake.Flight) {
 // install makes a new session the one in use. The peer has proved itself. What
 // is not acknowledged is sealed anew; what came before its turn comes again.
 func (v *Conversation) install(hs *handshake.Session, state *ratchet.State, role handshake.Role) {
-	why := v.c.attempt.reason
+	why, hour := v.c.attempt.reason, v.c.attempt.hour
 	if why == first {
 		v.c.stage = Met
 		v.c.dial, v.c.recovery = hs.Dial.Clone(), hs.Recovery.Clone()
@@ -332,11 +333,15 @@ func (v *Conversation) install(hs *handshake.Session, state *ratchet.State, role
 	clear(v.sealed)
 	clear(v.inbound)
 	clear(v.recent)
+	v.mail = mail{}
 	v.ackedTo = 0
 	v.s = &session{epoch: epoch, box: hs.Box.Clone(), role: role, began: minute(v.now), ratchet: state}
 	hs.Wipe()
 	v.s.repeat, v.s.repeated = repeat, repeated
 	v.requeue()
+	if why == first {
+		v.dropsOfCards(hour)
+	}
 	if role == handshake.Initiator {
 		v.beginWords()
 	}

@@ -183,6 +183,10 @@ func (v *Conversation) deliver(f wire.Frame, content string) {
 		v.mandateCame(f, content)
 	case wire.FrameCommunique:
 		v.communiqueCame(f, content)
+	case wire.FrameDrop:
+		v.dropCame([]byte(content))
+	case wire.FrameDropSet:
+		v.dropSetCame([]byte(content))
 	default:
 		// A kind of a later version: acknowledged, and set aside.
 	}

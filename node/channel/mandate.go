@@ -114,7 +114,7 @@ func (v *Conversation) mandateCame(f wire.Frame, content string) {
 	switch content[0] {
 	case mandateAsk:
 		if key, err := mandate.ParseKey(body); err == nil {
-			v.heard(MandateCraft, f, content)
+			v.craftCame(MandateCraft, f, content)
 			v.answerKey(key)
 		}
 	case mandateKey:
@@ -123,11 +123,11 @@ func (v *Conversation) mandateCame(f wire.Frame, content string) {
 		}
 	case mandateShown:
 		if _, err := mandate.Parse(body); err == nil {
-			v.heard(MandateCraft, f, content)
+			v.craftCame(MandateCraft, f, content)
 		}
 	case mandateOver:
 		if v.withdrawn(body) {
-			v.heard(MandateCraft, f, content)
+			v.craftCame(MandateCraft, f, content)
 		}
 	}
 }

@@ -268,7 +268,7 @@ func (v *Conversation) keyCame(f wire.Frame, content string) {
 		h.listener = key
 		v.saveHeld(n)
 	}
-	v.heard(MandateCraft, f, content)
+	v.craftCame(MandateCraft, f, content)
 }
 
 // PassWithdrawal hands a withdrawal of a mandate that this person holds on to the

@@ -71,7 +71,7 @@ func (v *Conversation) requeue() {
 	}
 	v.queue = v.queue[:0]
 	for _, m := range v.messages {
-		if m.Direction != Out || m.State != Waiting && m.State != OnItsWay && !v.doubtful(m) {
+		if m.Direction != Out || !m.State.pending() && !v.doubtful(m) {
 			continue
 		}
 		if t := v.files[m.Seq]; m.File && (t == nil || t.final() || v.s != nil && t.told == v.s.epoch) {
@@ -113,11 +113,7 @@ func (v *Conversation) flush() {
 	}
 	began := v.s.sent
 	for v.s.partSeq == 0 && len(v.s.controls) > 0 && v.room(1) && !v.full() && !v.s.dead {
-		c := v.s.controls[0]
-		v.s.controls = v.s.controls[1:]
-		v.sealFrame(wire.Frame{
-			Kind: c.kind, ID: v.messageID(uint64(v.s.sent), string(c.content)), Parts: 1, Minute: minute(v.now), Content: c.content,
-		}, 0)
+		v.sealControl()
 	}
 	for len(v.queue) > 0 && v.maySpeak() && v.room(1) && !v.full() && !v.s.dead {
 		v.sealNext()
@@ -125,6 +121,15 @@ func (v *Conversation) flush() {
 	if v.s.sent > began {
 		v.saveSession()
 	}
+}
+
+// sealControl seals the frame of the contact itself that waits first.
+func (v *Conversation) sealControl() {
+	c := v.s.controls[0]
+	v.s.controls = v.s.controls[1:]
+	v.sealFrame(wire.Frame{
+		Kind: c.kind, ID: v.messageID(uint64(v.s.sent), string(c.content)), Parts: 1, Minute: minute(v.now), Content: c.content,
+	}, 0)
 }
 
 // suspect reports whether somebody else may be at the other end.
@@ -174,7 +179,7 @@ func (v *Conversation) sealNext() {
 		Kind: kind, Channel: m.Channel, ID: m.ID, Minute: m.Minute,
 		Part: uint16(p), Parts: uint16(len(parts)), Content: parts[p],
 	}
-	if v.sealFrame(f, m.Seq) && m.State == Waiting {
+	if v.sealFrame(f, m.Seq) && (m.State == Waiting || m.State == InMailbox) { // the latter in a session before
 		v.setState(i, OnItsWay)
 	}
 }
@@ -224,7 +229,11 @@ func (v *Conversation) sealFrame(f wire.Frame, message uint64) bool {
 	kept := &sealedCell{sealed: *sealed, body: *body, message: message, last: f.Part+1 == f.Parts, order: v.order}
 	v.sealed[f.Number] = kept
 	v.put(KindSealed, v.cellKey(f.Number), kept.append(nil))
-	v.sendBox(0, cell)
+	if v.mail.filling {
+		v.mail.number, v.mail.cell = f.Number, cell
+	} else {
+		v.sendBox(0, cell)
+	}
 	return true
 }
 

@@ -176,7 +176,7 @@ type State byte
 const (
 	Waiting   State = 1 + iota // not sealed: can be recalled
 	OnItsWay                   // sealed; it may have left
-	InMailbox                  // a drop said so; comes with relays
+	InMailbox                  // a drop said so
 	Delivered                  // the reader's node acknowledged it
 	Expired                    // its life ended unconfirmed
 )
@@ -198,6 +198,9 @@ func (s State) String() string {
 		return "no state"
 	}
 }
+
+// pending reports whether a message may still be delivered.
+func (s State) pending() bool { return s == Waiting || s == OnItsWay || s == InMailbox }
 
 // Direction says whose words a message is.
 type Direction byte

@@ -84,21 +84,23 @@ type (
 	}
 	// StatusAnswer describes the node.
 	StatusAnswer struct {
-		V          int       `json:"v"`
-		State      Word      `json:"state"`
-		PID        int       `json:"pid"`
-		Started    string    `json:"started"`
-		Version    string    `json:"version"`
-		LocksAt    string    `json:"locks_at,omitempty"`
-		Failed     string    `json:"failed,omitempty"`      // why it locked by itself
-		FailedCode string    `json:"failed_code,omitempty"` // as errors have it
-		DiskFull   bool      `json:"disk_full,omitempty"`
-		VaultFull  bool      `json:"vault_full,omitempty"`
-		Online     bool      `json:"online"`
-		Listening  bool      `json:"listening"`
-		Address    string    `json:"address,omitempty"`
-		Proxy      bool      `json:"proxy"`
-		Contacts   []Contact `json:"contacts,omitempty"`
+		V          int    `json:"v"`
+		State      Word   `json:"state"`
+		PID        int    `json:"pid"`
+		Started    string `json:"started"`
+		Version    string `json:"version"`
+		LocksAt    string `json:"locks_at,omitempty"`
+		Failed     string `json:"failed,omitempty"`      // why it locked by itself
+		FailedCode string `json:"failed_code,omitempty"` // as errors have it
+		DiskFull   bool   `json:"disk_full,omitempty"`
+		VaultFull  bool   `json:"vault_full,omitempty"`
+		Online     bool   `json:"online"`
+		Listening  bool   `json:"listening"`
+		Address    string `json:"address,omitempty"`
+		Proxy      bool   `json:"proxy"`
+
+		RelayNetwork *RelayNetwork `json:"relay_network,omitempty"` // of a node that is online
+		Contacts     []Contact     `json:"contacts,omitempty"`
 
 		LastBackup  string `json:"last_backup,omitempty"`
 		NotBackedUp int    `json:"not_in_a_backup,omitempty"` // contacts, or how they were verified since
@@ -108,6 +110,7 @@ type (
 		Name    string `json:"name"`
 		Seconds int64  `json:"seconds"`
 		Strict  bool   `json:"strict,omitempty"`
+		Direct  bool   `json:"direct,omitempty"` // meet at this machine's address, though there is a relay network
 	}
 	// InviteAnswer holds the line to hand over.
 	InviteAnswer struct {
@@ -167,6 +170,8 @@ type (
 	MessageAnswer struct {
 		V       int     `json:"v"`
 		Message Message `json:"message"`
+
+		Expected int64 `json:"expected_seconds,omitempty"` // of one that goes over relays, until a machine that is on has it
 	}
 	// RecallRequest names a message by its number.
 	RecallRequest struct {

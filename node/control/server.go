@@ -167,7 +167,7 @@ func (s *Server) routes() http.Handler {
 	handle(mux, "contact/resume", func(ctx context.Context, r NameRequest) (Done, error) { return done, n.Consent(ctx, r.Name) })
 	handle(mux, "send", func(ctx context.Context, r SendRequest) (MessageAnswer, error) {
 		m, err := n.Send(ctx, r.Name, r.Text)
-		return MessageAnswer{Version, messageOf("", m)}, err
+		return MessageAnswer{V: Version, Message: messageOf("", m)}, err
 	})
 	handle(mux, "recall", func(ctx context.Context, r RecallRequest) (Done, error) { return done, n.Recall(ctx, r.Name, r.Seq) })
 	handle(mux, "read", s.read)
@@ -187,6 +187,7 @@ func (s *Server) routes() http.Handler {
 	handle(mux, "file/remove", func(ctx context.Context, r FileRequest) (Done, error) { return done, n.RemoveFile(ctx, r.Name, r.Seq) })
 	s.talkRoutes(mux)
 	s.vaultRoutes(mux)
+	s.routeRoutes(mux)
 	s.backupRoutes(mux)
 	s.mandateRoutes(mux)
 	s.communiqueRoutes(mux)
@@ -242,6 +243,7 @@ func (s *Server) status(ctx context.Context, _ Empty) (StatusAnswer, error) {
 		e := Describe(st.Failed)
 		a.Failed, a.FailedCode = e.Message, e.Code
 	}
+	a.RelayNetwork = relayNetworkOf(st.Mail)
 	for _, v := range st.Contacts {
 		a.Contacts = append(a.Contacts, contactOf(v, s.now()))
 	}
@@ -249,7 +251,7 @@ func (s *Server) status(ctx context.Context, _ Empty) (StatusAnswer, error) {
 }
 
 func (s *Server) invite(ctx context.Context, r InviteRequest) (InviteAnswer, error) {
-	text, v, err := s.node.Invite(ctx, r.Name, time.Duration(r.Seconds)*time.Second, r.Strict)
+	text, v, err := s.node.Invite(ctx, r.Name, time.Duration(r.Seconds)*time.Second, r.Strict, r.Direct)
 	return InviteAnswer{Version, text, contactOf(v, s.now())}, err
 }
 

@@ -75,7 +75,7 @@ func (s *Server) burned(ctx context.Context, left []string) BurnAnswer {
 func changedAnswer(m channel.Message) MessageAnswer {
 	shown := messageOf("", m)
 	shown.Text = ""
-	return MessageAnswer{Version, shown}
+	return MessageAnswer{V: Version, Message: shown}
 }
 
 // storedLines are the lines of a forgery that begins with what is stored.

@@ -25,6 +25,7 @@ func everyWord(each func(what, word string)) {
 			channel.Stage(b), channel.Mark(b), channel.State(b), channel.Direction(b), node.Condition(b),
 			journal.Event(b), journal.State(b), journal.Reason(b), journal.Took(b), journal.CountOf(i * i * i), backup.Kind(b), channel.Craft(b), channel.MandateState(b),
 			channel.SigningState(b), communique.Role(b), communique.Power(b),
+			node.MailStage(b), channel.Policy(b),
 		} {
 			each(fmt.Sprintf("%T", s), s.String())
 		}
@@ -44,6 +45,9 @@ func everyWord(each func(what, word string)) {
 	for _, w := range []string{NotCompared, KeyCompared} {
 		each("authority_key", w)
 	}
+	for _, word := range []string{"guard", "drop", "you", "them", "neither"} {
+		each("route", word)
+	}
 	now := time.Unix(1, 0)
 	for _, v := range []channel.View{
 		{UsedTwice: true}, {Stage: channel.Met}, {HasPeer: true}, {Expiry: now}, {Stage: channel.Invited}, {Stage: channel.Accepting},
@@ -53,7 +57,7 @@ func everyWord(each func(what, word string)) {
 }
 
 // nothing are the words for values that do not exist.
-var nothing = regexp.MustCompile(`^(no (stage|kind|mark|state|direction|condition|event|reason|time|role)|unknown|\d+|)$`)
+var nothing = regexp.MustCompile(`^(no (route|stage|kind|mark|state|direction|condition|event|reason|time|role)|unknown|\d+|)$`)
 
 // TestWords writes every word as a script reads it, and reads back what a screen
 // shows. Two words are never written alike, and docs/json.md has them all.

@@ -53,7 +53,7 @@ func (c *cursor) place() identity.Place {
 		return identity.Place{}
 	}
 	p, rest, err := identity.ParsePlace(c.b)
-	c.require(err == nil && !p.IsNone())
+	c.require(err == nil && !p.IsNone() && p.Kind() != identity.PlaceDrop)
 	c.b = rest
 	return p
 }

@@ -129,7 +129,7 @@ func blocksOf(places []identity.Place) []string {
 		case identity.PlaceName:
 			parts := strings.Split(host, ".")
 			out = append(out, strings.Join(parts[max(0, len(parts)-2):], "."))
-		case identity.PlaceNone, identity.PlaceOnion:
+		case identity.PlaceNone, identity.PlaceOnion, identity.PlaceDrop:
 		}
 	}
 	slices.Sort(out)

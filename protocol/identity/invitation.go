@@ -150,7 +150,7 @@ func checksumError(raw []byte) error {
 		return ErrMistyped
 	}
 	_, rest, err := ParsePlace(raw[26:])
-	if err != nil && PlaceKind(raw[26]) <= PlaceName || err == nil && len(rest) < 4+checksumSize {
+	if err != nil && PlaceKind(raw[26]) <= PlaceDrop || err == nil && len(rest) < 4+checksumSize {
 		return ErrTruncated
 	}
 	return ErrMistyped

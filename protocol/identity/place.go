@@ -14,13 +14,14 @@ import (
 // PlaceKind says what a place is.
 type PlaceKind byte
 
-// The kinds of place. Drops of relays get numbers of their own later.
+// The kinds of place.
 const (
 	PlaceNone  PlaceKind = 0 // cannot be reached; must reach out itself
 	PlaceIPv4  PlaceKind = 1 // address 4, port 2
 	PlaceIPv6  PlaceKind = 2 // address 16, port 2
 	PlaceOnion PlaceKind = 3 // Tor v3 public key 32, port 2
 	PlaceName  PlaceKind = 4 // length 1, DNS name at most 33, port 2
+	PlaceDrop  PlaceKind = 5 // ID of a relay 20, in the network that is named beside it
 )
 
 // String returns the kind's name.
@@ -36,6 +37,8 @@ func (k PlaceKind) String() string {
 		return "onion"
 	case PlaceName:
 		return "name"
+	case PlaceDrop:
+		return "drop"
 	default:
 		return "unknown"
 	}
@@ -51,6 +54,20 @@ const (
 // ErrPlace is returned for an address that cannot be a place.
 var ErrPlace = errors.New("not an address of the form host:port that can be handed out")
 
+// A RelayID is the name of a relay in packets.
+type RelayID [20]byte
+
+// DropPlace returns the place that is a drop.
+func DropPlace(id RelayID) Place { return Place{kind: PlaceDrop, host: string(id[:])} }
+
+// Drop returns the relay if p is a drop.
+func (p Place) Drop() (id RelayID, ok bool) {
+	if p.kind != PlaceDrop {
+		return id, false
+	}
+	return RelayID([]byte(p.host)), true
+}
+
 // A Place is where a side can be reached. The zero Place is none.
 type Place struct {
 	kind PlaceKind
@@ -64,10 +81,11 @@ func (p Place) IsNone() bool { return p.kind == PlaceNone }
 // Kind returns the kind of p.
 func (p Place) Kind() PlaceKind { return p.kind }
 
-// Address returns host:port for dialling, with brackets for IPv6, or "".
+// Address returns host:port for dialling, with brackets for IPv6, or "" for none and a
+// drop.
 func (p Place) Address() string {
 	switch p.kind {
-	case PlaceNone:
+	case PlaceNone, PlaceDrop:
 		return ""
 	case PlaceIPv6:
 		return "[" + p.host + "]:" + strconv.Itoa(int(p.port))
@@ -120,6 +138,8 @@ func (p Place) Append(b []byte) []byte {
 	switch p.kind {
 	case PlaceNone:
 		return b
+	case PlaceDrop:
+		return append(b, p.host...)
 	case PlaceIPv4, PlaceIPv6:
 		b = append(b, netip.MustParseAddr(p.host).AsSlice()...)
 	case PlaceOnion:
@@ -145,6 +165,11 @@ func ParsePlace(b []byte) (Place, []byte, error) {
 	switch kind {
 	case PlaceNone:
 		return Place{}, rest, nil
+	case PlaceDrop:
+		if len(rest) < len(RelayID{}) {
+			return Place{}, nil, ErrFormat
+		}
+		return DropPlace(RelayID(rest)), rest[len(RelayID{}):], nil
 	case PlaceIPv4:
 		size = 4
 	case PlaceIPv6:
@@ -181,7 +206,7 @@ func hostText(kind PlaceKind, b []byte) string {
 		return "[" + netip.AddrFrom16([16]byte(b)).String() + "]"
 	case PlaceOnion:
 		return onionText(b) + ".onion"
-	case PlaceNone, PlaceName:
+	case PlaceNone, PlaceName, PlaceDrop:
 		return string(b)
 	default:
 		return ""

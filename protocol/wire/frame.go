@@ -33,6 +33,8 @@ const (
 	FrameBurn                            // this person has burned the conversation and asks for the same
 	FrameMandate                         // for whom the sender speaks, and what that takes (package mandate)
 	FrameCommunique                      // a text that both are to sign: drafts and the exchange (package communique)
+	FrameDrop                            // a drop that this side chooses: network 8, relay 20, period 1
+	FrameDropSet                         // all three, named by the inviter: network 8, relays 60, period 1, first period 8
 )
 
 // Kinds of what two people agree on, and of those between them. Each is one
@@ -70,6 +72,10 @@ func (k FrameKind) String() string {
 		return "mandate"
 	case FrameCommunique:
 		return "communique"
+	case FrameDrop:
+		return "drop"
+	case FrameDropSet:
+		return "drop set"
 	default:
 		return fmt.Sprintf("FrameKind(%d)", byte(k))
 	}

@@ -62,6 +62,7 @@ type Contact struct {
 	// Chain is given for a contact that is new; Kept for one that was there before. A
 	// new chain begins on the day of its first key.
 	Chain *drop.Chain
+	From  uint64  // of a new contact, the first period that is written and read; zero: the first of the chain's
 	Kept  []Write // all records of this contact, in any order
 }
 
@@ -98,7 +99,7 @@ func (m *Machine) AddContact(a Contact) (*Output, error) {
 		}
 	} else {
 		first := time.Duration(a.Chain.First()) * 24 * time.Hour / m.cfg.Constants.Slot
-		c.book = cadence.NewBook((uint64(first) + uint64(a.Period) - 1) / uint64(a.Period))
+		c.book = cadence.NewBook(max(a.From, (uint64(first)+uint64(a.Period)-1)/uint64(a.Period)))
 	}
 	m.begin()
 	m.drop(c.id, a.Chain != nil)

@@ -63,7 +63,7 @@ func (m *Machine) chooseOwnSet() {
 // machine is on: as a rule, and at the latest if nothing is lost.
 func (m *Machine) Expect(p cadence.Period) (rule, latest time.Duration) {
 	slot := m.cfg.Constants.Slot
-	between := time.Duration(m.lag)*slot + slot
+	between := time.Duration(m.lag)*slot + slot + m.cfg.Lead
 	return between + time.Duration(p)*slot/2 + slot/2, between + time.Duration(p)*slot + 2*slot
 }
 

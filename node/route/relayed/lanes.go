@@ -40,7 +40,7 @@ func (m *Machine) planLane(lane int) (l laneState) {
 		return l
 	}
 	if turn := m.slot.writers[lane]; turn.Contact >= 0 {
-		if c := m.contacts[turn.Contact]; !c.hasWritten(turn.Period) && c.readable(m, turn.Period) {
+		if c := m.contacts[turn.Contact]; turn.Period >= c.book.First() && !c.hasWritten(turn.Period) && c.readable(m, turn.Period) {
 			l.writes, l.period = c, turn.Period
 		}
 	}

@@ -20,6 +20,10 @@ type Config struct {
 	Random    io.Reader           // nil: crypto/rand
 	Onion     Onion               // nil: packets of package onion
 	Boxes     Boxes               // nil: boxes of package drop
+
+	// Lead is how far ahead of the clock Tick and Filled are called: what leaves then
+	// can be committed until then. Replies come by the clock.
+	Lead time.Duration
 }
 
 // A View is the relays of an epoch. [*directory.View] is one.

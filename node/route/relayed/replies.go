@@ -109,7 +109,7 @@ func (m *Machine) wait() time.Duration { return time.Duration(m.lag) * m.cfg.Con
 func (m *Machine) abandon(now time.Time) {
 	for len(m.waiting) > 0 {
 		p := m.pending[m.waiting[0]]
-		if p != nil && now.Sub(p.sent) < m.wait() && !now.Before(p.sent) {
+		if p != nil && now.Sub(p.sent) < m.wait()+m.cfg.Lead && !now.Before(p.sent) {
 			return
 		}
 		delete(m.pending, m.waiting[0])

@@ -77,6 +77,9 @@ func (m *Machine) Skipped() int { return m.skipped }
 // the clocks of relays already.
 func (m *Machine) Slot() (cadence.Slot, bool) { return m.slot.number, m.slot.synced }
 
+// Lag returns how many slots after its end a period is read at the earliest.
+func (m *Machine) Lag() cadence.Slot { return m.lag }
+
 // maxBack is how many slots a clock may be put back and be followed by longer slots.
 // What is more is jumped over; what was written and read is known by its period.
 const maxBack = 16

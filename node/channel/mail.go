@@ -1,0 +1,163 @@
+package channel
+
+import (
+	"time"
+
+	"github.com/backchannel/backchannel/protocol/drop"
+	"github.com/backchannel/backchannel/protocol/wire"
+)
+
+// mail is what this run knows of the session's boxes at drops. Numbers, cells and
+// acknowledgements are those of connections: what goes both ways arrives once.
+type mail struct {
+	carried  map[uint64]uint32 // by period: the number of the cell in its box
+	boxed    map[uint32]bool   // numbers of cells that a drop has
+	peerSent uint32            // the highest number that the peer says it sent
+
+	filling bool // what is sealed goes into a box, and not to the connection
+	number  uint32
+	cell    *wire.Cell
+}
+
+// maxCarried bounds the boxes of which no drop has told anything.
+const maxCarried = 512
+
+// Fill returns what goes into the box of a period: the next cell that was never sent,
+// else the one that was sent least recently and not acknowledged, else nothing. The
+// counters are in every box. The box leaves after the commit of the Output.
+func (v *Conversation) Fill(now time.Time, period uint64) (drop.Control, *wire.Cell, *Output) {
+	v.begin(now)
+	if v.s == nil || v.s.dead {
+		return drop.Control{}, nil, v.end()
+	}
+	v.mail.number, v.mail.cell = 0, nil
+	if v.drops.policy != DirectRoute {
+		v.sealForBox()
+		v.againForBox()
+	}
+	if v.s.dead { // its numbers are used up
+		return drop.Control{}, nil, v.end()
+	}
+	flags := byte(0)
+	if v.mail.cell != nil {
+		flags = wire.FlagCell
+		if v.mail.carried == nil || len(v.mail.carried) >= maxCarried {
+			v.mail.carried = map[uint64]uint32{}
+		}
+		v.mail.carried[period] = v.mail.number
+	}
+	c := v.counters(flags)
+	return drop.Control{Flags: c.Flags, Sent: c.Sent, Owed: c.Owed, Received: c.Received, Bitmap: c.Bitmap}, v.mail.cell, v.end()
+}
+
+// sealForBox seals the next part of what waits. While there is a connection it goes
+// that way, at once.
+func (v *Conversation) sealForBox() {
+	if v.canSend() || !v.s.ratchet.Ready() || !v.room(1) {
+		return
+	}
+	v.mail.filling = true
+	defer func() { v.mail.filling = false }()
+	switch {
+	case v.s.partSeq == 0 && len(v.s.controls) > 0:
+		v.sealControl()
+	case len(v.queue) > 0 && v.maySpeak():
+		for len(v.queue) > 0 && v.mail.cell == nil && !v.s.dead {
+			v.sealNext()
+		}
+	}
+	if v.mail.cell != nil {
+		v.saveSession()
+	}
+}
+
+// againForBox takes the cell that was written least recently.
+func (v *Conversation) againForBox() {
+	if v.mail.cell != nil || v.s.dead {
+		return
+	}
+	for _, n := range v.unacknowledged() {
+		if v.mail.number == 0 || v.sealed[n].order < v.sealed[v.mail.number].order {
+			v.mail.number = n
+		}
+	}
+	if cell := v.sealed[v.mail.number]; cell != nil {
+		v.order++
+		cell.order = v.order
+		v.mail.cell = cell.sealed.Cell(&cell.body)
+	}
+}
+
+// Mailed handles a box that was found at a drop. Boxes come in any order, each once.
+func (v *Conversation) Mailed(now time.Time, control drop.Control, cell *wire.Cell) *Output {
+	v.begin(now)
+	c := control.State()
+	if v.s == nil || v.s.dead || c.Flags&wire.FlagFlight != 0 {
+		return v.end()
+	}
+	v.heard()
+	if c.Received > v.s.sent {
+		v.recover() // this machine was put back
+		return v.end()
+	}
+	v.mail.peerSent = max(v.mail.peerSent, c.Sent)
+	v.acknowledged(c)
+	v.notOwed(c)
+	if c.Flags&wire.FlagCell != 0 {
+		v.cell(cell)
+	}
+	v.flush()
+	return v.end()
+}
+
+// Lacking reports whether the peer has sent something that has not come.
+func (v *Conversation) Lacking() bool { return v.s != nil && v.mail.peerSent > v.s.received }
+
+// Boxed handles a drop's word that it has the box of a period. A message is in their
+// mailbox when that was said of all its parts, or they are acknowledged.
+func (v *Conversation) Boxed(now time.Time, period uint64) *Output {
+	v.begin(now)
+	n := v.mail.carried[period]
+	delete(v.mail.carried, period)
+	cell := v.sealed[n]
+	if cell == nil {
+		return v.end()
+	}
+	if v.mail.boxed == nil || len(v.mail.boxed) > 2*wire.Window {
+		v.mail.boxed = map[uint32]bool{}
+	}
+	v.mail.boxed[n] = true
+	if i, ok := v.find(cell.message); ok && v.messages[i].State == OnItsWay && !v.messages[i].File && v.boxedNow(cell.message) {
+		v.setState(i, InMailbox)
+	}
+	return v.end()
+}
+
+// isSealed reports whether there is a part of a message that is not acknowledged.
+func (v *Conversation) isSealed(seq uint64) bool {
+	for _, cell := range v.sealed {
+		if cell.message == seq {
+			return true
+		}
+	}
+	return false
+}
+
+// boxedNow reports whether drops have every part of a message that is not acknowledged,
+// of which there is one.
+func (v *Conversation) boxedNow(seq uint64) bool {
+	if v.s == nil || v.s.partSeq == seq {
+		return false
+	}
+	found := false
+	for n, cell := range v.sealed {
+		if cell.message != seq {
+			continue
+		}
+		if !v.mail.boxed[n] {
+			return false
+		}
+		found = true
+	}
+	return found
+}

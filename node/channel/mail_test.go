@@ -1,0 +1,184 @@
+package channel_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/backchannel/backchannel/node/channel"
+	"github.com/backchannel/backchannel/protocol/cadence"
+	"github.com/backchannel/backchannel/protocol/drop"
+	"github.com/backchannel/backchannel/protocol/identity"
+	"github.com/backchannel/backchannel/protocol/onion"
+	"github.com/backchannel/backchannel/protocol/wire"
+)
+
+// A mailbag is the boxes of one direction that a drop has and nobody has read.
+type mailbag []mailed
+
+type mailed struct {
+	control drop.Control
+	cell    wire.Cell
+}
+
+// agree has both choose drops, and the inviter name them.
+func (w *world) agree() {
+	w.t.Helper()
+	network := identity.NetworkID{7}
+	for i, s := range []*side{w.a, w.b} {
+		s.do(s.c.OfferDrop(s.now(), network, onion.ID{byte(i + 1)}, cadence.Period(1+i)))
+	}
+	w.settle()
+	o := w.a.c.Drops()
+	if o.Own != (onion.ID{1}) || o.Peer != (onion.ID{2}) || o.Period != 2 {
+		w.t.Fatalf("%+v", o)
+	}
+	set := channel.DropSet{Network: network, Relays: [3]onion.ID{o.Own, o.Peer, {3}}, Period: o.Period, First: 9}
+	w.a.do(w.a.c.NameDrops(w.a.now(), set))
+	w.settle()
+	for _, s := range []*side{w.a, w.b} {
+		if got := s.c.Drops().Set; got == nil || *got != set {
+			w.t.Fatalf("%s: %+v", s.name, got)
+		}
+	}
+}
+
+// fill puts the box of a period into a bag.
+func (s *side) fill(bag *mailbag, period uint64) {
+	control, cell, out := s.c.Fill(s.now(), period)
+	s.do(out)
+	if cell == nil {
+		cell = new(wire.Cell)
+	}
+	*bag = append(*bag, mailed{control, *cell})
+}
+
+// fetch takes one box out of a bag, and hands it over.
+func (s *side) fetch(bag *mailbag, at int) {
+	m := (*bag)[at]
+	*bag = slices.Delete(*bag, at, at+1)
+	s.do(s.c.Mailed(s.now(), m.control, &m.cell))
+}
+
+func (s *side) state(seq uint64) channel.State { return s.c.Transcript(seq - 1)[0].State }
+
+// TestMailStates looks at every state of a message that goes over drops.
+func TestMailStates(t *testing.T) {
+	w := newWorld(t, 2)
+	w.meet()
+	w.agree()
+	w.cut()
+	var bag, back mailbag
+	seq := w.a.send("Two is fine.")
+	want := func(s channel.State) {
+		t.Helper()
+		if got := w.a.state(seq); got != s {
+			t.Fatalf("the message is %q, not %q", got, s)
+		}
+	}
+	want(channel.Waiting)
+	w.a.fill(&bag, 20)
+	want(channel.OnItsWay)
+	w.b.fetch(&bag, 0)
+	want(channel.OnItsWay)
+	w.a.do(w.a.c.Boxed(w.now, 19)) // of another period: it says nothing
+	want(channel.OnItsWay)
+	w.a.do(w.a.c.Boxed(w.now, 20))
+	want(channel.InMailbox)
+	w.a.restart()
+	want(channel.InMailbox)
+	w.b.fill(&back, 20)
+	w.a.fetch(&back, 0)
+	want(channel.Delivered)
+	w.checkAll()
+
+	// Long texts are there when all their parts are.
+	seq = w.a.send(string(slices.Repeat([]byte("x"), 4000)))
+	for period := uint64(30); period < 33; period++ {
+		w.a.fill(&bag, period)
+	}
+	w.a.do(w.a.c.Boxed(w.now, 32))
+	w.a.do(w.a.c.Boxed(w.now, 30))
+	want(channel.OnItsWay)
+	w.a.do(w.a.c.Boxed(w.now, 31))
+	want(channel.InMailbox)
+
+	// A session that takes its place has that box no more.
+	w.connect()
+	w.settle()
+	w.now = w.now.Add(31 * 24 * time.Hour)
+	w.checkStates()
+}
+
+// TestDirectRouteOnly wants no text in a box of a contact that is talked to directly.
+func TestDirectRouteOnly(t *testing.T) {
+	w := newWorld(t, 4)
+	w.meet()
+	w.agree()
+	w.cut()
+	w.a.do(w.a.c.SetRoute(w.now, channel.DirectRoute))
+	w.a.send("one")
+	control, cell, _ := w.a.c.Fill(w.now, 20)
+	if cell != nil || control.Flags != 0 {
+		t.Errorf("a box carries a text: %+v", control)
+	}
+	w.a.restart()
+	if w.a.c.Route() != channel.DirectRoute {
+		t.Error("the route was forgotten")
+	}
+}
+
+// TestBothWays sends texts while connections come and go, boxes are lost, come late, in
+// any order and twice over, and machines restart. All arrive once and in order, and no
+// state is shown that is not true.
+func TestBothWays(t *testing.T) {
+	for seed := byte(10); seed < 14; seed++ {
+		w := newWorld(t, seed)
+		w.meet()
+		w.agree()
+		bags := map[*side]*mailbag{w.a: {}, w.b: {}} // of what each wrote
+		for i := range uint64(400) {
+			for _, s := range []*side{w.a, w.b} {
+				w.disturb(s, bags, i)
+			}
+			w.now = w.now.Add(20 * time.Second)
+			w.checkStates()
+		}
+		w.cut()
+		for i := range uint64(60) { // and now over boxes alone, none lost
+			for _, s := range []*side{w.a, w.b} {
+				s.fill(bags[s], 1000+i)
+				s.peer.fetch(bags[s], len(*bags[s])-1)
+			}
+		}
+		w.checkAll()
+	}
+}
+
+// disturb lets one thing happen to a side.
+func (w *world) disturb(s *side, bags map[*side]*mailbag, period uint64) {
+	switch bag := bags[s.peer]; w.rng.IntN(9) {
+	case 0:
+		s.send(fmt.Sprintf("%s %d", s.name, period))
+	case 1:
+		w.connect()
+		for range w.rng.IntN(8) {
+			w.step()
+		}
+	case 2:
+		w.cut()
+	case 3:
+		s.restart()
+	case 4: // a box that nobody finds
+		s.fill(new(mailbag), period)
+	default:
+		s.fill(bags[s], period)
+		if w.rng.IntN(2) == 0 {
+			s.do(s.c.Boxed(s.now(), period))
+		}
+		if n := len(*bag); n > 0 && w.rng.IntN(3) > 0 {
+			s.fetch(bag, w.rng.IntN(n))
+		}
+	}
+}

@@ -1,0 +1,205 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/backchannel/backchannel/node/channel"
+	"github.com/backchannel/backchannel/node/route/relayed"
+	"github.com/backchannel/backchannel/protocol/cadence"
+	"github.com/backchannel/backchannel/protocol/identity"
+	"github.com/backchannel/backchannel/protocol/onion"
+)
+
+// A MailStage says how far a machine has come with its relay network.
+type MailStage byte
+
+// The stages.
+const (
+	MailAsking   MailStage = 1 + iota // it does not know enough relays to hide among
+	MailReaching                      // it has no link with its guard
+	MailTiming                        // it does not know the relays' clocks yet
+	MailRunning                       // boxes are written and read
+)
+
+// String returns the stage in words.
+func (s MailStage) String() string {
+	switch s {
+	case MailAsking:
+		return "asking for relays"
+	case MailReaching:
+		return "reaching its guard"
+	case MailTiming:
+		return "reading clocks"
+	case MailRunning:
+		return "running"
+	default:
+		return "no stage"
+	}
+}
+
+// MailState is how a machine stands in its relay network.
+type MailState struct {
+	Network   string
+	Stage     MailStage
+	Relays    int // that can be used now
+	Operators int
+	Guard     string        // where the guard in use is; empty: none is chosen
+	Meeting   time.Duration // until two who meet at a drop, and are on, have agreed on keys, about
+	Losing    bool          // many packets are lost, and no relay alone explains it
+	ClockOff  bool          // the relays' clocks are days away from this machine's
+	Taken     int           // boxes of which a drop said that somebody else wrote them first
+	Lost      uint64        // packets that did not leave at their moments
+}
+
+// state tells how it stands; nil if there is no relay network.
+func (m *mail) state() *MailState {
+	if m == nil {
+		return nil
+	}
+	s := &MailState{
+		Network: m.network.Name, Stage: MailRunning, Losing: m.losing, ClockOff: m.clockOff, Taken: m.taken,
+		Lost: m.lost + uint64(m.machine.Skipped()),
+	}
+	_, synced := m.machine.Slot()
+	switch {
+	case m.view == nil:
+		s.Stage = MailAsking
+		return s
+	case m.link == nil:
+		s.Stage = MailReaching
+	case !synced:
+		s.Stage = MailTiming
+	}
+	operators := map[string]bool{}
+	for _, r := range m.view.Members() {
+		operators[r.Operator] = true
+	}
+	s.Meeting = time.Duration(4*(meetingSlots+m.machine.Lag()+2)) * m.slot // four flights
+	s.Relays, s.Operators = len(m.view.Members()), len(operators)
+	if v := m.voucher(m.machine.Guard()); v != nil {
+		s.Guard = m.addressOf(v)
+	}
+	return s
+}
+
+// Errors of the relayed route.
+var (
+	ErrNoRelays     = errors.New("this machine has joined no relay network")
+	ErrNoView       = errors.New("too few relays are known yet to meet over them")
+	ErrOtherNetwork = errors.New("this invitation is of a relay network that this machine is not in")
+	ErrNoDrops      = errors.New("no drops are agreed with this contact yet, so nothing can go over relays")
+)
+
+// A RelaySeen is a relay on the way of a contact's boxes, and what it is there.
+type RelaySeen struct {
+	Role     string // guard or drop
+	Operator string
+	Address  string
+	Chosen   string // of a drop, by whom
+}
+
+// RouteState is how a contact is talked to, and who sees what of it.
+type RouteState struct {
+	Contact  channel.View
+	Policy   channel.Policy
+	Direct   bool // there is a connection on which both sides resumed
+	Joined   bool // this machine is in a relay network
+	Agreed   bool // drops are agreed
+	Lost     bool // a session that cannot go on, as a machine was put back; relays cannot mend it
+	Relays   []RelaySeen
+	Twice    bool          // one operator stands in two of these places
+	Rule     time.Duration // until a text is read over relays by a machine that is on, as a rule
+	Latest   time.Duration // and at the latest, if nothing is lost
+	KeptFor  time.Duration // how long a drop keeps a box
+	Period   cadence.Period
+	PeriodIs time.Duration
+}
+
+// Route returns how a contact is talked to.
+func (n *Node) Route(ctx context.Context, name string) (s RouteState, err error) {
+	err = n.do(ctx, func(d *desk) error {
+		p, err := d.find(name)
+		if err != nil {
+			return err
+		}
+		s = d.route(p)
+		return nil
+	})
+	return s, err
+}
+
+func (d *desk) route(p *person) RouteState {
+	s := RouteState{Contact: p.conversation.View(), Policy: p.conversation.Route()}
+	s.Direct = s.Contact.Connected
+	s.Lost = s.Policy == channel.RelayRoute && s.Contact.Stage == channel.Met && p.conversation.Drops().Epoch == 0
+	if d.mail == nil {
+		return s
+	}
+	s.Joined = true
+	d.mail.routeOf(p, &s)
+	return s
+}
+
+// routeOf fills in what the relay network has to do with a contact.
+func (m *mail) routeOf(p *person, s *RouteState) {
+	o := p.conversation.Drops()
+	if _, s.Agreed = m.carried[p.conversation.ID()]; !s.Agreed || m.view == nil {
+		return
+	}
+	s.Period, s.PeriodIs = o.Set.Period, time.Duration(o.Set.Period)*m.slot
+	s.Rule, s.Latest = m.machine.Expect(o.Set.Period)
+	s.KeptFor = m.network.Constants.Expiry
+	var seen []relayed.Watcher
+	seen, s.Twice = m.machine.Watchers(relayed.ContactID(p.conversation.ID()))
+	for _, w := range seen {
+		s.Relays = append(s.Relays, RelaySeen{Role: w.Role, Operator: w.Operator, Address: m.placeOf(w.Relay), Chosen: chosen(o, w.Relay, w.Role)})
+	}
+}
+
+func (m *mail) placeOf(id onion.ID) string {
+	if v := m.voucher(id); v != nil {
+		return m.addressOf(v)
+	}
+	return ""
+}
+
+// chosen says who chose a drop.
+func chosen(o channel.Drops, id onion.ID, role string) string {
+	if role != "drop" {
+		return ""
+	}
+	own := int(o.Side) - 1 // the inviter's is the first
+	switch id {
+	case o.Set.Relays[2]:
+		return "neither"
+	case o.Set.Relays[own]:
+		return "you"
+	default:
+		return "them"
+	}
+}
+
+// SetRoute changes by which routes a contact is talked to.
+func (n *Node) SetRoute(ctx context.Context, name string, policy channel.Policy) error {
+	return n.act(ctx, func(d *desk) error {
+		p, err := d.find(name)
+		if err != nil {
+			return err
+		}
+		if policy == channel.RelayRoute {
+			if d.mail == nil {
+				return ErrNoRelays
+			}
+			if _, ok := d.mail.carried[p.conversation.ID()]; !ok {
+				return ErrNoDrops
+			}
+		}
+		if err := d.apply(p, p.conversation.SetRoute(d.cfg.Now(), policy)); err != nil {
+			return err
+		}
+		place, _ := identity.PlaceOf(d.settings.Address) // none, if it does not listen
+		return d.apply(p, p.conversation.Moved(d.cfg.Now(), toldTo(p, place)))
+	})
+}

@@ -1,0 +1,273 @@
+package node
+
+import (
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"github.com/backchannel/backchannel/node/channel"
+	"github.com/backchannel/backchannel/node/route/relayed"
+	"github.com/backchannel/backchannel/node/store"
+	"github.com/backchannel/backchannel/protocol/drop"
+	"github.com/backchannel/backchannel/protocol/identity"
+	"github.com/backchannel/backchannel/protocol/onion"
+	"github.com/backchannel/backchannel/protocol/wire"
+)
+
+// A meeting time is so many slots. In each, a first contact has one box written, and
+// some read when it is over.
+const (
+	meetingSlots = 12
+	// meetingPut is in how many of them a box is put: it then waits for a lane.
+	meetingPut = 8
+	// meetingStride is of how many times that were missed one is looked at first. Who
+	// was on for an hour has written in one of them.
+	meetingStride = 10
+	// meetingErrands bounds the boxes of one meeting that wait to be got.
+	meetingErrands = 8
+	// meetingTimes is how many times back a meeting is looked at, at most.
+	meetingTimes = 1024
+)
+
+// meeting is what is kept of a first contact at a drop: which boxes were asked for, so
+// that none is asked for twice, and when the last one was put.
+type meeting struct {
+	begun uint32 // the first time that counts
+	put   uint32 // the last time in which a box was put
+	asked [2]map[uint32]bool
+	open  map[uint64]bool // errands that wait
+}
+
+// The boxes of a meeting, as meeting.asked counts them.
+const (
+	askedCards = iota
+	askedAnswers
+)
+
+func kindOfAsked(r channel.Rendezvous) int {
+	if r.Cards {
+		return askedCards
+	}
+	return askedAnswers
+}
+
+const meetingVersion = 1
+
+// append writes the record: version 1, begun 4, put 4, and for cards and answers the
+// number 2 of times asked for and each as its distance 2 from begun.
+func (t *meeting) append(b []byte) []byte {
+	b = binary.BigEndian.AppendUint32(append(b, meetingVersion), t.begun)
+	b = binary.BigEndian.AppendUint32(b, t.put)
+	for _, asked := range t.asked {
+		b = binary.BigEndian.AppendUint16(b, uint16(len(asked)))
+		for at := range asked {
+			b = binary.BigEndian.AppendUint16(b, uint16(at-t.begun))
+		}
+	}
+	return b
+}
+
+func parseMeeting(b []byte) (*meeting, error) {
+	const fixed = 1 + 4 + 4
+	if len(b) < fixed || b[0] != meetingVersion {
+		return nil, channel.ErrRecord
+	}
+	t := newMeeting(binary.BigEndian.Uint32(b[1:]))
+	t.put = binary.BigEndian.Uint32(b[5:])
+	b = b[fixed:]
+	for i := range t.asked {
+		if len(b) < 2 || len(b)-2 < 2*int(binary.BigEndian.Uint16(b)) {
+			return nil, channel.ErrRecord
+		}
+		n := int(binary.BigEndian.Uint16(b))
+		for at := range slices.Chunk(b[2:2+2*n], 2) {
+			t.asked[i][t.begun+uint32(binary.BigEndian.Uint16(at))] = true
+		}
+		b = b[2+2*n:]
+	}
+	return t, nil
+}
+
+func newMeeting(begun uint32) *meeting {
+	return &meeting{begun: begun, asked: [2]map[uint32]bool{{}, {}}, open: map[uint64]bool{}}
+}
+
+// forget drops what is too old to be at a drop.
+func (t *meeting) forget(oldest uint32) {
+	if oldest <= t.begun {
+		return
+	}
+	t.begun = oldest
+	for _, asked := range t.asked {
+		for at := range asked {
+			if at < oldest {
+				delete(asked, at)
+			}
+		}
+	}
+}
+
+// next returns the time that is looked at next, of those that are over: of the missed
+// ones each tenth, the newest first, and then the others. The newest four come first.
+func (t *meeting) next(kind int, last uint32) (uint32, bool) {
+	for _, fits := range []func(uint32) bool{
+		func(at uint32) bool { return at+4 > last },
+		func(at uint32) bool { return at%meetingStride == 0 },
+		func(uint32) bool { return true },
+	} {
+		for at := last; at >= t.begun && at+meetingTimes > last; at-- {
+			if !t.asked[kind][at] && fits(at) {
+				return at, true
+			}
+		}
+	}
+	return 0, false
+}
+
+// meet does what first contacts at drops want done.
+func (m *mail) meet(now time.Time) {
+	slot, synced := m.machine.Slot()
+	if !synced || m.view == nil {
+		return
+	}
+	for id, p := range m.desk.people {
+		w, ok := p.conversation.Meeting(now)
+		if !ok {
+			m.endMeeting(id)
+			continue
+		}
+		m.attend(id, w, uint64(slot))
+	}
+}
+
+func (m *mail) endMeeting(id channel.ContactID) {
+	if t := m.meetings[id]; t != nil {
+		delete(m.meetings, id)
+		_ = m.desk.commitOwn(store.Write{Key: store.Key{Kind: kindMeeting, Object: id}, Delete: true})
+	}
+}
+
+// meetingOf returns what is kept of a meeting. A new one begins an hour before now: the
+// other side's clock may be behind.
+func (m *mail) meetingOf(id channel.ContactID, at uint32) *meeting {
+	t := m.meetings[id]
+	if t == nil {
+		raw, err := m.desk.store.Get(store.Key{Kind: kindMeeting, Object: id})
+		if err == nil {
+			t, err = parseMeeting(raw)
+		}
+		if err != nil {
+			t = newMeeting(at - min(at, 1))
+		}
+		m.meetings[id] = t
+	}
+	t.forget(at - min(at, uint32(m.network.Constants.Expiry/(meetingSlots*m.slot)), meetingTimes))
+	return t
+}
+
+// attend puts the box that is due, and asks for those of times that are over.
+func (m *mail) attend(id channel.ContactID, w channel.Meeting, slot uint64) {
+	at := uint32(slot / meetingSlots)
+	t := m.meetingOf(id, at)
+	if w.Write != nil && t.put != at && slot%meetingSlots < meetingPut {
+		t.put = at
+		number := uint64(0)
+		if w.Write.Numbers > 1 {
+			number = uint64(m.below(w.Write.Numbers))
+		}
+		keys := meetingKeys(*w.Write, w.Write.Direction, at, number)
+		control := drop.Control{Flags: wire.FlagFlight}
+		m.run(id, t, relayed.Errand{Command: onion.Put, Drop: w.Drop, Keys: keys, Control: control, Cell: w.Cell})
+	}
+	lag := uint64(m.machine.Lag()) + 2
+	if slot < lag+meetingSlots {
+		return
+	}
+	last := uint32((slot-lag)/meetingSlots) - 1
+	for _, r := range w.Read {
+		kind := kindOfAsked(r)
+		for len(t.open) < meetingErrands {
+			over, ok := t.next(kind, last)
+			if !ok {
+				break
+			}
+			t.asked[kind][over] = true
+			for n := range r.Numbers {
+				m.run(id, t, relayed.Errand{Command: onion.Get, Drop: w.Drop, Keys: meetingKeys(r, r.Direction, over, uint64(n))})
+			}
+		}
+	}
+}
+
+func meetingKeys(r channel.Rendezvous, d drop.Direction, at uint32, number uint64) drop.Keys {
+	hour := drop.HourKey(r.Root, at)
+	defer hour.Wipe()
+	return drop.DeriveKeys(hour, d, number, 0)
+}
+
+// run gives the machine an errand, after what is kept of the meeting was staged: its
+// packet waits for that.
+func (m *mail) run(id channel.ContactID, t *meeting, e relayed.Errand) {
+	w := store.Write{Key: store.Key{Kind: kindMeeting, Object: id}, Value: t.append(nil)}
+	if m.desk.commitOwn(w) != nil {
+		return
+	}
+	m.errand++
+	e.Number = m.errand
+	if m.machine.Run(e) == nil {
+		m.errands[e.Number] = id
+		if e.Command == onion.Get {
+			t.open[e.Number] = true
+		}
+	}
+}
+
+// done hands the boxes of meetings to their conversations.
+func (m *mail) done(all []relayed.Done) {
+	now := m.desk.cfg.Now()
+	for _, d := range all {
+		id, ok := m.errands[d.Number]
+		delete(m.errands, d.Number)
+		p := m.desk.people[id]
+		if t := m.meetings[id]; t != nil {
+			delete(t.open, d.Number)
+		}
+		if !ok || p == nil || d.Cell == nil || d.Control.Flags != wire.FlagFlight {
+			continue
+		}
+		_ = m.desk.apply(p, p.conversation.Met(now, d.Cell, m.third))
+	}
+}
+
+// otherDrop draws this side's choice, which is not the drop where the two meet.
+func (m *mail) otherDrop(at onion.ID) (onion.ID, error) {
+	for range 64 {
+		if id, ok := m.chooseDrop(); ok && id != at {
+			return id, nil
+		}
+	}
+	return onion.ID{}, ErrNoView
+}
+
+// third draws the drop of neither side for two who meet.
+func (m *mail) third(inviter, accepter onion.ID) (onion.ID, bool) {
+	if m.view == nil || inviter == accepter {
+		return onion.ID{}, false
+	}
+	if _, ok := m.view.Member(accepter); !ok {
+		return onion.ID{}, false
+	}
+	root := m.draw()
+	defer root.Wipe()
+	return relayed.Neutral(m.view, root, inviter, accepter)
+}
+
+// meetingPlace is where a new invitation lets people meet, if the relay network is in
+// use.
+func (m *mail) meetingPlace() (identity.Place, onion.ID, bool) {
+	if m == nil || m.view == nil {
+		return identity.Place{}, onion.ID{}, false
+	}
+	id, ok := m.chooseDrop()
+	return identity.DropPlace(identity.RelayID(id)), id, ok
+}

@@ -1,0 +1,194 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/backchannel/backchannel/protocol/directory"
+	"github.com/backchannel/backchannel/protocol/onion"
+)
+
+// Relays is what a node needs of the relay network that its machine has joined. It
+// belongs to the machine and not to a vault: who looks at the machine's connections
+// must not see from which vault they come.
+type Relays interface {
+	File() *directory.File // with the signatures of enough founders
+	Dial(ctx context.Context, relay directory.Identity, address string) (RelayLink, error)
+	Guards() []byte            // what KeepGuards was last given; nil: nothing
+	KeepGuards(b []byte) error // for the next run
+}
+
+// A RelayLink is a connection to a relay. [link.Guard] is one.
+type RelayLink interface {
+	Name() onion.ID
+	Send(packet []byte) error
+	Ask(ctx context.Context, question []byte) ([]byte, error)
+	Run(ctx context.Context, receive func(packet []byte)) error
+	Close()
+}
+
+// guardLink is the link with the guard in use, and what is to leave on it.
+type guardLink struct {
+	RelayLink
+	guard onion.ID
+	queue chan outgoing
+	quit  context.CancelFunc
+}
+
+// outgoing is a packet and the moment at which it leaves.
+type outgoing struct {
+	packet []byte
+	at     time.Time
+}
+
+const (
+	relayTimeout = 30 * time.Second
+	// outgoingMost is how many packets may wait for their moments: those of three slots.
+	outgoingMost = 32
+)
+
+// linkGuard connects with the relay that is the guard, or may become it, and asks
+// which relays there are.
+func (m *mail) linkGuard(v *directory.Voucher) {
+	question, err := m.question()
+	if err != nil {
+		return
+	}
+	d := m.desk
+	m.dialling = true
+	address := m.addressOf(v)
+	d.group.Go(func() {
+		ctx, cancel := context.WithTimeout(d.ctx, relayTimeout)
+		defer cancel()
+		l, answer, err := dialAndAsk(ctx, m.relays, v.Relay, address, question)
+		taken := d.do(d.ctx, func(d *desk) error {
+			m.dialling = false
+			if err == nil {
+				return m.linked(v.Relay.ID(), l, answer)
+			}
+			m.notLinked(v.Relay.ID())
+			return nil
+		})
+		if l != nil && taken != nil {
+			l.Close()
+		}
+	})
+}
+
+func dialAndAsk(ctx context.Context, relays Relays, relay directory.Identity, address string, question []byte) (RelayLink, []byte, error) {
+	l, err := relays.Dial(ctx, relay, address)
+	if err != nil {
+		return nil, nil, err
+	}
+	answer, err := l.Ask(ctx, question)
+	if err != nil {
+		l.Close()
+		return nil, nil, err
+	}
+	return l, answer, nil
+}
+
+// addressOf is where a relay says that it is, else where its founders say.
+func (m *mail) addressOf(v *directory.Voucher) string {
+	if m.view != nil {
+		if r, ok := m.view.Member(v.Relay.ID()); ok && len(r.Places) > 0 {
+			return r.Places[0].Address()
+		}
+	}
+	return v.Place.Address()
+}
+
+// carry runs a link until it ends.
+func (m *mail) carry(l *guardLink) {
+	d := m.desk
+	ctx, quit := context.WithCancel(d.ctx)
+	l.quit = quit
+	d.group.Go(func() {
+		defer quit()
+		_ = l.Run(ctx, func(packet []byte) {
+			d.post(func(*desk) {
+				if m.link == l {
+					m.turn(d.cfg.Now(), m.machine.Reply(d.cfg.Now(), packet))
+				}
+			})
+		})
+		d.post(func(*desk) { m.down(l) })
+	})
+	d.group.Go(func() {
+		defer quit() // ends Run, too
+		l.send(ctx, max(m.slot/40, 100*time.Millisecond))
+	})
+}
+
+// send sends packets at their moments. One whose moment has passed is not made up for.
+func (l *guardLink) send(ctx context.Context, grace time.Duration) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		select {
+		case p := <-l.queue:
+			timer.Reset(time.Until(p.at))
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+				return
+			}
+			if time.Since(p.at) <= grace && l.Send(p.packet) != nil {
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// askOther asks a relay which relays there are, over a link of its own: the other
+// guard, so that one that leaves some out is found.
+func (m *mail) askOther(relay onion.ID) {
+	v := m.voucher(relay)
+	question, err := m.question()
+	if v == nil || err != nil {
+		return
+	}
+	d, address := m.desk, m.addressOf(v)
+	d.group.Go(func() {
+		ctx, cancel := context.WithTimeout(d.ctx, relayTimeout)
+		defer cancel()
+		l, answer, err := dialAndAsk(ctx, m.relays, v.Relay, address, question)
+		if err != nil {
+			return
+		}
+		l.Close()
+		d.post(func(*desk) { m.learn(answer) })
+	})
+}
+
+// askGuard asks the guard in use.
+func (m *mail) askGuard() {
+	question, err := m.question()
+	if m.link == nil || err != nil {
+		return
+	}
+	d, l := m.desk, m.link
+	d.group.Go(func() {
+		ctx, cancel := context.WithTimeout(d.ctx, relayTimeout)
+		defer cancel()
+		if answer, err := l.Ask(ctx, question); err == nil {
+			d.post(func(*desk) { m.learn(answer) })
+		}
+	})
+}
+
+var errNoRelays = errors.New("node: the random source failed")
+
+// question is what another is asked about the relays: a random name to begin at, and
+// what is known here.
+func (m *mail) question() ([]byte, error) {
+	var id onion.ID
+	if _, err := io.ReadFull(m.desk.cfg.Random, id[:]); err != nil {
+		return nil, errNoRelays
+	}
+	return append(id[:], m.set.Summary(m.desk.cfg.Now())...), nil
+}
