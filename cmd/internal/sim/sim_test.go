@@ -33,8 +33,8 @@ func traceOf(t *testing.T, cfg Config) (trace, truth []byte) {
 	t.Helper()
 	var rows, said bytes.Buffer
 	cfg.Trace, cfg.Each = &rows, true
-	_, true := simulate(t, cfg)
-	if err := true.Write(&said); err != nil {
+	_, is := simulate(t, cfg)
+	if err := is.Write(&said); err != nil {
 		t.Fatal(err)
 	}
 	return rows.Bytes(), said.Bytes()

@@ -99,9 +99,18 @@ func (m *Machine) token(p *pending, key []byte) []byte {
 	return t.Append(nil)
 }
 
+const anyTries = 8
+
 // anyRelay returns a relay to which the packet that leaves now leads, each equally
-// likely.
+// likely. Most relays will do: one that is drawn and does not is drawn again, and only if
+// that goes on are they looked at one by one.
 func (m *Machine) anyRelay() (onion.ID, bool) {
+	members := m.view.Members()
+	for range anyTries {
+		if id := members[m.below(len(members))].ID; m.fits(id, m.slot.beside) == well {
+			return id, true
+		}
+	}
 	for _, least := range []fit{well, poorly} {
 		var from []onion.ID
 		for _, r := range m.view.Members() {
