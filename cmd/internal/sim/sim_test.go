@@ -175,3 +175,19 @@ func TestWhatIsWrittenDoesNotShow(t *testing.T) {
 		}
 	}
 }
+
+// TestTwoOperators: a network of two operators, the least that a view may have, delivers.
+func TestTwoOperators(t *testing.T) {
+	cfg := small()
+	cfg.Operators, cfg.Users, cfg.Duration, cfg.Constants.Pool = 2, 4, 2*time.Hour, 1
+	_, truth := simulate(t, cfg)
+	n := 0
+	for _, m := range truth.Messages {
+		if m.Delivered != nil {
+			n++
+		}
+	}
+	if n < len(truth.Messages)/2 {
+		t.Error(truth.Summary())
+	}
+}

@@ -105,13 +105,17 @@ const anyTries = 8
 // likely. Most relays will do: one that is drawn and does not is drawn again, and only if
 // that goes on are they looked at one by one.
 func (m *Machine) anyRelay() (onion.ID, bool) {
-	members := m.view.Members()
+	members, wants := m.view.Members(), []fit{well, poorly}
+	if !m.slot.synced {
+		// With two operators those that are led to well may be too few to learn the time of.
+		wants = wants[1:]
+	}
 	for range anyTries {
-		if id := members[m.below(len(members))].ID; m.fits(id, m.slot.beside) == well {
+		if id := members[m.below(len(members))].ID; m.fits(id, m.slot.beside) >= wants[0] {
 			return id, true
 		}
 	}
-	for _, least := range []fit{well, poorly} {
+	for _, least := range wants {
 		var from []onion.ID
 		for _, r := range m.view.Members() {
 			if m.fits(r.ID, m.slot.beside) >= least {
