@@ -38,7 +38,7 @@ func (m *memory) answer(now time.Time, b onion.Body) (drop.Status, *wire.Box) {
 	m.sweep(day)
 	switch b.Command {
 	case onion.Put:
-		address := [16]byte(short(drop.AddressOf(b.Key[:])))
+		address := short(drop.AddressOf(b.Key[:]))
 		if k, there := m.boxes[address]; there {
 			if k.box != nil && *k.box == *b.Box {
 				return drop.Stored, b.Box

@@ -33,8 +33,8 @@ func traceOf(t *testing.T, cfg Config) (trace, truth []byte) {
 	t.Helper()
 	var rows, said bytes.Buffer
 	cfg.Trace, cfg.Each = &rows, true
-	_, true := simulate(t, cfg)
-	if err := true.Write(&said); err != nil {
+	_, is := simulate(t, cfg)
+	if err := is.Write(&said); err != nil {
 		t.Fatal(err)
 	}
 	return rows.Bytes(), said.Bytes()
@@ -173,5 +173,21 @@ func TestWhatIsWrittenDoesNotShow(t *testing.T) {
 		if !slices.Equal(up[u], idle[u]) {
 			t.Errorf("user %d shows that somebody writes", u)
 		}
+	}
+}
+
+// TestTwoOperators: a network of two operators, the least that a view may have, delivers.
+func TestTwoOperators(t *testing.T) {
+	cfg := small()
+	cfg.Operators, cfg.Users, cfg.Duration, cfg.Constants.Pool = 2, 4, 2*time.Hour, 1
+	_, truth := simulate(t, cfg)
+	n := 0
+	for _, m := range truth.Messages {
+		if m.Delivered != nil {
+			n++
+		}
+	}
+	if n < len(truth.Messages)/2 {
+		t.Error(truth.Summary())
 	}
 }
