@@ -90,7 +90,10 @@ func TestMessagesThatAreNone(t *testing.T) {
 	_, b := begin(t, terms())
 	for kind := range byte(8) {
 		for _, m := range [][]byte{
-			nil, {1}, {1, kind}, append([]byte{1, kind}, digest[:31]...), append(append([]byte{1, kind}, digest...), 0),
+			nil,
+			{1},
+			{1, kind},
+			append([]byte{1, kind}, digest[:31]...), append(append([]byte{1, kind}, digest...), 0),
 			append(append([]byte{1, kind}, none...), 0), append([]byte{2, kind}, digest...),
 		} {
 			if _, err := b.Receive(m, now); !errors.Is(err, charter.ErrFormat) {

@@ -215,6 +215,7 @@ func (l Line) Summary() string {
 			return "<carried> " + text
 		}
 		return "<sealed offers>"
+	default:
+		return l.Text
 	}
-	return l.Text
 }

@@ -248,6 +248,8 @@ func TestOrderGames(t *testing.T) {
 	passed, err := w.i.Receive(identity.Accepter, share, now)
 	check(t, err)
 	refused("a second share", identity.Accepter, share)
+	refused("a yes in place of the reply", identity.Inviter, yes)
+	refused("a reply of the accepter", identity.Accepter, append(append([]byte{1, 5}, share[2:18]...), reply[18:]...))
 	if _, err := w.inviter.Invite(share, invitation(t, w.random), w.random, now); !errors.Is(err, introduction.ErrOrder) {
 		t.Errorf("a share under the accepter's name: %v", err)
 	}
