@@ -51,6 +51,18 @@ func (w *talk) once(p party, c command) {
 	w.do(p, c)
 }
 
+// slowly is until for what asks a process each time: it leaves the machine some rest.
+func slowly(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	until(t, what, func() bool {
+		done := ok()
+		if !done {
+			pass(40 * time.Millisecond)
+		}
+		return done
+	})
+}
+
 // draft is the version under which a party has a text, or 0.
 func (w *talk) draft(p party, text string) uint32 {
 	w.t.Helper()
@@ -82,13 +94,13 @@ func (w *talk) publish(first, second party, name string) {
 			w.once(p, command{Do: "communique/draft", Text: t})
 		}
 	}
-	until(w.t, "both have both drafts", func() bool { return w.draft(second, text) != 0 && w.draft(first, other) != 0 })
+	slowly(w.t, "both have both drafts", func() bool { return w.draft(second, text) != 0 && w.draft(first, other) != 0 })
 	version := w.draft(first, text)
 	if version != w.draft(second, text) {
 		w.t.Fatal("one draft has two versions")
 	}
 	sign := command{Do: "communique/sign", Seq: uint64(version)}
-	until(w.t, "both have signed", func() bool {
+	slowly(w.t, "both have signed", func() bool {
 		one, two := w.signing(first, version), w.signing(second, version)
 		if one == 0 || one == channel.SigningYours {
 			w.once(first, sign)
@@ -121,21 +133,12 @@ func TestKilledOverCommuniques(t *testing.T) {
 			w := newTalk(t, p, m)
 			w.meet()
 			kills, rounds := 0, 0
-			t.Cleanup(func() {
-				if t.Failed() {
-					for _, x := range []party{p, m} {
-						t.Logf("%+v", x.view())
-						for _, l := range x.lines() {
-							t.Logf("%d %v %v %v %q", l.Seq, l.Direction, l.State, l.Craft, channel.CraftText(l))
-						}
-					}
-				}
-			})
-			p.died = func(b bomb) { kills++; t.Log(time.Now().Format("04:05.0"), b, rounds) }
+			p.died = func(bomb) { kills++ }
 			for _, point := range points {
-				at := 1 + mathrand.IntN(stride()) - stride()
+				every := 2 * stride() // a round has many points
+				at := 1 + mathrand.IntN(every) - every
 				p.next = func() bomb {
-					at += stride()
+					at += every
 					return bomb{Kind: point.Kind, When: point.When, At: at}
 				}
 				p.end()
@@ -152,7 +155,7 @@ func TestKilledOverCommuniques(t *testing.T) {
 					w.publish(first, second, fmt.Sprint(point, " ", kills))
 				}
 			}
-			if kills < 3 {
+			if kills < 2 {
 				t.Errorf("%d kills", kills)
 			}
 			t.Logf("%d kills, %d communiqués", kills, rounds)

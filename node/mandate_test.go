@@ -87,7 +87,7 @@ func (w *talk) speakFor(envoy, listener party, authority *mandate.Private, scope
 	w.t.Helper()
 	key := command{Do: "mandate/request", Text: hex.EncodeToString(authority.Public().KeyFile())}
 	var request []byte
-	until(w.t, "a request can be written", func() bool {
+	slowly(w.t, "a request can be written", func() bool {
 		request, _ = hex.DecodeString(w.do(envoy, key).Text)
 		w.do(listener, command{Do: "mandate/list"}) // it lives
 		return len(request) > 0
@@ -105,7 +105,7 @@ func (w *talk) speakFor(envoy, listener party, authority *mandate.Private, scope
 	if len(held) != 1 {
 		w.t.Fatalf("%d mandates are held", len(held))
 	}
-	until(w.t, "the mandate is shown", func() bool {
+	slowly(w.t, "the mandate is shown", func() bool {
 		if held = w.mandates(envoy, true, scope); held[0].State == channel.MandateHeld {
 			if p, ok := envoy.(*process); ok {
 				p.call(command{Do: "mandate/show", Seq: held[0].Number}) // killed, it may have been stored or not
@@ -121,7 +121,7 @@ func (w *talk) speakFor(envoy, listener party, authority *mandate.Private, scope
 		w.t.Fatal(err)
 	}
 	w.do(envoy, command{Do: "mandate/withdraw", Text: hex.EncodeToString(file)})
-	until(w.t, "the withdrawal is there", func() bool {
+	slowly(w.t, "the withdrawal is there", func() bool {
 		w.do(envoy, command{Do: "mandate/list"}) // it lives
 		shown := w.mandates(listener, false, scope)
 		if len(shown) != 1 {

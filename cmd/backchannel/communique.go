@@ -125,7 +125,8 @@ func (a *app) communiques(cmd *cobra.Command, args []string) (ans control.Commun
 	if err != nil {
 		return ans, err
 	}
-	return ans, a.call(cmd, "communique/list", control.NameRequest{Name: name}, &ans)
+	err = a.call(cmd, "communique/list", control.NameRequest{Name: name}, &ans)
+	return ans, err
 }
 
 func (a *app) printCommunique(ans control.CommuniqueAnswer) {

@@ -260,3 +260,54 @@ func TestHostileCommuniques(t *testing.T) {
 		t.Errorf("%d drafts, %d signings", len(v.Drafts), len(v.Signings))
 	}
 }
+
+// TestSigningOverRandomRestarts restarts both sides at random between the boxes of a
+// signing. Both end with both signatures, whatever was cut.
+func TestSigningOverRandomRestarts(t *testing.T) {
+	for seed := range byte(20) {
+		w := agreed(t, 50+2*seed)
+		over := func() bool {
+			return w.a.signing(1) == channel.SigningDone && w.b.signing(1) == channel.SigningDone
+		}
+		for range 2000 {
+			if over() {
+				break
+			}
+			switch w.rng.IntN(12) {
+			case 0:
+				w.a.restart()
+			case 1:
+				w.b.restart()
+			case 2:
+				w.cut()
+			case 3, 4:
+				w.connect()
+			case 5:
+				if state := w.a.signing(1); state == 0 || state == channel.SigningYours {
+					w.a.press(1)
+				}
+			case 6:
+				if state := w.b.signing(1); state == channel.SigningProposed || state == channel.SigningYours {
+					w.b.press(1)
+				}
+			case 7:
+				w.pass(time.Second, time.Second)
+			default:
+				w.step()
+			}
+		}
+		if !over() {
+			t.Errorf("seed %d: it ends %q and %q", seed, w.a.signing(1), w.b.signing(1))
+		}
+	}
+}
+
+// press is sign for a person who looks later at what came of it.
+func (s *side) press(version uint32) {
+	s.w.t.Helper()
+	_, out, err := s.c.Sign(s.now(), version, s.now().Add(24*time.Hour), true)
+	if err != nil {
+		s.w.t.Fatal(err)
+	}
+	s.do(out)
+}

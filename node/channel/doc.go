@@ -29,5 +29,8 @@
 // session), flights.go (handshakes), boxes.go (what comes in on a connection),
 // outbox.go, inbox.go, words.go, clock.go (what time brings about), edit.go and
 // burn.go (what the owner changes and deletes), codec.go; files.go (what is kept of
-// a file), filesout.go, filesin.go, filetask.go (what the owner is to do on the disk).
+// a file), filesout.go, filesin.go, filetask.go (what the owner is to do on the disk);
+// craft.go (lines of the tools of statecraft), mandate.go, mandateheld.go (of an
+// envoy), mandateshown.go (of a listener); communique.go (drafts), communiquesign.go,
+// communiqueview.go.
 package channel
