@@ -343,6 +343,9 @@ func (d *desk) end(cancel context.CancelFunc) error {
 	// No goroutine touches keys or store but through the desk, and one may hang for
 	// long, on a disk or a network that does not answer: the keys go before.
 	d.wipe()
+	if d.mail != nil {
+		d.mail.machine.Wipe()
+	}
 	err := d.store.Close()
 	d.group.Wait()
 	return errors.Join(d.fatal, err)

@@ -99,6 +99,14 @@ func (c *Chain) Forget(before Day) {
 	})
 }
 
+// Wipe clears the keys. The chain is not used after that.
+func (c *Chain) Wipe() {
+	c.key.Wipe()
+	for _, e := range c.exports {
+		e.key.Wipe()
+	}
+}
+
 // Append appends the record of a chain, for a store that seals it:
 //
 //	 0  4  day

@@ -124,9 +124,7 @@ func (m *Machine) drop(id ContactID, records bool) {
 	}
 	c := m.contacts[i]
 	m.contacts = slices.Delete(m.contacts, i, i+1)
-	for _, k := range c.keys {
-		k.Wipe()
-	}
+	c.wipe()
 	for lane := range m.slot.lanes {
 		if l := &m.slot.lanes[lane]; l.writes == c || l.reads == c {
 			m.slot.lanes[lane] = laneState{}
@@ -139,6 +137,15 @@ func (m *Machine) drop(id ContactID, records bool) {
 	for _, b := range c.blocks() {
 		m.write(id, Book, b.number, nil)
 	}
+}
+
+// wipe clears the keys of a contact that is let go.
+func (c *contact) wipe() {
+	c.chain.Wipe()
+	for _, k := range c.keys {
+		k.Wipe()
+	}
+	clear(c.keys)
 }
 
 // has reports whether c is still there: a reply may come when it is not.

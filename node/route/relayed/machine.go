@@ -167,6 +167,22 @@ func (m *Machine) fill(b []byte) {
 	}
 }
 
+// Wipe clears the keys that the machine holds. It is not used after that.
+func (m *Machine) Wipe() {
+	m.seed.Wipe()
+	m.idle.Wipe()
+	for _, c := range m.contacts {
+		c.wipe()
+	}
+	for _, p := range m.pending {
+		p.reply.Wipe()
+		p.box.Wipe()
+	}
+	for _, e := range m.errands {
+		e.Keys.Wipe()
+	}
+}
+
 func (m *Machine) begin() { m.out = &Output{} }
 
 func (m *Machine) end() *Output {
