@@ -79,14 +79,14 @@ func (m *Machine) sendErrand(now time.Time, p *pending, e Errand) bool {
 	}
 	var random [32]byte
 	m.fill(random[:])
-	return m.send(now, p, e.Keys.Write.Bytes(), drop.Seal(e.Keys.Box, &random, e.Control, e.Cell))
+	return m.send(now, p, e.Keys.Write.Bytes(), m.cfg.Boxes.Seal(e.Keys.Box, &random, e.Control, e.Cell))
 }
 
 func (m *Machine) done(p *pending, status drop.Status, box *drop.Box) {
 	d := Done{Number: *p.errand, Status: status}
 	if box != nil {
 		var err error
-		if d.Control, d.Cell, err = drop.Open(p.box, box); err != nil {
+		if d.Control, d.Cell, err = m.cfg.Boxes.Open(p.box, box); err != nil {
 			d.Status = drop.None
 		}
 	}

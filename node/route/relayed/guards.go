@@ -90,6 +90,7 @@ func (m *Machine) useOther() bool {
 	}
 	g.using, g.linked, g.reached, g.silent = 1-g.using, false, false, 0
 	m.health.trips = nil // that was the other guard
+	clear(m.middles)
 	from := m.neighbours()
 	for i := range m.slot.plan {
 		if b, ok := m.drawBeside(from); ok {

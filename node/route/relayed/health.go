@@ -81,6 +81,9 @@ func share(trips []trip) float64 {
 // worstOf returns the relay whose trips lose most compared with those that do not go
 // over it, if that is surely too many.
 func worstOf(trips []trip) (worst onion.ID, found bool) {
+	if share(trips) == 0 {
+		return worst, false
+	}
 	type record struct{ all, lost int }
 	of := map[onion.ID]*record{}
 	total := record{}
@@ -127,7 +130,11 @@ const alarmEvery = 6 * time.Hour
 
 // judge looks back on the slot that ends.
 func (m *Machine) judge(now time.Time) {
+	before := m.health.bad
 	rest, trips := m.health.judge()
+	if !slices.Equal(before, m.health.bad) {
+		clear(m.middles)
+	}
 	if trips >= window/4 && rest > alarming && now.Sub(m.guards.alarmed) >= alarmEvery {
 		m.guards.alarmed = now
 		m.notice(Losing, ContactID{})

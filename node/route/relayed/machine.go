@@ -19,6 +19,7 @@ type Config struct {
 	Constants directory.Constants // of the network, with no field left out
 	Random    io.Reader           // nil: crypto/rand
 	Onion     Onion               // nil: packets of package onion
+	Boxes     Boxes               // nil: boxes of package drop
 }
 
 // A View is the relays of an epoch. [*directory.View] is one.
@@ -39,6 +40,12 @@ type Onion interface {
 type Reply interface {
 	Open(packet []byte) (onion.Answer, error)
 	Wipe()
+}
+
+// Boxes seals boxes and opens them. A simulator may leave their cryptography out.
+type Boxes interface {
+	Seal(key secret.Key, random *[32]byte, c drop.Control, cell *wire.Cell) *drop.Box
+	Open(key secret.Key, box *drop.Box) (drop.Control, *wire.Cell, error)
 }
 
 // A Packet goes to the guard that the machine is linked to.
@@ -107,6 +114,7 @@ type Machine struct {
 	misses   map[onion.ID]int       // gets in a row that brought no box, by drop
 	errands  []Errand
 	locked   bool
+	middles  map[ends][]onion.ID // see between
 
 	slot    slotState
 	idles   map[idlePlace]bool // idle boxes that were written, and not read
@@ -125,9 +133,12 @@ func New(cfg Config) *Machine {
 	if cfg.Onion == nil {
 		cfg.Onion = packets{}
 	}
+	if cfg.Boxes == nil {
+		cfg.Boxes = boxes{}
+	}
 	m := &Machine{
 		cfg: cfg, clocks: clocks{}, health: newHealth(), work: map[onion.ID]int{}, misses: map[onion.ID]int{},
-		idles: map[idlePlace]bool{}, pending: map[onion.Tag]*pending{},
+		middles: map[ends][]onion.ID{}, idles: map[idlePlace]bool{}, pending: map[onion.Tag]*pending{},
 	}
 	m.seed, m.idle = m.draw(), m.draw()
 	ways := m.draw()
@@ -174,6 +185,7 @@ func (m *Machine) SetView(now time.Time, v View) *Output {
 	}
 	m.lag = cadence.ReadLag(mean, m.cfg.Constants.Slot)
 	m.keepGuards(now)
+	clear(m.middles)
 	m.clocks.keep(v)
 	m.health.keep(v)
 	for _, forget := range []map[onion.ID]int{m.work, m.misses} {

@@ -93,9 +93,22 @@ func (m *Machine) fits(at onion.ID, b beside) fit {
 	return well
 }
 
+// ends are the relay beside the guard and the drop of a way.
+type ends struct{ a, at onion.ID }
+
 // between returns the relays that link a relay beside the guard with a drop, where ways
-// have two middles: those of operators that stand at neither, if there are any.
+// have two middles: those of operators that stand at neither, if there are any. It is
+// known until the view, the guard or the relays that lose packets change.
 func (m *Machine) between(a, at onion.ID) []onion.ID {
+	middles, known := m.middles[ends{a, at}]
+	if !known {
+		middles = m.findBetween(a, at)
+		m.middles[ends{a, at}] = middles
+	}
+	return middles
+}
+
+func (m *Machine) findBetween(a, at onion.ID) []onion.ID {
 	var all, best []onion.ID
 	first, _ := m.view.Member(a)
 	last, _ := m.view.Member(at)

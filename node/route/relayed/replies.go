@@ -65,7 +65,7 @@ func (m *Machine) putAnswered(p *pending, status drop.Status) {
 
 // found opens a box and hands it on, once for a period.
 func (m *Machine) found(p *pending, box *drop.Box) bool {
-	control, cell, err := drop.Open(p.box, box)
+	control, cell, err := m.cfg.Boxes.Open(p.box, box)
 	if err != nil {
 		return false
 	}

@@ -99,10 +99,23 @@ func (m *Machine) token(p *pending, key []byte) []byte {
 	return t.Append(nil)
 }
 
+const anyTries = 8
+
 // anyRelay returns a relay to which the packet that leaves now leads, each equally
-// likely.
+// likely. Most relays will do: one that is drawn and does not is drawn again, and only if
+// that goes on are they looked at one by one.
 func (m *Machine) anyRelay() (onion.ID, bool) {
-	for _, least := range []fit{well, poorly} {
+	members, wants := m.view.Members(), []fit{well, poorly}
+	if !m.slot.synced {
+		// With two operators those that are led to well may be too few to learn the time of.
+		wants = wants[1:]
+	}
+	for range anyTries {
+		if id := members[m.below(len(members))].ID; m.fits(id, m.slot.beside) >= wants[0] {
+			return id, true
+		}
+	}
+	for _, least := range wants {
 		var from []onion.ID
 		for _, r := range m.view.Members() {
 			if m.fits(r.ID, m.slot.beside) >= least {
@@ -143,4 +156,17 @@ func (packets) Tag(packet []byte) (onion.Tag, error) {
 		return onion.Tag{}, onion.ErrFormat
 	}
 	return onion.ReplyTag(onion.Suite(packet[1]), packet)
+}
+
+// boxes are those of package drop.
+type boxes struct{}
+
+// Seal implements [Boxes].
+func (boxes) Seal(key secret.Key, random *[32]byte, c drop.Control, cell *wire.Cell) *drop.Box {
+	return drop.Seal(key, random, c, cell)
+}
+
+// Open implements [Boxes].
+func (boxes) Open(key secret.Key, box *drop.Box) (drop.Control, *wire.Cell, error) {
+	return drop.Open(key, box)
 }

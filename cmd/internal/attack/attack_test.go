@@ -1,0 +1,147 @@
+package attack
+
+import (
+	"flag"
+	"math"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/backchannel/backchannel/cmd/internal/sim"
+)
+
+// Runs of docs/figures.md: "go test ./cmd/internal/attack -run Figures -figures 40 -timeout 10h -v".
+var (
+	figures = flag.Int("figures", 0, "networks to test on; 0: none")
+	train   = flag.Int("train", 12, "networks to train on")
+	users   = flag.Int("users", 10, "of each network")
+	relays  = flag.Int("relays", 6, "of each network")
+	pairs   = flag.Int("pairs", 10, "that talk")
+	hours   = flag.Float64("hours", 24, "of each network")
+	online  = flag.Float64("online", 24, "hours a day that machines are on")
+	only    = flag.String("only", "", "the control to play; all of them if empty")
+)
+
+func network() sim.Config {
+	return sim.Config{Users: *users, Relays: *relays, Operators: 3, TalkingPairs: *pairs, OnlineHours: *online, Duration: time.Duration(*hours * float64(time.Hour)), Watch: 1}
+}
+
+func controls() map[string]func(*sim.Config) {
+	all := map[string]func(*sim.Config){
+		"protected":   func(*sim.Config) {},
+		"unprotected": func(c *sim.Config) { c.Unprotected = true },
+	}
+	for _, w := range []sim.Control{sim.ZeroDelay, sim.AddedCover, sim.OnDemand} {
+		all[w.String()] = func(c *sim.Config) { c.Weaken = w }
+	}
+	return all
+}
+
+func TestFigures(t *testing.T) {
+	if *figures == 0 {
+		t.Skip("only with -figures")
+	}
+	for name, change := range controls() {
+		if *only != "" && *only != name {
+			continue
+		}
+		e := Experiment{Config: network(), Train: *train, Test: *figures}
+		e.Config.Seed = 1000
+		change(&e.Config)
+		e.Each = func(done int, soFar [3]Result) {
+			if done%5 == 0 {
+				t.Logf("%s: %d networks: %v", name, done, soFar)
+			}
+		}
+		all, links, drop, err := e.Run()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%s, %d users, %d relays, %.0f h, %d and %d networks:\n all   %v\n links %v\n drop  %v", name, *users, *relays, *hours, *train, *figures, all, links, drop)
+	}
+}
+
+// TestAttackerWins: the attacker is good enough to see what he must see, each protection
+// that is left out. What he reaches where none is left out stands in docs/figures.md: that
+// takes more networks than a test has time for.
+func TestAttackerWins(t *testing.T) {
+	if testing.Short() {
+		t.Skip("plays some networks")
+	}
+	const allKinds, links, drop = 0, 1, 2
+	wants := map[string]struct {
+		kind  int
+		least float64
+	}{
+		"unprotected": {allKinds, 0.8}, "zero delay": {drop, 0.65}, "cover added": {links, 0.6}, "catch-up on demand": {links, 0.6},
+	}
+	for name, change := range controls() {
+		want, there := wants[name]
+		if !there {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := Experiment{Config: network(), Train: 3, Test: 3}
+			e.Config.Users, e.Config.TalkingPairs, e.Config.Duration, e.Config.Seed = 6, 4, time.Hour, 7000
+			change(&e.Config)
+			all, links, drop, err := e.Run()
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := [...]Result{all, links, drop}
+			if got[want.kind].AUC < want.least {
+				t.Errorf("%v, want %v", got, want.least)
+			}
+			t.Log(got[allKinds])
+		})
+	}
+}
+
+func TestAUC(t *testing.T) {
+	g := []Guess{{1, false, 0}, {2, false, 0}, {3, true, 0}, {4, true, 1}}
+	if a := AUC(g); a != 1 {
+		t.Errorf("%v, want 1", a)
+	}
+	g[3].Score = 0
+	if a := AUC(g); a != 0.5 {
+		t.Errorf("%v, want a half", a)
+	}
+	for i := range g {
+		g[i].Score = 5
+	}
+	if a := AUC(g); a != 0.5 {
+		t.Errorf("%v without any order, want a half", a)
+	}
+	if !math.IsNaN(AUC(g[:2])) {
+		t.Error("an AUC of one kind alone")
+	}
+}
+
+// TestTrain: what can be learnt is learnt, and what is noise is not.
+func TestTrain(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	draw := func(n int, shift float64) (f [][]float64, talks []bool) {
+		for i := range n {
+			yes := i%3 == 0
+			x := []float64{random.NormFloat64(), 1000 + 7*random.NormFloat64(), 5}
+			if yes {
+				x[1] += 7 * shift
+			}
+			f, talks = append(f, x), append(talks, yes)
+		}
+		return f, talks
+	}
+	for _, c := range []struct{ shift, least, most float64 }{{0, 0.42, 0.58}, {1, 0.7, 0.82}, {4, 0.98, 1}} {
+		m := Train(draw(600, c.shift))
+		var g []Guess
+		f, talks := draw(600, c.shift)
+		for i := range f {
+			g = append(g, Guess{m.Score(f[i]), talks[i], i % 10})
+		}
+		lower, upper := Bounds(g)
+		if a := AUC(g); a < c.least || a > c.most || a < lower || a > upper || upper-lower > 0.2 {
+			t.Errorf("shift %v: AUC %v, %v to %v", c.shift, a, lower, upper)
+		}
+	}
+}

@@ -1,0 +1,127 @@
+package attack
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/backchannel/backchannel/cmd/internal/sim"
+)
+
+// An Experiment trains on some networks and tests on others.
+type Experiment struct {
+	Config      sim.Config                      // all but the seed
+	Train, Test int                             // networks
+	Contacts    bool                            // pairs that do not talk are contacts, too; else they are any two
+	Each        func(done int, soFar [3]Result) // nil, or called after each network
+}
+
+// A Result is what the attacker reached.
+type Result struct {
+	AUC, Lower, Upper float64
+	Yes, No           int // pairs in the test
+}
+
+// String is the result in a line.
+func (r Result) String() string {
+	return fmt.Sprintf("AUC %.3f, 95 %% %.3f to %.3f, %d pairs that talk and %d that do not", r.AUC, r.Lower, r.Upper, r.Yes, r.No)
+}
+
+// Run simulates the networks and returns the results: of links and the drop together, and
+// of each alone.
+func (e Experiment) Run() (all, links, drop Result, err error) {
+	var features [3][][]float64
+	var talks []bool
+	var guesses [3][]Guess
+	var models [3]*Model
+	for i := range e.Train + e.Test {
+		f, yes, err := e.network(uint64(i))
+		if err != nil {
+			return all, links, drop, err
+		}
+		for k := range models {
+			part := columns(f, k)
+			if i < e.Train {
+				features[k] = append(features[k], part...)
+				continue
+			}
+			if models[k] == nil {
+				models[k] = Train(features[k], talks)
+			}
+			for p := range part {
+				guesses[k] = append(guesses[k], Guess{models[k].Score(part[p]), yes[p], i})
+			}
+		}
+		if i < e.Train {
+			talks = append(talks, yes...)
+		}
+		if e.Each != nil {
+			e.Each(i+1, [3]Result{resultOf(guesses[0]), resultOf(guesses[1]), resultOf(guesses[2])})
+		}
+	}
+	return resultOf(guesses[0]), resultOf(guesses[1]), resultOf(guesses[2]), nil
+}
+
+func resultOf(g []Guess) (r Result) {
+	r.AUC = AUC(g)
+	r.Lower, r.Upper = Bounds(g)
+	for _, x := range g {
+		if x.Talks {
+			r.Yes++
+		} else {
+			r.No++
+		}
+	}
+	return r
+}
+
+// columns are all features, those of links, or that of the drop, which is the last.
+func columns(f [][]float64, kind int) (out [][]float64) {
+	for _, x := range f {
+		switch last := len(x) - 1; kind {
+		case 1:
+			x = x[:last]
+		case 2:
+			x = x[last:]
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+// network simulates one network and returns features and truth of its pairs.
+func (e Experiment) network(seed uint64) (features [][]float64, talks []bool, err error) {
+	cfg := e.Config
+	cfg.Seed, cfg.Fast = cfg.Seed+seed, true
+	d, err := sim.Expect(cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	w := Watch(&cfg, Delay{Relays: d.Relays, Mean: d.Mean.Seconds(), Links: d.Links.Seconds()})
+	world, err := sim.New(cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	truth, err := world.Run()
+	if err != nil {
+		return nil, nil, err
+	}
+	talk, silent := map[[2]int]bool{}, map[[2]int]bool{}
+	for _, c := range truth.Conversations {
+		talk[e.pair(truth, c.A, c.B)] = true
+	}
+	for _, s := range truth.Silent {
+		silent[e.pair(truth, s[0], s[1])] = true
+	}
+	pairs, all := w.All()
+	for i, p := range pairs {
+		if talk[p] || !e.Contacts || silent[p] {
+			features, talks = append(features, all[i]), append(talks, talk[p])
+		}
+	}
+	return features, talks, nil
+}
+
+func (Experiment) pair(t *sim.Truth, a, b string) [2]int {
+	i, j := slices.Index(t.Users, a), slices.Index(t.Users, b)
+	return [2]int{min(i, j), max(i, j)}
+}

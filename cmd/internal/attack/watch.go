@@ -1,0 +1,69 @@
+package attack
+
+import (
+	"time"
+
+	"github.com/backchannel/backchannel/cmd/internal/sim"
+	"github.com/backchannel/backchannel/protocol/onion"
+)
+
+// A Watcher keeps what an attacker uses of one network: when each user's link carried a
+// packet up and down, and what the drop that he holds saw. Padded links between relays
+// are left out: they carry the same in each slot, whatever happens.
+type Watcher struct {
+	Duration time.Duration
+	up       [][]float64 // by user: seconds, rising
+	down     [][]float64
+	boxes    []box
+	puts     map[[16]byte]float64
+	delay    Delay
+}
+
+// A box was put at the drop and got there.
+type box struct{ put, got float64 }
+
+// Delay is what the attacker knows of the time from a user's link to a drop: so many
+// relays on the way, their mean delay, and what links take.
+type Delay struct {
+	Relays int
+	Mean   float64 // seconds, of one relay
+	Links  float64 // seconds, of all links
+}
+
+// Watch lets a Watcher see a simulation that is about to run.
+func Watch(cfg *sim.Config, d Delay) *Watcher {
+	w := &Watcher{
+		Duration: cfg.Duration, up: make([][]float64, cfg.Users), down: make([][]float64, cfg.Users),
+		puts: map[[16]byte]float64{}, delay: d,
+	}
+	relays := cfg.Relays
+	cfg.Rows = func(r sim.Row) {
+		switch at := r.At.Seconds(); {
+		case r.Size < 4000 || r.Size > 20_000: // connections and the directory, at their own times
+		case r.From >= relays:
+			w.up[r.From-relays] = append(w.up[r.From-relays], at)
+		case r.To >= relays:
+			w.down[r.To-relays] = append(w.down[r.To-relays], at)
+		}
+	}
+	cfg.Seen = func(s sim.Sight) {
+		switch put, there := w.puts[s.Address]; {
+		case s.Command == onion.Put:
+			w.puts[s.Address] = s.At.Seconds()
+		case s.Found && there:
+			w.boxes = append(w.boxes, box{put, s.At.Seconds()})
+		}
+	}
+	return w
+}
+
+// counts returns how many of the times lie in each bin.
+func counts(times []float64, bin float64, duration time.Duration) []float64 {
+	all := make([]float64, int(duration.Seconds()/bin)+1)
+	for _, t := range times {
+		if i := int(t / bin); i < len(all) {
+			all[i]++
+		}
+	}
+	return all
+}

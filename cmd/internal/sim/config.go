@@ -1,0 +1,86 @@
+package sim
+
+import (
+	"errors"
+	"io"
+	"time"
+
+	"github.com/backchannel/backchannel/protocol/directory"
+	"github.com/backchannel/backchannel/protocol/onion"
+)
+
+// Config says what is simulated. The same Config gives the same trace.
+type Config struct {
+	Users        int           // at least 2
+	Relays       int           // 4 to 250
+	Operators    int           // of the relays, in turn
+	Duration     time.Duration // of the trace
+	TalkingPairs int           // pairs of users who talk; other users have a contact with whom they do not
+	OnlineHours  float64       // a day, at hours that are each user's own; 24: always
+	Loss         float64       // of packets, on each link
+	Seed         uint64
+
+	Unprotected bool    // no cover and no delay; links are not padded
+	Fast        bool    // packets and boxes by reference
+	Weaken      Control // one protection that is left out; zero: none
+
+	Constants directory.Constants // zero: those of a new network
+	Trace     io.Writer           // nil: none is written
+	Each      bool                // a row for each frame of padded links, not one for a slot of them
+	Rows      func(Row)           // nil, or called for each row, in the order of time
+	Watch     int                 // the relay whose drop is watched, from 1; 0: none
+	Seen      func(Sight)         // what that drop sees
+	Progress  func(time.Duration) // nil, or called for each hour that has passed
+	Dir       string              // of the drops' disks, without Fast; empty: they are in memory
+}
+
+// A Control leaves out one protection, to see whether an attacker notices.
+type Control int
+
+// The controls.
+const (
+	None       Control = iota
+	ZeroDelay          // relays keep a packet for a millisecond
+	AddedCover         // who writes sends more than others
+	OnDemand           // who has found something looks for more at once
+)
+
+// String names the control.
+func (c Control) String() string {
+	return [...]string{"protected", "zero delay", "cover added", "catch-up on demand"}[c]
+}
+
+// A Sight is what a drop sees of one packet.
+type Sight struct {
+	At      time.Duration
+	Command onion.Command
+	Address [16]byte // the beginning of it
+	Found   bool
+}
+
+// ErrConfig is returned for numbers that cannot be.
+var ErrConfig = errors.New("sim: wants 2 to 60,000 users, 4 to 250 relays of 2 operators or more, and some time")
+
+func (c Config) check() error {
+	switch {
+	case c.Users < 2 || c.Users > 60_000, c.Relays < 4 || c.Relays > 250, c.Operators < 2 || c.Operators > c.Relays,
+		c.Duration < time.Minute || c.Duration > 60*24*time.Hour, c.TalkingPairs < 0, c.TalkingPairs > c.Users*(c.Users-1)/2,
+		c.OnlineHours <= 0 || c.OnlineHours > 24, c.Loss < 0 || c.Loss >= 1, c.Watch < 0 || c.Watch > c.Relays:
+		return ErrConfig
+	}
+	return nil
+}
+
+// Frames is about how many frames padded links carry.
+func (c Config) Frames() int64 {
+	if c.Unprotected || c.check() != nil {
+		return 0
+	}
+	w := &World{cfg: c, places: map[onion.ID]uint8{}}
+	if w.found() != nil {
+		return 0
+	}
+	level, mean := w.expected()
+	slots := c.Duration.Seconds() / w.network.Constants.Slot.Seconds()
+	return int64(float64(w.rate(level, mean)) * float64(c.Relays) * w.neighbours() * slots)
+}
