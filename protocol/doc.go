@@ -16,6 +16,9 @@
 //	mandate    for whom an envoy speaks: a MAC for one listener, a ring for himself
 //	sounding   whether both sides have a topic in common: CPace for each pair
 //	communique one text signed by two at once, by adaptor pre-signatures
+//	charter    what both agree on before a channel opens, and when it ends
+//	introduction  two brought together by one who knows both: a sealed invitation
+//	shuttle    texts without a sender; offers that both seal before either opens
 //	forge      transcripts made by the same code from one side's secrets
 //
 // Every package below is pure: it starts no goroutine, reads no clock, opens no

@@ -215,7 +215,7 @@ func (a *app) forgeCheckCommand() *cobra.Command {
 				if l.FromPeer {
 					from = t.PeerName
 				}
-				ans.Lines = append(ans.Lines, checkLine{from, time.Unix(int64(l.Minute)*60, 0).UTC().Format(time.RFC3339), l.Text})
+				ans.Lines = append(ans.Lines, checkLine{from, time.Unix(int64(l.Minute)*60, 0).UTC().Format(time.RFC3339), l.Summary()})
 			}
 			return a.answer(ans, func() { a.printCheck(ans, show) })
 		},

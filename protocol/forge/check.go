@@ -13,7 +13,12 @@ import (
 type Line struct {
 	FromPeer bool
 	Minute   uint32 // minutes since 1970
-	Text     string
+	Text     string // or the bytes of a message, if Kind is not zero
+	// Kind is zero for a text, or FrameCharter, FrameIntroduction or FrameShuttle.
+	Kind wire.FrameKind
+	// Channel is where it was said; zero stands for the one that is open without a
+	// charter, or for the contact itself if Kind has its place there.
+	Channel uint32
 	// Crossed says, to Forge, that the line was sent before the one above it had
 	// arrived: both wrote at once. Check leaves it false.
 	Crossed bool
@@ -33,6 +38,7 @@ func (t *Transcript) Check() ([]Line, error) {
 	var lines []Line
 	next := map[bool]uint32{false: 1, true: 1} // next number of each side
 	pending := map[bool]unfinished{}
+	pacts := newPacts(t.Side)
 	for i := range t.Entries {
 		e := &t.Entries[i]
 		if state, err = e.replay(state, t.Hour/24); err != nil {
@@ -46,16 +52,20 @@ func (t *Transcript) Check() ([]Line, error) {
 		if !plausible(t.Hour, f.Minute) {
 			return nil, ErrTimes
 		}
-		if f.Kind != wire.FrameText {
+		if f.Kind != wire.FrameText && !isPact(f.Kind) {
 			continue
 		}
 		p := pending[e.FromPeer]
-		if int(f.Part) != p.parts || f.Part > 0 && f.ID != p.id {
+		if int(f.Part) != p.parts || f.Part > 0 && (f.ID != p.id || f.Kind != p.kind) {
 			return nil, ErrStructure
 		}
-		p = unfinished{f.ID, p.parts + 1, append(p.text, f.Content...)}
+		p = unfinished{f.ID, f.Kind, p.parts + 1, append(p.text, f.Content...)}
 		if f.Part+1 == f.Parts {
-			lines = append(lines, Line{FromPeer: e.FromPeer, Minute: f.Minute, Text: string(p.text)})
+			l := lineOf(e.FromPeer, f, p.text)
+			if err := pacts.follow(l); err != nil {
+				return nil, err
+			}
+			lines = append(lines, l)
 			p = unfinished{}
 		}
 		pending[e.FromPeer] = p
@@ -66,6 +76,7 @@ func (t *Transcript) Check() ([]Line, error) {
 // unfinished is a text of which not all parts have come.
 type unfinished struct {
 	id    wire.MessageID
+	kind  wire.FrameKind
 	parts int
 	text  []byte
 }

@@ -83,7 +83,11 @@ func Forge(p Params, lines []Line, random io.Reader) (*Transcript, error) {
 			return nil, err
 		}
 		w.minute = l.Minute
-		if err := w.seal(l.FromPeer, wire.FrameText, 1, []byte(l.Text)); err != nil {
+		if l.Kind != 0 && !isPact(l.Kind) {
+			return nil, ErrScript
+		}
+		kind, channel := l.place()
+		if err := w.seal(l.FromPeer, kind, channel, []byte(l.Text)); err != nil {
 			return nil, err
 		}
 		last = len(w.flying) - last

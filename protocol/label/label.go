@@ -147,6 +147,17 @@ const (
 	CommuniqueAdaptor      Label = prefix + "communique/adaptor"      // secret of the adaptor point
 	CommuniqueNonce        Label = prefix + "communique/nonce"        // nonce of a pre-signature
 
+	CharterText Label = prefix + "charter/text" // name of one draft
+
+	IntroductionShare Label = prefix + "introduction/share" // key share of who accepts, from its coins
+	IntroductionReply Label = prefix + "introduction/reply" // key share and coins of who invites
+	IntroductionKey   Label = prefix + "introduction/key"   // key that seals the invitation
+
+	ShuttleCoins      Label = prefix + "shuttle/coins"      // key share, coins and nonce of one side
+	ShuttleCommit     Label = prefix + "shuttle/commit"     // commitment to an offer
+	ShuttleTranscript Label = prefix + "shuttle/transcript" // both shares and commitments
+	ShuttleKey        Label = prefix + "shuttle/key"        // keys that seal the openings
+
 	BackupSalt   Label = prefix + "backup/salt"    // salt of a file from coins and content
 	BackupRoot   Label = prefix + "backup/root"    // root of a file from passphrase and second secret
 	BackupHeader Label = prefix + "backup/header"  // mask of the header
@@ -180,6 +191,8 @@ func All() []Label {
 		MandateDossier, MandateMask, MandateTag, MandateRing, MandateNonce, MandateWithdraw,
 		SoundingID, SoundingCoins, SoundingPoint, SoundingPair, SoundingSent, SoundingTag, SoundingNoise,
 		CommuniqueWords, CommuniqueContribution, CommuniqueCommit, CommuniqueAdaptor, CommuniqueNonce,
+		CharterText, IntroductionShare, IntroductionReply, IntroductionKey,
+		ShuttleCoins, ShuttleCommit, ShuttleTranscript, ShuttleKey,
 		BackupSalt, BackupRoot, BackupHeader, BackupCommit, BackupBlock,
 		TranscriptKeys,
 	}

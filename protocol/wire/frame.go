@@ -33,6 +33,14 @@ const (
 	FrameBurn                         // this person has burned the conversation and asks for the same
 )
 
+// Kinds of what two people agree on, and of those between them. Each is one
+// message of its package, in one frame but for texts that a mediator carries.
+const (
+	FrameCharter      FrameKind = 16 + iota // of a channel (package charter)
+	FrameIntroduction                       // of the contact (package introduction)
+	FrameShuttle                            // of the contact (package shuttle)
+)
+
 // String returns the kind's name.
 func (k FrameKind) String() string {
 	switch k {
@@ -50,6 +58,12 @@ func (k FrameKind) String() string {
 		return "file"
 	case FrameBurn:
 		return "burn"
+	case FrameCharter:
+		return "charter"
+	case FrameIntroduction:
+		return "introduction"
+	case FrameShuttle:
+		return "shuttle"
 	default:
 		return fmt.Sprintf("FrameKind(%d)", byte(k))
 	}
