@@ -166,7 +166,7 @@ func TestVaultPassphraseIsOneScreen(t *testing.T) {
 		g.serve()
 		g.wants(`{"v":1}`, "one\n", "online")
 		screens = append(screens, g.onTerminal([]answer{
-			{"Passphrase now: ", "one"}, {"First: ", "one"}, {"Again: ", "one"}, {"Second: ", "two"}, {"Again: ", "two"}, {"Third: ", ""}, {"Again: ", ""}, {"REPLACE to go on: ", "REPLACE"},
+			{prompt: "Passphrase now: ", typed: "one"}, {prompt: "First: ", typed: "one"}, {prompt: "Again: ", typed: "one"}, {prompt: "Second: ", typed: "two"}, {prompt: "Again: ", typed: "two"}, {prompt: "Third: ", typed: ""}, {prompt: "Again: ", typed: ""}, {prompt: "REPLACE to go on: ", typed: "REPLACE", seen: true},
 		}, "vault", "passphrase"))
 		for _, pass := range []string{"one\n", "two\n"} {
 			g.wants(`{"v":1}`, pass, "unlock")
