@@ -18,6 +18,7 @@ type below struct {
 	id           channel.ContactID
 	conversation *channel.Conversation
 	wake         time.Time
+	lost         bool // closed, and cannot be loaded
 }
 
 // openBeneath loads the contacts of the levels that are not shown. One that cannot be
@@ -64,7 +65,7 @@ func (d *desk) tendBeneath(now time.Time) time.Time {
 	next := now.Add(time.Hour)
 	for i := 0; i < len(d.beneath); i++ {
 		b := d.beneath[i]
-		if !b.wake.After(now) && !d.tend(b, now) {
+		if b.lost || !b.wake.After(now) && !d.tend(b, now) {
 			b.conversation.Close()
 			d.beneath = append(d.beneath[:i], d.beneath[i+1:]...)
 			i--
@@ -98,14 +99,13 @@ func (d *desk) tend(b *below, now time.Time) bool {
 
 // stageBelow stages what an output writes. There is no connection that anything else
 // could go to. If it is refused the conversation is put back to what the store holds,
-// and tried again in a minute.
+// and tried again in a minute; one that cannot be loaded any more is left alone.
 func (d *desk) stageBelow(b *below, out *channel.Output) bool {
 	for {
 		if b.view.Stage(out.Writes...) != nil {
 			b.conversation.Close()
-			if d.load(b) {
-				b.wake = d.cfg.Now().Add(time.Minute)
-			}
+			b.lost = !d.load(b)
+			b.wake = d.cfg.Now().Add(time.Minute)
 			return false
 		}
 		d.discard(out.Discard)

@@ -46,6 +46,7 @@ type effect struct {
 type waiter struct {
 	ticket uint64
 	done   chan<- error
+	result error // what it is told
 }
 
 // maxEffects is how many effects may wait before connections are read no further.
@@ -97,7 +98,7 @@ func (d *desk) release() {
 // answer tells the commands whose writes are on the disk now.
 func (d *desk) answer() {
 	for len(d.waiters) > 0 && d.waiters[0].ticket <= d.store.Durable() {
-		d.waiters[0].done <- nil
+		d.waiters[0].done <- d.waiters[0].result
 		d.waiters = d.waiters[1:]
 	}
 }

@@ -226,7 +226,7 @@ func (d *desk) read(h p2p.Handle, l *link) {
 		room := make(chan error, 1)
 		err := d.do(d.ctx, func(d *desk) error {
 			if len(d.effects) > maxEffects {
-				d.waiters = append(d.waiters, waiter{d.staged, room})
+				d.waiters = append(d.waiters, waiter{d.staged, room, nil})
 			} else {
 				room <- nil
 			}

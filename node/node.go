@@ -331,15 +331,16 @@ func (n *Node) act(ctx context.Context, f func(*desk) error) error {
 			return ErrOffline
 		}
 		before := d.staged
-		if err := f(d); err != nil {
+		err := f(d)
+		if err != nil && !errors.Is(err, ErrKept) && !errors.Is(err, ErrKeyAway) {
 			return err
 		}
 		on = d
 		if d.staged == before || d.staged <= d.store.Durable() {
-			done <- nil
+			done <- err
 			return nil
 		}
-		d.waiters = append(d.waiters, waiter{d.staged, done})
+		d.waiters = append(d.waiters, waiter{d.staged, done, err})
 		return nil
 	})
 	if err != nil {

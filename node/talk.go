@@ -242,10 +242,7 @@ func (d *desk) refreshed(err error) error {
 func (d *desk) kept(err error) error {
 	d.purgeAt = d.cfg.Now().Add(time.Minute)
 	if errors.Is(err, store.ErrFull) {
-		if d.staged > d.store.Durable() {
-			return ErrInMemory
-		}
-		return ErrKept
+		return ErrKept // once what was staged is on the disk: see act
 	}
 	return err
 }

@@ -12,7 +12,10 @@ import (
 )
 
 // An answer is what is typed at a prompt.
-type answer struct{ prompt, typed string }
+type answer struct {
+	prompt, typed string
+	seen          bool // what is typed is shown
+}
 
 // onTerminal runs a command on a terminal, types each answer at its prompt, and
 // returns what is on the screen then.
@@ -29,6 +32,10 @@ func (g goldenHome) onTerminal(answers []answer, args ...string) string {
 	go func() { defer close(ended); shown.read(screen) }()
 	for _, a := range answers {
 		shown.until(g.t, args[0], a.prompt)
+		if !a.seen { // the prompt comes a moment before typing is hidden
+			for end := time.Now().Add(patience); echoes(screen) && time.Now().Before(end); <-time.After(time.Millisecond) {
+			}
+		}
 		shown.mark()
 		_, _ = screen.WriteString(a.typed + "\r")
 	}
@@ -51,7 +58,7 @@ func TestSetupOnTerminal(t *testing.T) {
 	for _, second := range []string{"two", ""} {
 		g := goldenHome{t, filepath.Join(dir, "home"+second)}
 		screens[second] = drawn.ReplaceAllString(g.onTerminal([]answer{
-			{"Passphrase: ", "one"}, {"Again: ", "one"}, {"Second passphrase: ", second}, {"Again: ", second},
+			{prompt: "Passphrase: ", typed: "one"}, {prompt: "Again: ", typed: "one"}, {prompt: "Second passphrase: ", typed: second}, {prompt: "Again: ", typed: second},
 		}, "setup"), "   $1  word")
 	}
 	if screens["two"] != screens[""] || !drawn.MatchString(screens[""]) {

@@ -175,7 +175,10 @@ func (s *Store) secure() error {
 	records := recordsDir(s.dir)
 	if s.spare != "" {
 		if _, err := os.Stat(s.spare); errors.Is(err, os.ErrNotExist) {
-			return s.poison(ErrMissing)
+			if s.ticks < s.rebuildAfter() {
+				return s.poison(ErrMissing)
+			}
+			s.spare = "" // used up since a rebuild was put off
 		}
 	}
 	if s.pending {
@@ -216,9 +219,7 @@ func (s *Store) rebuildAfter() int { return int(s.slots / s.cfg.geometryOf(s.slo
 // with the next tick.
 func (s *Store) tidy() error {
 	if s.ticks++; s.ticks >= s.rebuildAfter() {
-		if err := s.rebuildLive(); err != nil || s.ticks == 0 {
-			return err
-		}
+		return s.rebuildLive()
 	}
 	if s.spare == "" {
 		return nil

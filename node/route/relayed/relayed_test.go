@@ -303,9 +303,21 @@ func TestAwayForAWeek(t *testing.T) {
 	}
 }
 
-// TestDeadDropsStoreNothing: without a drop's own word nothing is called stored.
+// TestDeadDropsStoreNothing: without a drop's own word nothing is called stored. When one
+// of three lives again, within three hours nearly all is: 15 to 20 of 20, by the seed.
 func TestDeadDropsStoreNothing(t *testing.T) {
-	w := newWorld(t, 7, 8)
+	const worlds = 5
+	mailed := 0
+	for seed := range byte(worlds) {
+		mailed += deadDrops(t, 7+seed)
+	}
+	if mailed < worlds*17 {
+		t.Errorf("%d of %d are called stored", mailed, worlds*20)
+	}
+}
+
+func deadDrops(t *testing.T, seed byte) (mailed int) {
+	w := newWorld(t, seed, 8)
 	a, b := w.user(1), w.user(2)
 	ta, tb := w.meet(1, a, b, 1, set(3, 4, 5))
 	a.start()
@@ -324,16 +336,13 @@ func TestDeadDropsStoreNothing(t *testing.T) {
 	}
 	w.relays[4].dead = false // one of three suffices
 	w.run(3 * time.Hour)
-	mailed := 0
 	for _, x := range ta.texts {
 		if !x.mailed.IsZero() {
 			mailed++
 		}
 	}
-	if mailed < 18 {
-		t.Errorf("%d of 20 are called stored", mailed)
-	}
 	checkAll(t, ta, tb)
+	return mailed
 }
 
 func TestHostileDrops(t *testing.T) {
