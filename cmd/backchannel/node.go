@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -116,9 +117,11 @@ func (a *app) nodeRun(ctx context.Context) error {
 }
 
 func (a *app) nodeStop(cmd *cobra.Command) error {
-	var d control.Done
-	if err := a.call(cmd, "stop", control.Empty{}, &d); err != nil {
-		return err
+	d := control.Done{V: control.Version}
+	// It breaks the call off if another one has stopped it in the same moment.
+	broken := a.call(cmd, "stop", control.Empty{}, &d)
+	if broken != nil && !errors.Is(broken, control.ErrBrokenOff) {
+		return broken
 	}
 	for end := time.Now().Add(a.timeout); time.Now().Before(end); {
 		var s control.StatusAnswer
@@ -131,7 +134,7 @@ func (a *app) nodeStop(cmd *cobra.Command) error {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	return context.DeadlineExceeded
+	return cmp.Or(broken, context.DeadlineExceeded)
 }
 
 // listenAnswer says how the machine listens and dials.

@@ -83,7 +83,7 @@ func (c *Client) open(ctx context.Context, name string, request any) (io.ReadClo
 		case errors.As(err, &dial) && dial.Op == "dial":
 			return nil, ErrNotRunning
 		default:
-			return nil, &Error{Code: "failed", Exit: ExitFailed, Message: "the node broke the call off", Hint: "backchannel status"}
+			return nil, ErrBrokenOff
 		}
 	}
 	if answer.StatusCode == http.StatusOK {

@@ -217,6 +217,10 @@ func inUse(pid int, started string) *Error {
 // ErrNotRunning is returned by a client that finds no node.
 var ErrNotRunning = &Error{Code: "not_running", Exit: ExitNotRunning, Message: "no node is running here", Hint: "backchannel node run"}
 
+// ErrBrokenOff is returned by a client whose node ended, or let the connection go,
+// before it had answered.
+var ErrBrokenOff = &Error{Code: "failed", Exit: ExitFailed, Message: "the node broke the call off", Hint: "backchannel status"}
+
 // withoutPath is the text of an error less the paths and addresses that errors of
 // the system carry: a home folder may hold a name.
 func withoutPath(err error) string {

@@ -26,7 +26,8 @@
 //	counter.1
 //	reserve        blocks held back so that a full disk can still be closed
 //	records/       the Badger database: N slots of 4 KiB
-//	records.new/   during a rebuild: the database that takes its place
+//	records.new/   during a rebuild: the database that takes its place, in the making
+//	records.built/ and whole: it counts from then on
 //	records.old/   and the one that it took the place of
 //	counter.new    during a purge: the counter that goes with records.new
 //

@@ -190,7 +190,7 @@ func TestKillWhileRotating(t *testing.T) {
 	t.Parallel()
 	base := keyed(t)
 	for _, at := range []step{
-		stepSecret, stepBuilding, stepBuilt, stepNextCounter, stepOldClosed, stepAside, stepInPlace, stepCounterWrite,
+		stepSecret, stepBuilding, stepBuilt, stepNextCounter, stepDeclared, stepOldClosed, stepAside, stepInPlace, stepCounterWrite,
 		stepCounterSync, stepCounterDone, stepRefreshEnd, stepSecretOld, stepSecretGone,
 	} {
 		cfg := base

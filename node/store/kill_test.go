@@ -117,7 +117,7 @@ func TestKillWhileRebuilding(t *testing.T) {
 	mustCommit(t, s, Write{Key: key(5), Delete: true})
 	copyFolder(t, whole.Dir, crashed.Dir)
 	mustClose(t, s)
-	exchanged := []step{stepBuilding, stepBuilt, stepAside, stepInPlace}
+	exchanged := []step{stepBuilding, stepBuilt, stepDeclared, stepAside, stepInPlace}
 	refreshed := []step{stepNextCounter, stepOldClosed, stepCounterWrite, stepCounterSync, stepCounterDone, stepRefreshEnd}
 	for deed, more := range map[string][]step{
 		"rebuild": {stepOldClosed}, "close": {stepOldClosed, stepOldGone}, "online": nil, "purge": refreshed, "rekey": refreshed[:1],

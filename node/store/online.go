@@ -79,6 +79,9 @@ func (s *Store) reread() (*image, error) {
 func (s *Store) rebuildFrom(im *image) error {
 	err := build(s.dir, s.slots, im.source(), s.cfg.faults)
 	if err == nil {
+		err = declareBuilt(s.dir, s.cfg.faults)
+	}
+	if err == nil {
 		err = replaceRecords(s.dir, s.cfg.faults)
 	}
 	if err == nil {

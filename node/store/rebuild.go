@@ -19,6 +19,7 @@ import (
 // a slot before is in no file of the folder after it, and what files there are
 // depends on the number of slots alone.
 func freshDir(dir string) string  { return recordsDir(dir) + ".new" }
+func builtDir(dir string) string  { return recordsDir(dir) + ".built" }
 func formerDir(dir string) string { return recordsDir(dir) + ".old" }
 
 const (
@@ -165,41 +166,51 @@ func strip(dir string) error {
 	return nil
 }
 
-// replaceRecords puts the fresh slots where the old ones are. A crash between the
-// two renames leaves no records, and the fresh ones whole; see [currentRecords].
+// declareBuilt gives the fresh folder the name by which its slots are the store's
+// from now on, whatever becomes of the old ones: closing the old database can fail,
+// and leave files that cannot be read. After an error the store must not go on with
+// the old ones, as it is not known which of them the next Open takes.
+func declareBuilt(dir string, f *faults) error {
+	if err := errors.Join(os.Rename(freshDir(dir), builtDir(dir)), syncDir(dir)); err != nil {
+		return fmt.Errorf("ending a rebuild: %w", lateError(err))
+	}
+	f.hook(stepDeclared)
+	return nil
+}
+
+// replaceRecords puts the built slots where the old ones are, if a crash has not
+// put these aside already.
 func replaceRecords(dir string, f *faults) error {
 	records := recordsDir(dir)
-	if err := os.RemoveAll(formerDir(dir)); err != nil {
-		return fmt.Errorf("clearing records: %w", lateError(err))
-	}
-	if err := errors.Join(os.Rename(records, formerDir(dir)), syncDir(dir)); err != nil {
-		return fmt.Errorf("putting records aside: %w", lateError(err))
+	if _, err := os.Lstat(records); err == nil {
+		if err := os.RemoveAll(formerDir(dir)); err != nil {
+			return fmt.Errorf("clearing records: %w", lateError(err))
+		}
+		if err := errors.Join(os.Rename(records, formerDir(dir)), syncDir(dir)); err != nil {
+			return fmt.Errorf("putting records aside: %w", lateError(err))
+		}
 	}
 	f.hook(stepAside)
-	if err := errors.Join(os.Rename(freshDir(dir), records), syncDir(dir)); err != nil {
+	if err := errors.Join(os.Rename(builtDir(dir), records), syncDir(dir)); err != nil {
 		return fmt.Errorf("putting records in place: %w", lateError(err))
 	}
 	f.hook(stepInPlace)
 	return nil
 }
 
-// currentRecords is where the slots of a store are: in the fresh folder if a crash
-// left their own place empty. They were whole and durable before the old ones were
-// put aside.
+// currentRecords is where the slots of a store are.
 func currentRecords(dir string) string {
-	if _, err := os.Lstat(recordsDir(dir)); errors.Is(err, os.ErrNotExist) {
-		if _, err := os.Lstat(freshDir(dir)); err == nil {
-			return freshDir(dir)
-		}
+	if _, err := os.Lstat(builtDir(dir)); err == nil {
+		return builtDir(dir)
 	}
 	return recordsDir(dir)
 }
 
 // finishRebuild puts what a crash left in order.
 func finishRebuild(dir string) error {
-	if currentRecords(dir) == freshDir(dir) {
-		if err := errors.Join(os.Rename(freshDir(dir), recordsDir(dir)), syncDir(dir)); err != nil {
-			return fmt.Errorf("finishing a rebuild: %w", lateError(err))
+	if currentRecords(dir) == builtDir(dir) {
+		if err := replaceRecords(dir, nil); err != nil {
+			return err
 		}
 	}
 	return dropLeftovers(dir)

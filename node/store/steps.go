@@ -22,6 +22,7 @@ const (
 	stepBuilding     = stepCount + 1 + iota // some of the fresh slots are written
 	stepBuilt                               // they are whole, beside the old ones
 	stepNextCounter                         // a refresh: its counter lies ready
+	stepDeclared                            // the fresh ones are the ones that count
 	stepOldClosed                           // Badger has let the old ones go
 	stepAside                               // the old ones are out of their place
 	stepInPlace                             // the fresh ones are in it

@@ -170,6 +170,11 @@ func (s *Store) closeRecords(poisoned bool) error {
 	rebuild := !poisoned &&
 		full(s.dir, tickSpace+openSpace+tablesSpace(s.slots)+reserveSize) == nil &&
 		build(s.dir, s.slots, sourceIn(s.db), s.cfg.faults) == nil
+	if rebuild {
+		if err := declareBuilt(s.dir, s.cfg.faults); err != nil {
+			return err
+		}
+	}
 	if err := s.shut(); err != nil {
 		return err
 	}

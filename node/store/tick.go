@@ -259,6 +259,9 @@ func (s *Store) rebuildLive() error {
 
 // exchange closes the database, puts the fresh one in its place and opens it.
 func (s *Store) exchange() error {
+	if err := declareBuilt(s.dir, s.cfg.faults); err != nil {
+		return err
+	}
 	if err := s.shut(); err != nil {
 		return err
 	}

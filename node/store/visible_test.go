@@ -257,7 +257,7 @@ func TestLookChangesNothing(t *testing.T) {
 	mustClose(t, s)
 	between := testConfig(t) // killed between the two renames of a rebuild
 	copyFolder(t, cfg.Dir, between.Dir)
-	if err := os.Rename(recordsDir(between.Dir), freshDir(between.Dir)); err != nil {
+	if err := os.Rename(recordsDir(between.Dir), builtDir(between.Dir)); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []Config{cfg, killed, between} {
