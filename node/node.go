@@ -33,6 +33,7 @@ type Store interface {
 	Purge() error
 	Rotate() error
 	Rekey(passphrases ...[]byte) error
+	TakeKeyFile(path string) error
 	Usage() store.Usage
 	Size() int64
 	Match(passphrase []byte, keyFile string) (store.Match, error)

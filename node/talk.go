@@ -231,7 +231,7 @@ func (d *desk) refreshed(err error) error {
 		d.release() // whatever was staged is on the disk with it
 	case errors.Is(err, store.ErrFull), errors.Is(err, store.ErrMemory), errors.Is(err, os.ErrPermission):
 		return d.kept(err)
-	case errors.Is(err, store.ErrKeyFile), errors.Is(err, store.ErrSame), errors.Is(err, store.ErrEmpty), errors.Is(err, store.ErrLong), errors.Is(err, store.ErrSlots):
+	case errors.Is(err, store.ErrKeyFile), errors.Is(err, store.ErrKeyFileExists), errors.Is(err, store.ErrSame), errors.Is(err, store.ErrEmpty), errors.Is(err, store.ErrLong), errors.Is(err, store.ErrSlots):
 	default:
 		d.fatal = fmt.Errorf("purging: %w", err)
 	}

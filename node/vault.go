@@ -32,6 +32,21 @@ func (n *Node) HasKeyFile(ctx context.Context) (keyed bool, err error) {
 	return keyed, err
 }
 
+// TakeKeyFile gives a vault that has no key file the one that store.MakeKeyFile made,
+// as burning rotates one. store.ErrKeyFileExists says that there is one already.
+func (n *Node) TakeKeyFile(ctx context.Context, path string) error {
+	return n.do(ctx, func(d *desk) error {
+		if !d.online {
+			return ErrOffline
+		}
+		err := d.store.TakeKeyFile(path)
+		if err == nil || errors.Is(err, store.ErrKeyFileOld) {
+			d.keyed = true
+		}
+		return d.refreshed(err)
+	})
+}
+
 // Rekey gives the vault other passphrases, one to three: the first opens what is
 // open now, each further one less. Compartments above that have no passphrase among
 // them are destroyed, and so is what is not open; new ones are empty. The present

@@ -69,6 +69,45 @@ func (p paths) setKeyFile(path string) error {
 	return p.write(s)
 }
 
+// vaultKeyFile makes a key file for a vault that has none. Whatever the moment of a
+// crash, the vault opens: the file counts as none until the node has taken it.
+func (a *app) vaultKeyFile(cmd *cobra.Command, path string) error {
+	path, err := absolute(path)
+	if err != nil {
+		return err
+	}
+	if err := a.canWrite(cmd); err != nil {
+		return err
+	}
+	p, err := a.paths()
+	if err != nil {
+		return err
+	}
+	s, err := p.settings()
+	if err != nil {
+		return err
+	}
+	if s.KeyFile != "" && s.KeyFile != path {
+		return store.ErrKeyFileExists
+	}
+	if err := store.MakeKeyFile(path); err != nil {
+		return err
+	}
+	s.KeyFile = path
+	if err := p.write(s); err != nil {
+		return err
+	}
+	a.timeout = max(a.timeout, rekeyTime)
+	var d control.Done
+	if err := a.call(cmd, "vault/key-file", control.KeyFileRequest{Path: path}, &d); err != nil {
+		return err
+	}
+	return a.answer(d, func() {
+		a.say("Done. Every passphrase needs the key file from now on, and nobody can make it again.\nTake it out when the vault is locked.")
+		a.say("A copy of this disk that was made before opens without it.")
+	})
+}
+
 // keyFileOf is the key file that the settings name, also where they cannot be read as a
 // whole: a vault that is burned must not leave it because of another line.
 func (p paths) keyFileOf() string {

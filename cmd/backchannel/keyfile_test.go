@@ -12,10 +12,21 @@ import (
 // keyed makes a home whose vault has a key file, and in it a contact.
 func keyed(t *testing.T) (g goldenHome, key string) {
 	t.Helper()
-	dir := t.TempDir()
-	g, key = goldenHome{t, filepath.Join(dir, "home")}, filepath.Join(dir, "stick")
-	if out, errOut, code := g.plainly("one\ntwo\n", "setup", "--key-file", key); code != 0 || !strings.Contains(out, "Nor can the key file.") {
-		t.Fatalf("exit %d: %s%s", code, out, errOut)
+	key = filepath.Join(t.TempDir(), "stick")
+	g, said := servedHome(t, "--key-file", key)
+	if !strings.Contains(said, "Nor can the key file.") {
+		t.Errorf("setup says: %s", said)
+	}
+	return g, key
+}
+
+// servedHome sets a home up, with two passphrases, and runs its node.
+func servedHome(t *testing.T, flags ...string) (g goldenHome, said string) {
+	t.Helper()
+	g = goldenHome{t, filepath.Join(t.TempDir(), "home")}
+	said, errOut, code := g.plainly("one\ntwo\n", append([]string{"setup"}, flags...)...)
+	if code != 0 {
+		t.Fatalf("exit %d: %s%s", code, said, errOut)
 	}
 	port, err := freePort()
 	if err != nil {
@@ -23,7 +34,7 @@ func keyed(t *testing.T) (g goldenHome, key string) {
 	}
 	g.run("", "node", "listen", "on", "--bind", "127.0.0.1", "--address", "127.0.0.1:"+port)
 	g.serve()
-	return g, key
+	return g, said
 }
 
 func (g goldenHome) wants(part, input string, args ...string) {
@@ -102,6 +113,38 @@ func TestKeyFileOnMedium(t *testing.T) {
 	if n := opensCopy(t, filepath.Join(g.home, "vault"), key); n != 2 {
 		t.Errorf("%d passphrases open the vault", n)
 	}
+}
+
+// TestVaultKeyFile gives a vault a key file: both passphrases need it then, also of a
+// node that runs, and a copy from before opens without.
+func TestVaultKeyFile(t *testing.T) {
+	t.Parallel()
+	g, _ := servedHome(t)
+	key := filepath.Join(t.TempDir(), "stick")
+	image := filepath.Join(t.TempDir(), "image")
+	if err := os.CopyFS(image, os.DirFS(filepath.Join(g.home, "vault"))); err != nil {
+		t.Fatal(err)
+	}
+	g.wants(`{"v":1}`, "one\n", "unlock")
+	g.wants(`"code":"offline"`, "", "vault", "key-file", key)
+	if _, err := os.Stat(key); err == nil {
+		t.Error("offline, a key file was made")
+	}
+	g.wants(`{"v":1}`, "", "online")
+	g.wants(`{"v":1}`, "", "vault", "key-file", key)
+	g.wants(`"code":"key_file_exists"`, "", "vault", "key-file", key)
+	g.wants(`"code":"key_file_exists"`, "", "vault", "key-file", key+"2")
+	g.wants(`{"v":1}`, "", "lock")
+	if n := opensCopy(t, image, ""); n != 2 {
+		t.Errorf("%d passphrases open the copy", n)
+	}
+	if n := opensCopy(t, filepath.Join(g.home, "vault"), key); n != 2 {
+		t.Errorf("%d passphrases open the vault", n)
+	}
+	if err := os.Rename(key, key+".away"); err != nil {
+		t.Fatal(err)
+	}
+	g.wants(`"code":"no_key_file"`, "one\n", "unlock")
 }
 
 // TestBurnAllWithKeyFile burns the vault at once: the key file is overwritten in

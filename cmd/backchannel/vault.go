@@ -11,7 +11,7 @@ import (
 )
 
 func (a *app) vaultCommand() *cobra.Command {
-	c := &cobra.Command{Use: "vault", Short: "Change the passphrases of the vault, and say how full it is"}
+	c := &cobra.Command{Use: "vault", Short: "Change what opens the vault, and say how full it is"}
 	c.AddCommand(
 		&cobra.Command{
 			Use:   "passphrase",
@@ -30,6 +30,21 @@ From a pipe, the first line is the passphrase that opens what you see now.`,
 			Example: "  backchannel vault passphrase\n  backchannel vault passphrase --passphrase-fd 3 3<passphrases.txt",
 			Args:    cobra.NoArgs,
 			RunE:    func(cmd *cobra.Command, _ []string) error { return a.vaultPassphrase(cmd) },
+		},
+		&cobra.Command{
+			Use:   "key-file PATH",
+			Short: "Give the vault a key file, without which nothing opens",
+			Long: `Make a key file for a vault that has none, at best on a stick or card that you
+take out when the vault is locked. From then on every passphrase needs it, and
+burning changes what is in it: a copy of this disk from before a burning opens
+with a copy of the key file from before it, and not without.
+
+The vault is written anew by that: whatever you have not opened is destroyed, as
+it is whenever the node is online. Nothing opens without the file: nobody can
+make it again.`,
+			Example: "  backchannel vault key-file /media/stick/key",
+			Args:    cobra.ExactArgs(1),
+			RunE:    func(cmd *cobra.Command, args []string) error { return a.vaultKeyFile(cmd, args[0]) },
 		},
 		&cobra.Command{
 			Use:   "info",

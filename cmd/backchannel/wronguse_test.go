@@ -70,6 +70,7 @@ var wrongUse = map[string]struct {
 	"message remove":   {"message remove CONTACT NUMBER", 3, 4, 5, 5, 2, 1, 3},
 	"burn":             {"burn CONTACT", 3, 4, 5, skipped, 2, 1, 3},
 	"vault info":       {"vault info", 3, 4, skipped, skipped, ok, 1, 3},
+	"vault key-file":   {"vault key-file NEW", 3, 4, skipped, skipped, 2, 1, 3},
 	"vault passphrase": {"vault passphrase", 3, 4, skipped, skipped, 2, 1, 3},
 	"forge":            {"forge --out NEW", 2, 2, skipped, skipped, 2, 2, 2},
 	"forge check":      {"forge check NEW", 2, 2, skipped, skipped, 2, 2, 2},

@@ -65,7 +65,7 @@ var known = []struct {
 	{node.ErrStopped, "not_running", ExitNotRunning, "", "backchannel node run"},
 	{store.ErrMissing, "no_vault", ExitFailed, "there is no vault on this machine yet, or it was taken away", "backchannel setup"},
 	{store.ErrKeyFile, "no_key_file", ExitFailed, "the key file is not there, or it is none of this vault", "put in its medium, then: backchannel unlock"},
-	{store.ErrKeyFileExists, "key_file_exists", ExitUsage, "there is a file at the place of the key file already; a key file belongs to one vault alone", "name another place: backchannel setup --key-file PATH"},
+	{store.ErrKeyFileExists, "key_file_exists", ExitUsage, "there is a file at the place of the key file already, or the vault has one; a key file belongs to one vault alone", "name another place, or keep the one that there is: backchannel config get key-file"},
 	{store.ErrKeyFileOld, "key_file_old", ExitFailed, "done; but the old secret is still in the key file, and a copy of the disk that was made before opens with it and a passphrase", "put in its medium, then: backchannel lock; backchannel online"},
 	{node.ErrKeyAway, "key_file_away", ExitFailed, "", "put in its medium, then: backchannel vault passphrase"},
 	{store.ErrExists, "vault_exists", ExitFailed, "there is a vault already", "backchannel status"},

@@ -12,6 +12,10 @@ type (
 		Present     []byte   `json:"present"`
 		Passphrases [][]byte `json:"passphrases"`
 	}
+	// KeyFileRequest gives the vault a key file.
+	KeyFileRequest struct {
+		Path string `json:"path"` // from the root on
+	}
 	// VaultAnswer is how full what is open is.
 	VaultAnswer struct {
 		V       int   `json:"v"`
@@ -32,6 +36,9 @@ func (s *Server) vaultRoutes(mux *http.ServeMux) {
 			}
 		}()
 		return done, s.node.Rekey(ctx, r.Present, r.Passphrases...)
+	})
+	handle(mux, "vault/key-file", func(ctx context.Context, r KeyFileRequest) (Done, error) {
+		return done, s.node.TakeKeyFile(ctx, r.Path)
 	})
 	handle(mux, "vault/info", func(ctx context.Context, _ Empty) (VaultAnswer, error) {
 		info, err := s.node.VaultInfo(ctx)

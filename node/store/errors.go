@@ -24,7 +24,8 @@ var (
 	// ErrKeyFile: the key file is not there, cannot be read or written, or is that of
 	// another store.
 	ErrKeyFile = errors.New("store: key file missing")
-	// ErrKeyFileExists: Create found something at the place of the new key file.
+	// ErrKeyFileExists: something is at the place of the new key file, or the store has
+	// one already.
 	ErrKeyFileExists = errors.New("store: key file exists")
 	// ErrKeyFileOld: everything is done, but the old secret could not be taken out of
 	// the key file: copies of the store from before open with it.

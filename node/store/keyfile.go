@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"crypto/rand"
 	"errors"
 	"io"
@@ -29,11 +30,22 @@ func (c Config) seconds() ([]secret.Key, error) {
 	defer clear(b)
 	var all []secret.Key
 	for len(b) >= secret.Size {
-		all = append([]secret.Key{secret.FromBytes(b[:secret.Size])}, all...)
+		all = append([]secret.Key{secondIn(b)}, all...)
 		b = b[secret.Size:]
 	}
 	return all, nil
 }
+
+// secondIn is the first secret in the bytes of a key file: the zero Key, which stands
+// for none, if they are zeros.
+func secondIn(b []byte) secret.Key {
+	if bytes.Equal(b[:secret.Size], make([]byte, secret.Size)) {
+		return secret.Key{}
+	}
+	return secret.FromBytes(b[:secret.Size])
+}
+
+func sameSecond(a, b secret.Key) bool { return a.IsZero() && b.IsZero() || a.Equal(b) }
 
 // readKeyFile reads one secret or two, and perhaps a part of the second: ErrKeyFile
 // for what is no key file.
@@ -54,9 +66,69 @@ func readKeyFile(path string) ([]byte, error) {
 	return b, nil
 }
 
-// makeKeyFile makes a new one. What is there already may belong to another store,
-// which would be lost with the next exchange: it is refused.
+// makeKeyFile makes one with a new secret.
 func makeKeyFile(path string) error {
+	var b [secret.Size]byte
+	defer clear(b[:])
+	_, _ = rand.Read(b[:]) // never fails
+	return newKeyFile(path, &b)
+}
+
+// MakeKeyFile makes a key file for a store that has none, at the path that Config
+// names from then on: its secret is zero, as that of such a store, which therefore
+// opens with the file as without, until [Store.TakeKeyFile]. ErrKeyFileExists says
+// that something else is there, and ErrKeyFile that it could not be made.
+func MakeKeyFile(path string) error {
+	err := newKeyFile(path, new([secret.Size]byte))
+	if errors.Is(err, ErrKeyFileExists) && isFresh(path) {
+		return nil
+	}
+	return err
+}
+
+// isFresh reports whether a file is as MakeKeyFile left it.
+func isFresh(path string) bool {
+	b, err := readKeyFile(path)
+	if err != nil {
+		return false
+	}
+	defer clear(b)
+	return bytes.Equal(b, make([]byte, secret.Size))
+}
+
+// TakeKeyFile is Rotate for a store that had no key file until [MakeKeyFile] made
+// one. ErrKeyFileExists says that it has one already.
+func (s *Store) TakeKeyFile(path string) error {
+	s.mu.Lock()
+	has, before := !s.second.IsZero(), s.cfg.KeyFile
+	s.mu.Unlock()
+	if has {
+		return ErrKeyFileExists
+	}
+	s.setKeyFile(path)
+	err := s.Rotate()
+	if errors.Is(err, ErrKeyFile) {
+		s.setKeyFile(before)
+	}
+	return err
+}
+
+// keyFile is where the key file is, as far as the store was told.
+func (s *Store) keyFile() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cfg.KeyFile
+}
+
+func (s *Store) setKeyFile(path string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cfg.KeyFile = path
+}
+
+// newKeyFile writes a key file. What is there already may belong to another store,
+// which would be lost with the next exchange: it is refused.
+func newKeyFile(path string, b *[secret.Size]byte) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, os.ErrExist) {
 		return ErrKeyFileExists
@@ -64,9 +136,6 @@ func makeKeyFile(path string) error {
 	if err != nil {
 		return ErrKeyFile
 	}
-	var b [secret.Size]byte
-	defer clear(b[:])
-	_, _ = rand.Read(b[:]) // never fails
 	_, err = f.Write(b[:])
 	err = errors.Join(err, f.Sync(), f.Close())
 	if err != nil {
@@ -106,14 +175,15 @@ func settleSecret(path string, present secret.Key) error {
 		return err
 	}
 	defer clear(b)
-	first := secret.FromBytes(b[:secret.Size])
+	first := secondIn(b)
 	defer first.Wipe()
-	if len(b) == secret.Size && first.Equal(present) {
+	isFirst := sameSecond(first, present)
+	if len(b) == secret.Size && isFirst {
 		return nil
 	}
-	known := first.Equal(present)
+	known := isFirst
 	if len(b) == 2*secret.Size {
-		second := secret.FromBytes(b[secret.Size:])
+		second := secondIn(b[secret.Size:])
 		defer second.Wipe()
 		known = known || second.Equal(present)
 	}
@@ -124,7 +194,7 @@ func settleSecret(path string, present secret.Key) error {
 	if err != nil {
 		return ErrKeyFile
 	}
-	err = settleIn(f, present, first.Equal(present))
+	err = settleIn(f, present, isFirst)
 	if err := errors.Join(err, f.Close()); err != nil {
 		return ErrKeyFile
 	}

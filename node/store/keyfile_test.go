@@ -14,13 +14,26 @@ func keyed(t *testing.T) Config {
 	t.Helper()
 	cfg := testConfig(t)
 	cfg.KeyFile = cfg.Dir + ".key"
+	fillTwo(t, cfg)
+	return cfg
+}
+
+// keyless is one without a key file.
+func keyless(t *testing.T) Config {
+	t.Helper()
+	cfg := testConfig(t)
+	fillTwo(t, cfg)
+	return cfg
+}
+
+func fillTwo(t *testing.T, cfg Config) {
+	t.Helper()
 	mustCreate(t, cfg, otherPass)
 	s := mustOpen(t, cfg)
 	for i := range uint64(5) {
 		mustCommit(t, s, put(i, numbered(i, 80)))
 	}
 	mustClose(t, s)
-	return cfg
 }
 
 func readAll(t *testing.T, path string) []byte {
@@ -182,13 +195,68 @@ func TestRotateWithoutMedium(t *testing.T) {
 	mustClose(t, s)
 }
 
+// TestTakeKeyFile gives a store a key file. Until it has taken it the store opens with
+// the file as without; then every passphrase needs it.
+func TestTakeKeyFile(t *testing.T) {
+	t.Parallel()
+	cfg := keyless(t)
+	image, bare := cfg, cfg
+	image.Dir, cfg.KeyFile = cfg.Dir+".image", cfg.Dir+".key"
+	copyFolder(t, cfg.Dir, image.Dir)
+	s := mustOpen(t, bare)
+	for range 2 { // again, after a command that was cut off
+		if err := MakeKeyFile(cfg.KeyFile); err != nil {
+			t.Fatal(err)
+		}
+	}
+	with := cfg
+	with.Dir = image.Dir
+	mustClose(t, mustLook(t, with, otherPass))
+	mustClose(t, mustLook(t, image, otherPass))
+	if err := s.TakeKeyFile(cfg.Dir + ".none"); !errors.Is(err, ErrKeyFile) {
+		t.Errorf("a file that is not there: %v", err)
+	}
+	if err := s.TakeKeyFile(cfg.KeyFile); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.TakeKeyFile(cfg.KeyFile); !errors.Is(err, ErrKeyFileExists) {
+		t.Errorf("once more: %v", err)
+	}
+	if m, err := s.Match(testPass, ""); m != Shown || err != nil {
+		t.Errorf("while it is open: %v, %v", m, err)
+	}
+	mustClose(t, s)
+	wantClosed(t, "without", bare, ErrPassphrase)
+	wantClosed(t, "an image with the new file", with, ErrPassphrase)
+	mustClose(t, mustLook(t, cfg, otherPass))
+	if n := recordsOf(t, cfg, false); n != 5 {
+		t.Errorf("%d records", n)
+	}
+	if err := MakeKeyFile(cfg.KeyFile); !errors.Is(err, ErrKeyFileExists) {
+		t.Errorf("one that is in use: %v", err)
+	}
+}
+
 // TestKillWhileRotating kills a process at every step of an exchange of the second
 // secret: the next open finds all records with what is on the medium, for both
 // passphrases, and going online leaves one secret there. Cut short, the file opens
 // the store as well.
 func TestKillWhileRotating(t *testing.T) {
 	t.Parallel()
-	base := keyed(t)
+	killWhileRotating(t, keyed(t))
+}
+
+// TestKillWhileTaking is TestKillWhileRotating for a store that had no key file.
+func TestKillWhileTaking(t *testing.T) {
+	t.Parallel()
+	base := keyless(t)
+	if base.KeyFile = base.Dir + ".key"; MakeKeyFile(base.KeyFile) != nil {
+		t.Fatal("no key file")
+	}
+	killWhileRotating(t, base)
+}
+
+func killWhileRotating(t *testing.T, base Config) {
 	for _, at := range []step{
 		stepSecret, stepBuilding, stepBuilt, stepNextCounter, stepDeclared, stepOldClosed, stepAside, stepInPlace, stepCounterWrite,
 		stepCounterSync, stepCounterDone, stepRefreshEnd, stepSecretOld, stepSecretGone,

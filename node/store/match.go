@@ -45,11 +45,10 @@ func (s *Store) Match(passphrase []byte, keyFile string) (Match, error) {
 		return Nothing, nil
 	}
 	defer clear(p)
-	cfg := s.cfg
-	if keyFile != "" {
-		cfg.KeyFile = keyFile
+	if keyFile == "" {
+		keyFile = s.keyFile()
 	}
-	seconds, err := cfg.seconds()
+	seconds, err := Config{KeyFile: keyFile}.seconds()
 	if err != nil {
 		return Nothing, err
 	}

@@ -50,8 +50,8 @@ func (s *Store) Online() error {
 		s.counter = nil
 		return err
 	}
-	if s.cfg.KeyFile != "" { // what a crash has left there, and a medium that is in
-		_ = settleSecret(s.cfg.KeyFile, s.second)
+	if path := s.keyFile(); path != "" { // what a crash has left there, and a medium that is in
+		_ = settleSecret(path, s.second)
 	}
 	_ = s.secure() // what is missing is looked for again before each tick
 	s.mu.Lock()

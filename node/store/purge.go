@@ -54,7 +54,8 @@ func (s *Store) Rekey(passphrases ...[]byte) error {
 // rotate is refresh with a new second secret, if there is one. It lies in the key
 // file beside the old one until the store is known to open with it.
 func (s *Store) rotate(do func(*vault.Vault, secret.Key, *vault.Coins) (vault.All, error)) error {
-	if s.cfg.KeyFile == "" {
+	path := s.keyFile()
+	if path == "" {
 		return s.refresh(func(v *vault.Vault, coins *vault.Coins) (vault.All, error) { return do(v, secret.Key{}, coins) })
 	}
 	s.rotating.Lock()
@@ -66,7 +67,7 @@ func (s *Store) rotate(do func(*vault.Vault, secret.Key, *vault.Coins) (vault.Al
 	old := s.second.Clone()
 	s.mu.Unlock()
 	defer old.Wipe()
-	next, err := stageSecret(s.cfg.KeyFile, old)
+	next, err := stageSecret(path, old)
 	if err != nil {
 		return err
 	}
@@ -83,12 +84,12 @@ func (s *Store) rotate(do func(*vault.Vault, secret.Key, *vault.Coins) (vault.Al
 	})
 	if err != nil {
 		if !changed {
-			_ = settleSecret(s.cfg.KeyFile, old)
+			_ = settleSecret(path, old)
 		}
 		return err
 	}
 	f.hook(stepSecretOld)
-	if settleSecret(s.cfg.KeyFile, next) != nil {
+	if settleSecret(path, next) != nil {
 		return ErrKeyFileOld
 	}
 	f.hook(stepSecretGone)

@@ -304,6 +304,9 @@ func (m *Memory) Purge() error { return m.Rekey() }
 // Rotate is Purge: there is no key file.
 func (m *Memory) Rotate() error { return m.Rekey() }
 
+// TakeKeyFile implements node.Store: what is in memory needs none.
+func (m *Memory) TakeKeyFile(string) error { return m.Rekey() }
+
 // Rekey implements Store. The first passphrase is what Opens then knows.
 func (m *Memory) Rekey(passphrases ...[]byte) error {
 	m.mu.Lock()
