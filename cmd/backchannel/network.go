@@ -63,16 +63,9 @@ adds and ends relays.
 
 From then on this machine sends the same amount whether anybody writes or not,
 for as long as the node is online.`,
-		Example: "  backchannel network join alpine.pem", Args: cobra.ExactArgs(1), ValidArgsFunction: completeFiles,
+		Example: "  backchannel network join alpine.pem", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.joinNetwork(cmd, args[0]) },
 	}
-}
-
-func completeFiles(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	return nil, cobra.ShellCompDirectiveDefault
 }
 
 func (a *app) joinNetwork(cmd *cobra.Command, path string) error {
