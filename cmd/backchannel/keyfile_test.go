@@ -131,7 +131,7 @@ func TestVaultKeyFile(t *testing.T) {
 		t.Error("offline, a key file was made")
 	}
 	g.wants(`{"v":1}`, "", "online")
-	g.wants(`{"v":1}`, "", "vault", "key-file", key)
+	g.keep("vault-key-file", "", "vault", "key-file", key)
 	g.wants(`"code":"key_file_exists"`, "", "vault", "key-file", key)
 	g.wants(`"code":"key_file_exists"`, "", "vault", "key-file", key+"2")
 	g.wants(`{"v":1}`, "", "lock")
