@@ -94,7 +94,10 @@ func (w *talk) publish(first, second party, name string) {
 			w.once(p, command{Do: "communique/draft", Text: t})
 		}
 	}
-	slowly(w.t, "both have both drafts", func() bool { return w.draft(second, text) != 0 && w.draft(first, other) != 0 })
+	slowly(w.t, "both have both drafts", func() bool {
+		one, two := w.draft(first, other), w.draft(second, text) // both: looking is what starts a process that died
+		return one != 0 && two != 0
+	})
 	version := w.draft(first, text)
 	if version != w.draft(second, text) {
 		w.t.Fatal("one draft has two versions")
