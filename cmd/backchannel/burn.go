@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -160,7 +161,7 @@ type burnAnswer struct {
 	V       int          `json:"v"`
 	Key     bool         `json:"key_destroyed"`
 	Files   bool         `json:"files_removed"`
-	Config  bool         `json:"settings_removed"`
+	Config  bool         `json:"settings_removed"`   // and which relay network it was in
 	Node    bool         `json:"node_ended"`         // or there was none
 	KeyFile control.Word `json:"key_file,omitempty"` // what became of it, if there is one
 	KeyTook int64        `json:"key_milliseconds"`
@@ -205,6 +206,7 @@ func (a *app) burnAll(ctx context.Context, now bool, keyFile string) error {
 			a.say("On an SSD, in snapshots and in backups, older blocks can outlive this; with the passphrase\nthey can be read.")
 		}
 		a.say("What you saved elsewhere is still there, and beside it what was\nstill coming, under a name that begins with a dot.")
+		a.say("Others may remember that this machine was used: whoever watched its line, its contacts\nand, if it was in a relay network, its guards.")
 	})
 }
 
@@ -214,15 +216,22 @@ func notAllBurned(ans burnAnswer) error {
 		e.Message = "the key could not be overwritten; the files were removed, as far as that was possible"
 		e.Hint = "check the permissions of the vault's folder, then: backchannel burn --all --now"
 	} else if ans.Files {
-		e.Message, e.Hint = "the vault is burned; this machine's settings could not be removed", "remove config.toml by hand"
+		e.Message, e.Hint = "the vault is burned; this machine's settings could not be removed", "remove config.toml, network.pem and guards by hand"
 	}
 	return e
+}
+
+// machineFiles are the settings, the relay network and its guards, and what a write of
+// these that was cut off may have left.
+func (p paths) machineFiles() []string {
+	half, _ := filepath.Glob(filepath.Join(filepath.Dir(p.networkFile()), newFilePrefix+"*"))
+	return append(half, p.config, p.networkFile(), p.guardsFile())
 }
 
 // anythingLeft reports whether there is something to burn: a burning that was cut off
 // may have left the settings, which name the key file, and a node with keys in memory.
 func (p paths) anythingLeft() bool {
-	return slices.ContainsFunc([]string{p.vault, p.stage(), p.vault + ".lock", p.config}, func(path string) bool {
+	return slices.ContainsFunc(append(p.machineFiles(), p.vault, p.stage(), p.vault+".lock"), func(path string) bool {
 		_, err := os.Lstat(path)
 		return !errors.Is(err, fs.ErrNotExist)
 	})
@@ -243,8 +252,11 @@ func (p paths) burn(ctx context.Context, keyFile string) burnAnswer {
 	_ = store.Remove(p.vault) // a node that has it open cannot write any more, nor flush
 	ans.Node = p.endNode(ctx, holder)
 	ans.Files = store.Remove(p.vault) == nil && staged == nil
-	err := os.Remove(p.config)
-	ans.Config = err == nil || errors.Is(err, fs.ErrNotExist)
+	ans.Config = true
+	for _, path := range p.machineFiles() { // after the node has ended, which writes guards
+		err := os.Remove(path)
+		ans.Config = ans.Config && (err == nil || errors.Is(err, fs.ErrNotExist))
+	}
 	select {
 	case ans.KeyFile = <-stick:
 	case <-time.After(stickWait):

@@ -121,12 +121,15 @@ func (r *relays) KeepGuards(b []byte) error {
 	return replaceFile(r.paths.guardsFile(), append(root[:], b...))
 }
 
+// newFilePrefix begins the name of a file that is being written.
+const newFilePrefix = ".new-"
+
 // replaceFile writes a file beside its place and moves it there.
 func replaceFile(path string, content []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	f, err := os.CreateTemp(filepath.Dir(path), newFilePrefix+"*")
 	if err != nil {
 		return err
 	}
