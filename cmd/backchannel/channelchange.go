@@ -217,7 +217,9 @@ copy at once: backchannel burn --channel NUMBER`,
 			if err := a.call(cmd, "channel/close", request, &ans); err != nil {
 				return err
 			}
-			return a.answer(ans, func() { a.say("Closed. They are told. Both copies are burned at the deadline, %s.", longTime(ans.Channel.Deadline)) })
+			return a.answer(ans, func() {
+				a.say("Closed. They are told. Both copies are burned at the deadline, %s.", longTime(ans.Channel.Deadline))
+			})
 		},
 	}
 }

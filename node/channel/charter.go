@@ -52,8 +52,10 @@ type used struct {
 	floor  uint32
 }
 
-func (u *used) has(n uint32) bool { return n > Open && n <= maxNumber && u.burned[(n-1)/8]&(1<<((n-1)%8)) != 0 }
-func (u *used) mark(n uint32)     { u.burned[(n-1)/8] |= 1 << ((n - 1) % 8) }
+func (u *used) has(n uint32) bool {
+	return n > Open && n <= maxNumber && u.burned[(n-1)/8]&(1<<((n-1)%8)) != 0
+}
+func (u *used) mark(n uint32) { u.burned[(n-1)/8] |= 1 << ((n - 1) % 8) }
 
 func (u *used) append(b []byte) []byte {
 	e := encoder{b}
@@ -101,8 +103,10 @@ func (v *Conversation) loadCharters() error {
 	return nil
 }
 
-func (v *Conversation) saveCharter(n uint32) { v.put(KindCharter, uint64(n), v.charters[n].Append(nil)) }
-func (v *Conversation) saveUsed()            { v.put(KindCharter, 0, v.used.append(nil)) }
+func (v *Conversation) saveCharter(n uint32) {
+	v.put(KindCharter, uint64(n), v.charters[n].Append(nil))
+}
+func (v *Conversation) saveUsed() { v.put(KindCharter, 0, v.used.append(nil)) }
 
 // clock is the time by which deadlines count.
 func (v *Conversation) clock() charter.Clock {

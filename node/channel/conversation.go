@@ -148,7 +148,7 @@ type Conversation struct {
 	charters map[uint32]*charter.Charter // by number of the channel
 	used     used                        // numbers of channels that were burned
 	lapsed   []uint32                    // channels that are gone, and whose records are not yet
-	listener *listener // as a listener: read once in an event, and forgotten after it
+	listener *listener                   // as a listener: read once in an event, and forgotten after it
 
 	out   *Output
 	bytes int // what the writes of out take on disk

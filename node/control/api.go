@@ -51,9 +51,9 @@ type Message struct {
 	Direction Word   `json:"direction"`
 	State     Word   `json:"state,omitempty"`
 	Time      string `json:"time"`
-	Text      string `json:"text"`            // of a file: its name
-	File      bool   `json:"file,omitempty"`  // the line is about a file: see file/list
-	Craft     Word   `json:"craft,omitempty"` // the line is of a tool of statecraft, as "mandate"
+	Text      string `json:"text"`              // of a file: its name
+	File      bool   `json:"file,omitempty"`    // the line is about a file: see file/list
+	Craft     Word   `json:"craft,omitempty"`   // the line is of a tool of statecraft, as "mandate"
 	Channel   uint32 `json:"channel,omitempty"` // none: the conversation that needs no charter
 }
 

@@ -39,7 +39,7 @@ type Channel struct {
 	YouClosed bool     `json:"you_closed,omitempty"`
 	Closed    bool     `json:"they_closed,omitempty"`
 	Texts     int      `json:"texts,omitempty"`
-	Clock     Word     `json:"clock,omitempty"`              // of this machine
+	Clock     Word     `json:"clock,omitempty"`             // of this machine
 	ClockOff  int64    `json:"clock_off_seconds,omitempty"` // ahead of the others
 }
 
@@ -82,7 +82,9 @@ func (s *Server) channelRoutes(mux *http.ServeMux) {
 		}
 		return a, err
 	})
-	handle(mux, "channel/show", func(ctx context.Context, r ChannelRequest) (ChannelAnswer, error) { return s.channel(ctx, r.Name, r.Number) })
+	handle(mux, "channel/show", func(ctx context.Context, r ChannelRequest) (ChannelAnswer, error) {
+		return s.channel(ctx, r.Name, r.Number)
+	})
 	act := func(name string, f func(context.Context, ChannelRequest) (channel.ChannelView, error)) {
 		handle(mux, "channel/"+name, func(ctx context.Context, r ChannelRequest) (ChannelAnswer, error) {
 			w, err := f(ctx, r)
