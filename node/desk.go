@@ -208,7 +208,7 @@ func (d *desk) giveUp(v *store.View) error {
 
 func (d *desk) channelConfig(of channel.ContactID) channel.Config {
 	c := d.cfg.Channel
-	c.Random, c.Records = d.cfg.Random, d.store
+	c.Random, c.Records, c.Stated = d.cfg.Random, d.store, d.stated
 	c.Known = func(static [32]byte) bool {
 		for id, p := range d.people {
 			if id == of {
@@ -269,6 +269,7 @@ func (d *desk) do(ctx context.Context, f func(*desk) error) error {
 	result := make(chan error, 1)
 	work := func(d *desk) {
 		if taken.CompareAndSwap(false, true) {
+			d.lapse()
 			result <- f(d)
 		}
 	}

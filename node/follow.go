@@ -16,6 +16,7 @@ type Event struct {
 // is cut off, and can read on from the last message seen.
 type follower struct {
 	contact *channel.ContactID // nil: all
+	number  uint32             // of the channel, if there is a contact
 	events  chan Event
 }
 
@@ -29,6 +30,9 @@ func (d *desk) publish(p *person, changed []channel.Message) {
 			continue
 		}
 		for _, m := range changed {
+			if f.contact != nil && max(m.Channel, channel.Open) != f.number {
+				continue
+			}
 			select {
 			case f.events <- Event{Contact: p.conversation.Name(), Message: m}:
 				continue
@@ -46,8 +50,13 @@ func (d *desk) publish(p *person, changed []channel.Message) {
 // and returns no messages. The channel is closed when ctx is done, when the node
 // locks, and when the reader falls behind.
 func (n *Node) Follow(ctx context.Context, name string, after uint64) ([]channel.Message, <-chan Event, error) {
+	return n.FollowIn(ctx, name, channel.Open, after)
+}
+
+// FollowIn is Follow of a channel.
+func (n *Node) FollowIn(ctx context.Context, name string, number uint32, after uint64) ([]channel.Message, <-chan Event, error) {
 	var list []channel.Message
-	f := &follower{events: make(chan Event, followQueue)}
+	f := &follower{number: number, events: make(chan Event, followQueue)}
 	err := n.do(ctx, func(d *desk) error {
 		if name != "" {
 			p, err := d.find(name)
@@ -55,7 +64,10 @@ func (n *Node) Follow(ctx context.Context, name string, after uint64) ([]channel
 				return err
 			}
 			id := p.conversation.ID()
-			f.contact, list = &id, p.conversation.Transcript(after)
+			if list, err = p.conversation.TranscriptIn(d.cfg.Now(), number, after); err != nil {
+				return err
+			}
+			f.contact = &id
 		}
 		d.followers[f] = true
 		d.group.Go(func() {

@@ -188,6 +188,9 @@ func (n *Node) SetRoute(ctx context.Context, name string, policy channel.Policy)
 		if err != nil {
 			return err
 		}
+		if policy != channel.RelayRoute && p.conversation.NeedsRelays() {
+			return channel.ErrCharterRoute
+		}
 		if policy == channel.RelayRoute {
 			if d.mail == nil {
 				return ErrNoRelays

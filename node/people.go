@@ -300,20 +300,7 @@ func (n *Node) Consent(ctx context.Context, name string) error {
 
 // Send puts a text into the outbox and returns it with its state.
 func (n *Node) Send(ctx context.Context, name, text string) (m channel.Message, err error) {
-	err = n.with(ctx, name, func(c *channel.Conversation, now time.Time) (out *channel.Output, err error) {
-		m, out, err = c.Send(now, text)
-		return out, err
-	})
-	if err != nil {
-		return m, err
-	}
-	_ = n.look(ctx, name, func(c *channel.Conversation) error {
-		if got := c.Transcript(m.Seq - 1); len(got) > 0 && got[0].Seq == m.Seq {
-			m = got[0]
-		}
-		return nil
-	})
-	return m, nil
+	return n.SendIn(ctx, name, channel.Open, text)
 }
 
 // Recall takes a message back that still waits here.

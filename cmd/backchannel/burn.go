@@ -18,6 +18,7 @@ import (
 
 func (a *app) burnCommand() *cobra.Command {
 	var all, now bool
+	var number uint32
 	var keyFile string
 	c := &cobra.Command{
 		Use:   "burn [CONTACT]",
@@ -48,11 +49,15 @@ another secret, and with --all it is overwritten (backchannel setup --help).`,
 			case now:
 				return usage("--now goes with --all only", "backchannel burn --help")
 			}
+			if number > 1 {
+				return a.burnChannel(cmd, args, number)
+			}
 			return a.burnOne(cmd, args)
 		},
 	}
 	c.Flags().BoolVar(&all, "all", false, "burn the whole vault of this machine")
 	c.Flags().BoolVar(&now, "now", false, "with --all: ask nothing")
+	c.Flags().Uint32Var(&number, "channel", 0, "burn your copy of this channel alone, and close it for them")
 	keyFileFlag(c, &keyFile, "with --all: path of the key file, if it moved")
 	return c
 }
@@ -71,6 +76,32 @@ func (a *app) burnOne(cmd *cobra.Command, args []string) error {
 		warning:   "This burns the conversation here: messages and files. The contact stays.",
 		otherwise: "nothing was burned",
 		done:      "Burned. Your node deleted it here and asks theirs to do the same. You cannot check.",
+	})
+}
+
+// burnChannel burns this side's copy of a channel.
+func (a *app) burnChannel(cmd *cobra.Command, args []string, number uint32) error {
+	name, err := a.contactArg(args)
+	if err != nil {
+		return err
+	}
+	of, err := a.channel(cmd, name, number)
+	if err != nil {
+		return err
+	}
+	if err := a.canWrite(cmd); err != nil {
+		return err
+	}
+	a.note("This burns channel %d here: its messages and its charter. Theirs is burned at the deadline.", number)
+	if err := a.confirmName(of.Contact, "nothing was burned"); err != nil {
+		return err
+	}
+	var ans control.BurnAnswer
+	if err := a.call(cmd, "channel/burn", control.ChannelRequest{Name: itoa(int(of.Contact.Number)), Number: number}, &ans); err != nil {
+		return err
+	}
+	return a.answer(ans, func() {
+		a.say("Burned here, and closed for them. You cannot check what they keep.")
 	})
 }
 

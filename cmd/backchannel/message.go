@@ -19,6 +19,7 @@ import (
 func (a *app) sendCommand() *cobra.Command {
 	var file string
 	var wait bool
+	var number uint32
 	c := &cobra.Command{
 		Use:   "send [CONTACT]",
 		Short: "Send a text, typed after a prompt or from standard input",
@@ -45,15 +46,19 @@ the shell's history and other people on this machine could see it.`,
 				a.note("! %s", a.here(w))
 			}
 			a.sayExpected(a.relayed(cmd, to.Contact), a.note)
+			if err := a.channelFlows(cmd, to.Contact, number); err != nil {
+				return err
+			}
 			text, err := a.text(file)
 			if err != nil {
 				return err
 			}
-			return a.send(cmd, to.Contact, text, wait)
+			return a.send(cmd, to.Contact, number, text, wait)
 		},
 	}
 	c.Flags().StringVar(&file, "file", "", "file that holds the text; - for standard input")
 	c.Flags().BoolVar(&wait, "wait", false, "wait until it is delivered, at most --timeout")
+	channelFlag(c, &number)
 	return c
 }
 
@@ -87,10 +92,10 @@ func (a *app) text(file string) (string, error) {
 	return a.in.rest(wire.MaxText)
 }
 
-func (a *app) send(cmd *cobra.Command, to control.Contact, text string, wait bool) error {
+func (a *app) send(cmd *cobra.Command, to control.Contact, number uint32, text string, wait bool) error {
 	var ans control.MessageAnswer
 	name := itoa(int(to.Number))
-	if err := a.call(cmd, "send", control.SendRequest{Name: name, Text: text}, &ans); err != nil {
+	if err := a.call(cmd, "send", control.SendRequest{Name: name, Channel: number, Text: text}, &ans); err != nil {
 		return err
 	}
 	if wait {
@@ -130,7 +135,7 @@ func (a *app) waitDelivered(cmd *cobra.Command, name string, m *control.Message)
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), a.timeout)
 	defer cancel()
-	err = client.Follow(ctx, control.ReadRequest{Name: name, After: m.Seq - 1}, func(got control.Message) bool {
+	err = client.Follow(ctx, control.ReadRequest{Name: name, Channel: m.Channel, After: m.Seq - 1}, func(got control.Message) bool {
 		if got.Seq == m.Seq {
 			*m = got
 		}
@@ -167,6 +172,7 @@ func (a *app) recallCommand() *cobra.Command {
 
 func (a *app) readCommand() *cobra.Command {
 	var follow, search bool
+	var number uint32
 	var after uint64
 	var last int
 	c := &cobra.Command{
@@ -187,24 +193,25 @@ asked for or read from standard input. Upper and lower case are alike.`,
 					return err
 				}
 			}
-			return a.read(cmd, name, after, last, follow, fits)
+			return a.read(cmd, control.ReadRequest{Name: name, Channel: number, After: after}, last, follow, fits)
 		},
 	}
 	c.Flags().BoolVar(&follow, "follow", false, "go on showing what comes")
 	c.Flags().BoolVar(&search, "search", false, "only messages that hold a text, which is asked for")
+	channelFlag(c, &number)
 	c.Flags().Uint64Var(&after, "after", 0, "only messages after this number")
 	c.Flags().IntVar(&last, "last", -1, "only so many of the latest messages")
 	return c
 }
 
-func (a *app) read(cmd *cobra.Command, name string, after uint64, last int, follow bool, fits func(control.Message) bool) error {
+func (a *app) read(cmd *cobra.Command, request control.ReadRequest, last int, follow bool, fits func(control.Message) bool) error {
 	var ans control.ReadAnswer
-	if err := a.call(cmd, "read", control.ReadRequest{Name: name, After: after}, &ans); err != nil {
+	if err := a.call(cmd, "read", request, &ans); err != nil {
 		return err
 	}
 	ans.Messages = slices.DeleteFunc(ans.Messages, func(m control.Message) bool { return !fits(m) })
 	if last >= 0 && len(ans.Messages) > last {
-		after = ans.Messages[len(ans.Messages)-last-1].Seq
+		request.After = ans.Messages[len(ans.Messages)-last-1].Seq
 		ans.Messages = ans.Messages[len(ans.Messages)-last:]
 	}
 	if !follow {
@@ -218,7 +225,7 @@ func (a *app) read(cmd *cobra.Command, name string, after uint64, last int, foll
 	if err != nil {
 		return err
 	}
-	err = client.Follow(cmd.Context(), control.ReadRequest{Name: name, After: after}, func(m control.Message) bool {
+	err = client.Follow(cmd.Context(), request, func(m control.Message) bool {
 		if !fits(m) {
 			return true
 		}

@@ -257,6 +257,7 @@ func (v *Conversation) sessionBox(c wire.Control, cell *wire.Cell) {
 	l := v.link
 	l.lastIn = v.now
 	v.clockOff = time.Unix(int64(c.Time), 0).Sub(v.now).Truncate(time.Second)
+	v.clockAt = v.now
 	v.heard()
 	if v.s.dead {
 		return

@@ -21,6 +21,9 @@ func (v *Conversation) Burn(now time.Time) *Output {
 	v.endFiles()
 	v.discard()
 	v.c.burned, v.c.next = v.nextSeq-1, v.nextSeq
+	if v.used != (used{}) {
+		v.saveUsed()
+	}
 	if v.s != nil {
 		v.c.tellBurn = true
 		if !v.s.dead {
@@ -60,6 +63,11 @@ func (v *Conversation) discard() {
 	}
 	for seq := range v.signings {
 		v.dropSigning(seq)
+	}
+	for n := range v.charters {
+		v.used.mark(n)
+		delete(v.charters, n)
+		v.drop(KindCharter, uint64(n))
 	}
 	v.messages, v.queue = nil, nil
 	clear(v.byID)
@@ -139,7 +147,7 @@ func (v *Conversation) leave() {
 		v.s = nil
 		v.drop(KindSession, 0)
 	}
-	v.stale = append(v.stale, store.Key{Kind: KindEnded, Object: v.id}, store.Key{Kind: KindDrops, Object: v.id})
+	v.stale = append(v.stale, store.Key{Kind: KindEnded, Object: v.id}, store.Key{Kind: KindDrops, Object: v.id}, store.Key{Kind: KindCharter, Object: v.id})
 	v.endings, v.endingsNew = nil, false
 	if v.link != nil {
 		v.closeLink()

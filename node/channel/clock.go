@@ -13,6 +13,10 @@ import (
 // Call it at the time that Next returned, or at any other.
 func (v *Conversation) Tick(now time.Time) *Output {
 	v.begin(now)
+	v.burnLapsed()
+	if len(v.charters) > 0 {
+		v.requeue() // the clock may be right again
+	}
 	v.expire()
 	v.expireSignings()
 	v.expireFiles()
@@ -113,7 +117,10 @@ func (v *Conversation) Next(now time.Time) time.Time {
 			break // the oldest comes first
 		}
 	}
-	if len(v.stale) > 0 {
+	for _, c := range v.charters {
+		sooner(fromMinute(c.Deadline()))
+	}
+	if len(v.stale) > 0 || len(v.lapsed) > 0 {
 		sooner(now.Add(time.Second))
 	}
 	for _, seq := range v.moving {
@@ -158,7 +165,7 @@ func (v *Conversation) Next(now time.Time) time.Time {
 // expire ends the life of messages. Their numbers are owed no more; the peer
 // passes over them and tells its person.
 func (v *Conversation) expire() {
-	changed := false
+	changed, again := false, map[uint32]bool{} // charters whose messages were lost
 	for i := range v.messages {
 		m := &v.messages[i]
 		if m.Direction != Out || !m.State.pending() ||
@@ -175,9 +182,15 @@ func (v *Conversation) expire() {
 			v.setState(i, Expired)
 		}
 		v.unseal(m.Seq)
+		if m.Craft == CharterCraft {
+			again[m.Channel] = true
+		}
 	}
 	if changed {
 		v.requeue()
+	}
+	for n := range again {
+		v.standBy(n)
 	}
 	if inv, ok := v.invitationLink(); ok && v.c.stage == Met && !v.invitationOfUse(inv, v.now) {
 		v.c.invitation = nil // no second use can come any more

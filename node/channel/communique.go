@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/backchannel/backchannel/protocol/charter"
 	"github.com/backchannel/backchannel/protocol/communique"
 	"github.com/backchannel/backchannel/protocol/identity"
 	"github.com/backchannel/backchannel/protocol/wire"
@@ -76,9 +77,13 @@ func (v *Conversation) Communique(now time.Time) CommuniqueView {
 
 // publishable reports who has agreed that this conversation may lead to something
 // published. Without it nothing is signed: by drafting or by saying so, each person
-// agrees for himself. A charter that says "secret" or "publishable" will decide it
-// here instead, and one that says "secret" for good.
+// agrees for himself; a channel that both opened as publishable says so for both.
 func (v *Conversation) publishable() (own, peer bool) {
+	for _, c := range v.charters {
+		if d := c.Agreed(); d != nil && d.Kind == charter.Publishable {
+			return true, true
+		}
+	}
 	for _, m := range v.messages {
 		if m.Craft == CommuniqueCraft && (m.Text[0] == communiqueAgree || m.Text[0] == communiqueDraft) {
 			own, peer = own || m.Direction == Out, peer || m.Direction == In
@@ -90,7 +95,7 @@ func (v *Conversation) publishable() (own, peer bool) {
 // Agree says that this person agrees that something may be published together. Said
 // again, it says nothing.
 func (v *Conversation) Agree(now time.Time) (*Output, error) {
-	if err := v.mayTalk(); err != nil {
+	if err := v.mayPublish(); err != nil {
 		return nil, err
 	}
 	v.begin(now)
@@ -98,6 +103,17 @@ func (v *Conversation) Agree(now time.Time) (*Output, error) {
 		v.say(CommuniqueCraft, []byte{communiqueAgree})
 	}
 	return v.finish(), nil
+}
+
+// mayPublish refuses what leads to something published while a channel with the
+// contact was agreed to stay secret.
+func (v *Conversation) mayPublish() error {
+	for _, c := range v.charters {
+		if d := c.Agreed(); d != nil && d.Kind == charter.Secret {
+			return ErrSecret
+		}
+	}
+	return v.mayTalk()
 }
 
 func (v *Conversation) mayTalk() error {
@@ -115,7 +131,7 @@ func (v *Conversation) mayTalk() error {
 // published together. The text is brought into the form that is signed.
 func (v *Conversation) Draft(now time.Time, text string) (DraftView, *Output, error) {
 	text = communique.TidyText(text)
-	if err := v.mayTalk(); err != nil {
+	if err := v.mayPublish(); err != nil {
 		return DraftView{}, nil, err
 	}
 	if len(text) > maxDraft {

@@ -166,10 +166,13 @@ func (v *Conversation) Sign(now time.Time, version uint32, expiry time.Time, agr
 }
 
 func (v *Conversation) maySign() error {
+	if err := v.mayPublish(); err != nil {
+		return err
+	}
 	if own, peer := v.publishable(); !own || !peer {
 		return ErrNotPublishable
 	}
-	return v.mayTalk()
+	return nil
 }
 
 // digest is that of the text that the peer's proposal is about.

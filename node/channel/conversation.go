@@ -9,6 +9,7 @@ import (
 
 	"github.com/backchannel/backchannel/node/store"
 	"github.com/backchannel/backchannel/protocol/cadence"
+	"github.com/backchannel/backchannel/protocol/charter"
 	"github.com/backchannel/backchannel/protocol/file"
 	"github.com/backchannel/backchannel/protocol/handshake"
 	"github.com/backchannel/backchannel/protocol/identity"
@@ -17,7 +18,8 @@ import (
 	"github.com/backchannel/backchannel/protocol/wire"
 )
 
-// Open is the number of the one channel that a contact has in this version.
+// Open is the number of the channel that a contact has from the start and that needs
+// no charter. Others have numbers from 2 on: see package charter.
 const Open uint32 = 1
 
 // Records is what a Conversation reads of the store. It never writes: its owner
@@ -31,6 +33,9 @@ type Records interface {
 type Config struct {
 	Random  io.Reader
 	Records Records
+
+	// Stated returns what others say the time is, see charter.CheckClock. Nil: nobody does.
+	Stated func(now time.Time) []time.Duration
 
 	// Known reports whether another contact has this static key. Nil: none has.
 	Known func(static [32]byte) bool
@@ -59,6 +64,9 @@ func (c Config) withDefaults() Config {
 		if *d.v == 0 {
 			*d.v = d.z
 		}
+	}
+	if c.Stated == nil {
+		c.Stated = func(time.Time) []time.Duration { return nil }
 	}
 	if c.Known == nil {
 		c.Known = func([32]byte) bool { return false }
@@ -125,6 +133,7 @@ type Conversation struct {
 
 	link       *link
 	clockOff   time.Duration         // the peer's clock less ours, from its last box
+	clockAt    time.Time             // when that came, by the own clock; zero: not in this run
 	knocked    uint32                // the hour that the last knock named
 	unanswered int                   // times that the m1 under way was sent in this run
 	answeredAt time.Time             // when m2 was last sent in this run
@@ -136,7 +145,10 @@ type Conversation struct {
 
 	held     map[uint64]*held // as an envoy: by number
 	signings map[uint64]*signing
-	listener *listener // as a listener: read once in an event, and forgotten after it
+	charters map[uint32]*charter.Charter // by number of the channel
+	used     used                        // numbers of channels that were burned
+	lapsed   []uint32                    // channels that are gone, and whose records are not yet
+	listener *listener                   // as a listener: read once in an event, and forgotten after it
 
 	out   *Output
 	bytes int // what the writes of out take on disk
@@ -217,7 +229,7 @@ func Load(cfg Config, id ContactID) (*Conversation, error) {
 	case !errors.Is(err, store.ErrNotFound):
 		return nil, err
 	}
-	if err := v.loadLists(); err != nil {
+	if err := errors.Join(v.loadCharters(), v.loadLists()); err != nil {
 		return nil, err
 	}
 	v.requeue()
@@ -234,7 +246,7 @@ func (v *Conversation) loadLists() error {
 			return err
 		}
 		switch {
-		case cell.message != 0 && v.gone(cell.message):
+		case cell.message != 0 && (v.gone(cell.message) || v.ofBurned(cell)):
 			v.stale = append(v.stale, r.Key)
 		case v.current(r.Key):
 			v.sealed[uint32(r.Key.Seq)] = cell
@@ -263,6 +275,11 @@ func (v *Conversation) loadLists() error {
 		m, err := ParseMessage(r.Key.Seq, r.Value)
 		if err != nil {
 			return err
+		}
+		if m.Channel > Open && v.used.has(m.Channel) {
+			v.stale = append(v.stale, r.Key)
+			v.nextSeq = m.Seq + 1
+			continue
 		}
 		v.index(m)
 	}
@@ -304,12 +321,13 @@ func empty(cfg Config, id ContactID) *Conversation {
 		cfg: cfg.withDefaults(), id: id,
 		sealed: map[uint32]*sealedCell{}, inbound: map[uint32]wire.Frame{}, byID: map[wire.MessageID]bool{}, nextSeq: 1,
 		recent: map[[36]byte][24]byte{}, files: map[uint64]*transfer{}, tell: map[file.ID]file.State{}, endings: map[file.ID]ending{}, named: map[fileName]uint64{},
-		held: map[uint64]*held{}, signings: map[uint64]*signing{},
+		held: map[uint64]*held{}, signings: map[uint64]*signing{}, charters: map[uint32]*charter.Charter{},
 	}
 }
 
 // begin and end bracket the handling of one event.
 func (v *Conversation) begin(now time.Time) {
+	v.Lapse(now)
 	v.now = now
 	v.out, v.bytes, v.listener = &Output{}, 0, nil
 	if v.link != nil {
@@ -352,7 +370,7 @@ func (v *Conversation) put(kind store.Kind, seq uint64, value []byte) {
 func (v *Conversation) putAt(key store.Key, value []byte) {
 	v.bytes += store.SealedSize(len(value)) + 32
 	switch key.Kind {
-	case KindContact, KindSession, KindFile, KindDrops, KindMandate, KindCommunique, KindListener: // written again and again: the last counts
+	case KindContact, KindSession, KindFile, KindDrops, KindMandate, KindCommunique, KindListener, KindCharter: // written again and again: the last counts
 		for i, w := range v.out.Writes {
 			if w.Key == key {
 				v.bytes -= store.SealedSize(len(w.Value)) + 32
@@ -380,7 +398,11 @@ func (v *Conversation) setState(i int, s State) {
 }
 
 // changed tells of a message that is new or has another state.
-func (v *Conversation) changed(i int) { v.out.Changed = append(v.out.Changed, v.shown(v.messages[i])) }
+func (v *Conversation) changed(i int) {
+	if !v.withheld(v.messages[i].Channel) {
+		v.out.Changed = append(v.out.Changed, v.shown(v.messages[i]))
+	}
+}
 
 // shown is a message with how far its file has come.
 func (v *Conversation) shown(m Message) Message {

@@ -17,6 +17,7 @@ const (
 	NoCraft Craft = iota
 	MandateCraft
 	CommuniqueCraft
+	CharterCraft
 )
 
 // String returns the tool in one word; nothing for none.
@@ -26,16 +27,22 @@ func (c Craft) String() string {
 		return "mandate"
 	case CommuniqueCraft:
 		return "communique"
+	case CharterCraft:
+		return "charter"
 	default:
 		return ""
 	}
 }
 
 func (c Craft) frame() wire.FrameKind {
-	if c == MandateCraft {
+	switch c {
+	case MandateCraft:
 		return wire.FrameMandate
+	case CharterCraft:
+		return wire.FrameCharter
+	default:
+		return wire.FrameCommunique
 	}
-	return wire.FrameCommunique
 }
 
 // ErrNoText is returned for a line that cannot be given another text.
@@ -45,7 +52,7 @@ var ErrNoText = errors.New("this line is no text: it can be removed, and not cha
 const (
 	holdsText byte = iota
 	holdsFile
-	holdsCraft // and more: 2 for a mandate, 3 for a communiqué
+	holdsCraft // and more: 2 for a mandate, 3 for a communiqué, 4 for a charter
 )
 
 func (m *Message) holds() byte {
@@ -64,7 +71,7 @@ func (d *decoder) holds() (file bool, c Craft) {
 	case b == holdsText:
 	case b == holdsFile:
 		file = true
-	case b <= holdsCraft+byte(CommuniqueCraft-MandateCraft):
+	case b <= holdsCraft+byte(CharterCraft-MandateCraft):
 		c = MandateCraft + Craft(b-holdsCraft)
 	default:
 		d.bad = true
@@ -73,10 +80,12 @@ func (d *decoder) holds() (file bool, c Craft) {
 }
 
 // say puts a line of a tool into the outbox; the caller is between begin and end.
-func (v *Conversation) say(c Craft, content []byte) Message {
+func (v *Conversation) say(c Craft, content []byte) Message { return v.sayIn(Open, c, content) }
+
+func (v *Conversation) sayIn(channel uint32, c Craft, content []byte) Message {
 	text := string(content)
 	i := v.add(Message{
-		Direction: Out, Channel: Open, State: Waiting, Minute: minute(v.now), Craft: c, Text: text, ID: v.messageID(v.nextSeq, text),
+		Direction: Out, Channel: channel, State: Waiting, Minute: minute(v.now), Craft: c, Text: text, ID: v.messageID(v.nextSeq, text),
 	})
 	v.queue = append(v.queue, v.messages[i].Seq)
 	v.out.More = true

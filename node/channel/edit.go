@@ -69,6 +69,9 @@ func (v *Conversation) Remove(now time.Time, seq uint64) (Message, *Output, erro
 		return Message{}, nil, err
 	}
 	m := v.shown(v.messages[i])
+	if m.Craft == CharterCraft {
+		return m, nil, ErrCharterLine
+	}
 	v.begin(now)
 	if t := v.files[seq]; t != nil && m.State != Waiting {
 		v.endFile(seq, t)

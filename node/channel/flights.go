@@ -338,6 +338,9 @@ func (v *Conversation) install(hs *handshake.Session, state *ratchet.State, role
 	v.s = &session{epoch: epoch, box: hs.Box.Clone(), role: role, began: minute(v.now), ratchet: state}
 	hs.Wipe()
 	v.s.repeat, v.s.repeated = repeat, repeated
+	if repeat {
+		v.standByAll()
+	}
 	v.requeue()
 	if why == first {
 		v.dropsOfCards(hour)

@@ -138,7 +138,11 @@ func (v *Conversation) giveUp(parts []wire.Frame) {
 func (v *Conversation) deliver(f wire.Frame, content string) {
 	switch own := f.Channel == 0 && f.Parts == 1; f.Kind { // not what this version sends: acknowledged, and set aside
 	case wire.FrameText:
-		if f.Channel != Open || content == "" {
+		if content == "" || f.Channel != Open && (f.Channel == 0 || !v.mayTake(f)) {
+			return
+		}
+	case wire.FrameCharter:
+		if f.Channel <= Open || f.Parts != 1 || content == "" || v.byID[f.ID] {
 			return
 		}
 	case wire.FrameFile:
@@ -183,6 +187,8 @@ func (v *Conversation) deliver(f wire.Frame, content string) {
 		v.mandateCame(f, content)
 	case wire.FrameCommunique:
 		v.communiqueCame(f, content)
+	case wire.FrameCharter:
+		v.charterCame(f, content)
 	case wire.FrameDrop:
 		v.dropCame([]byte(content))
 	case wire.FrameDropSet:

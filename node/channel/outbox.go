@@ -16,6 +16,16 @@ const resendBatch = 16
 // connection, and may leave in the same Output's successor: call Flush after the
 // commit.
 func (v *Conversation) Send(now time.Time, text string) (Message, *Output, error) {
+	return v.SendIn(now, Open, text)
+}
+
+// SendIn is Send in a channel.
+func (v *Conversation) SendIn(now time.Time, channel uint32, text string) (Message, *Output, error) {
+	v.Lapse(now)
+	v.now = now
+	if err := v.mayFlow(channel); err != nil {
+		return Message{}, nil, err
+	}
 	switch {
 	case text == "":
 		return Message{}, nil, ErrEmptyText
@@ -27,7 +37,7 @@ func (v *Conversation) Send(now time.Time, text string) (Message, *Output, error
 		return Message{}, nil, ErrUsedTwice
 	}
 	v.begin(now)
-	m := Message{Direction: Out, Channel: Open, State: Waiting, Minute: minute(now), Text: text, ID: v.messageID(v.nextSeq, text)}
+	m := Message{Direction: Out, Channel: channel, State: Waiting, Minute: minute(now), Text: text, ID: v.messageID(v.nextSeq, text)}
 	i := v.add(m)
 	v.queue = append(v.queue, v.messages[i].Seq)
 	out := v.end()
@@ -43,6 +53,9 @@ func (v *Conversation) Recall(now time.Time, seq uint64) (*Output, error) {
 	}
 	if v.messages[i].State != Waiting {
 		return nil, ErrTooLate
+	}
+	if v.messages[i].Craft == CharterCraft {
+		return nil, ErrCharterLine
 	}
 	v.begin(now)
 	v.removeLine(i)
@@ -77,7 +90,7 @@ func (v *Conversation) requeue() {
 		if t := v.files[m.Seq]; m.File && (t == nil || t.final() || v.s != nil && t.told == v.s.epoch) {
 			continue
 		}
-		if partial := v.s != nil && v.s.partSeq == m.Seq; partial || !sealed[m.Seq] {
+		if partial := v.s != nil && v.s.partSeq == m.Seq; partial || !sealed[m.Seq] && !v.withheld(m.Channel) {
 			v.queue = append(v.queue, m.Seq)
 		}
 	}
@@ -127,8 +140,9 @@ func (v *Conversation) flush() {
 func (v *Conversation) sealControl() {
 	c := v.s.controls[0]
 	v.s.controls = v.s.controls[1:]
+	channel, content := c.charterFrame()
 	v.sealFrame(wire.Frame{
-		Kind: c.kind, ID: v.messageID(uint64(v.s.sent), string(c.content)), Parts: 1, Minute: minute(v.now), Content: c.content,
+		Kind: c.kind, Channel: channel, ID: v.messageID(uint64(v.s.sent), string(c.content)), Parts: 1, Minute: minute(v.now), Content: content,
 	}, 0)
 }
 

@@ -2,7 +2,6 @@ package channel
 
 import (
 	"bytes"
-	"slices"
 	"time"
 
 	"github.com/backchannel/backchannel/protocol/forge"
@@ -89,17 +88,7 @@ func (v *Conversation) Static() (peer, own [32]byte) { return v.c.peerCard.Stati
 
 // Transcript returns the messages with a sequence above after, oldest first.
 func (v *Conversation) Transcript(after uint64) []Message {
-	i, found := v.find(after)
-	if found {
-		i++
-	}
-	list := slices.Clone(v.messages[i:])
-	for i := range list {
-		if list[i] = v.shown(list[i]); v.doubtful(list[i]) {
-			list[i].State = OnItsWay // it may be gone where it was delivered
-		}
-	}
-	return list
+	return v.transcript(Open, after)
 }
 
 // Holds reports whether the contact came of this invitation, while that is known,

@@ -51,9 +51,10 @@ type Message struct {
 	Direction Word   `json:"direction"`
 	State     Word   `json:"state,omitempty"`
 	Time      string `json:"time"`
-	Text      string `json:"text"`            // of a file: its name
-	File      bool   `json:"file,omitempty"`  // the line is about a file: see file/list
-	Craft     Word   `json:"craft,omitempty"` // the line is of a tool of statecraft, as "mandate"
+	Text      string `json:"text"`              // of a file: its name
+	File      bool   `json:"file,omitempty"`    // the line is about a file: see file/list
+	Craft     Word   `json:"craft,omitempty"`   // the line is of a tool of statecraft, as "mandate"
+	Channel   uint32 `json:"channel,omitempty"` // none: the conversation that needs no charter
 }
 
 // File is a file as it is shown.
@@ -163,8 +164,9 @@ type (
 	}
 	// SendRequest holds a text.
 	SendRequest struct {
-		Name string `json:"name"`
-		Text string `json:"text"`
+		Name    string `json:"name"`
+		Channel uint32 `json:"channel,omitempty"` // 0: the conversation that needs no charter
+		Text    string `json:"text"`
 	}
 	// MessageAnswer describes one message.
 	MessageAnswer struct {
@@ -180,8 +182,9 @@ type (
 	}
 	// ReadRequest asks for the messages after a number.
 	ReadRequest struct {
-		Name  string `json:"name"`
-		After uint64 `json:"after,omitempty"`
+		Name    string `json:"name"`
+		Channel uint32 `json:"channel,omitempty"` // 0: the conversation that needs no charter
+		After   uint64 `json:"after,omitempty"`
 	}
 	// ReadAnswer lists messages.
 	ReadAnswer struct {
@@ -306,8 +309,11 @@ func invitationState(v channel.View, now time.Time) Word {
 
 func messageOf(contact string, m channel.Message) Message {
 	out := Message{
-		Contact: contact, Seq: m.Seq, Direction: Word(m.Direction.String()), Text: channel.CraftText(m), Craft: Word(m.Craft.String()),
+		Channel: m.Channel, Contact: contact, Seq: m.Seq, Direction: Word(m.Direction.String()), Text: channel.CraftText(m), Craft: Word(m.Craft.String()),
 		Time: stamp(time.Unix(int64(m.Minute)*60, 0)),
+	}
+	if out.Channel <= channel.Open {
+		out.Channel = 0
 	}
 	switch out.File = m.File; {
 	case m.File:

@@ -15,6 +15,7 @@ import (
 	"github.com/backchannel/backchannel/node/p2p"
 	"github.com/backchannel/backchannel/node/store"
 	"github.com/backchannel/backchannel/protocol/backup"
+	"github.com/backchannel/backchannel/protocol/charter"
 	"github.com/backchannel/backchannel/protocol/communique"
 	"github.com/backchannel/backchannel/protocol/forge"
 	"github.com/backchannel/backchannel/protocol/identity"
@@ -125,6 +126,22 @@ var known = []struct {
 	{mandate.ErrRefused, "mandate_refused", ExitCheckFailed, "it does not check: it was altered, or made by another key or for another machine; nothing was taken", "ask whoever made it for a new one"},
 	{mandate.ErrExpired, "mandate_over", ExitClosed, "the mandate has ended, by this machine's clock", "take a new request to the authority: backchannel mandate request"},
 	{mandate.ErrTerms, "bad_terms", ExitUsage, "a scope is one line of 1 to 313 bytes, and a mandate has an end", "backchannel mandate issue"},
+	{channel.ErrNoChannel, "no_channel", ExitNoContact, "", "backchannel channel list"},
+	{channel.ErrNotAgreed, "not_agreed", ExitRefused, "", "backchannel channel list"},
+	{channel.ErrManyChannels, "many_channels", ExitRefused, "", "wait until some were burned: backchannel channel list"},
+	{channel.ErrCharterRoute, "charter_route", ExitRefused, "", "backchannel route set 1 relayed"},
+	{channel.ErrCharterLine, "charter_line", ExitRefused, "", "backchannel burn --help"},
+	{channel.ErrSecret, "secret_channel", ExitRefused, "", "backchannel channel list"},
+	{charter.ErrTerms, "bad_charter", ExitUsage, "a name is one line of 1 to 64 bytes, a purpose one of 1 to 256, and a charter has a deadline", "backchannel channel open --help"},
+	{charter.ErrDeadline, "bad_deadline", ExitUsage, "a deadline is to come, and at most 366 days away", "backchannel channel open --help"},
+	{charter.ErrKind, "stays_secret", ExitRefused, "what was agreed to stay secret cannot be made publishable", "open another one: backchannel channel open"},
+	{charter.ErrTooMany, "many_drafts", ExitRefused, "there were too many drafts or extensions in this channel", "open another one: backchannel channel open"},
+	{charter.ErrClock, "clock_wrong", ExitRefused, "this machine's clock is wrong by what others say, or was put back; until it is set nothing is agreed on, and a channel whose deadline it says has come is not shown", "set the clock, then: backchannel channel list"},
+	{charter.ErrWaiting, "draft_waits", ExitRefused, "your draft waits for their answer", "take it back first: backchannel channel amend --withdraw 1 2"},
+	{charter.ErrNothing, "no_such_draft", ExitRefused, "there is no draft to answer or to take back, or it is another one than you were shown", "backchannel channel list"},
+	{charter.ErrSame, "same_terms", ExitUsage, "this is what was agreed already", "backchannel channel list"},
+	{charter.ErrEnded, "channel_ended", ExitClosed, "the channel was declined or closed", "open another one: backchannel channel open"},
+	{charter.ErrOver, "channel_over", ExitClosed, "the deadline has passed", "backchannel channel list"},
 	{channel.ErrNotPublishable, "not_publishable", ExitRefused, "", "each of you says so by a draft, or by: backchannel communique draft --agree"},
 	{channel.ErrDraftLong, "too_long", ExitUsage, "", "shorten it, then: backchannel communique draft"},
 	{channel.ErrNoDraft, "no_draft", ExitNoContact, "", "backchannel communique list"},

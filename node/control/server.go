@@ -166,7 +166,7 @@ func (s *Server) routes() http.Handler {
 	handle(mux, "contact/compare", s.compare)
 	handle(mux, "contact/resume", func(ctx context.Context, r NameRequest) (Done, error) { return done, n.Consent(ctx, r.Name) })
 	handle(mux, "send", func(ctx context.Context, r SendRequest) (MessageAnswer, error) {
-		m, err := n.Send(ctx, r.Name, r.Text)
+		m, err := n.SendIn(ctx, r.Name, max(r.Channel, channel.Open), r.Text)
 		return MessageAnswer{V: Version, Message: messageOf("", m)}, err
 	})
 	handle(mux, "recall", func(ctx context.Context, r RecallRequest) (Done, error) { return done, n.Recall(ctx, r.Name, r.Seq) })
@@ -191,6 +191,7 @@ func (s *Server) routes() http.Handler {
 	s.backupRoutes(mux)
 	s.mandateRoutes(mux)
 	s.communiqueRoutes(mux)
+	s.channelRoutes(mux)
 	mux.HandleFunc("POST /v1/follow", s.follow)
 	s.logRoutes(mux)
 	return mux
@@ -299,7 +300,7 @@ func (s *Server) compare(ctx context.Context, r CompareRequest) (CompareAnswer, 
 }
 
 func (s *Server) read(ctx context.Context, r ReadRequest) (ReadAnswer, error) {
-	list, err := s.node.Read(ctx, r.Name, r.After)
+	list, err := s.node.ReadIn(ctx, r.Name, max(r.Channel, channel.Open), r.After)
 	if err != nil {
 		return ReadAnswer{}, err
 	}
@@ -336,7 +337,7 @@ func (s *Server) follow(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
-	list, events, err := s.node.Follow(r.Context(), request.Name, request.After)
+	list, events, err := s.node.FollowIn(r.Context(), request.Name, max(request.Channel, channel.Open), request.After)
 	if err != nil {
 		fail(w, err)
 		return

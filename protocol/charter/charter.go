@@ -228,6 +228,9 @@ func (c *Charter) ClosedBy() (own, other bool) { return c.closed[0], c.closed[1]
 // Channel returns the channel's number, which its frames bear.
 func (c *Charter) Channel() uint32 { return c.channel }
 
+// Drafts returns how many drafts there were, of both sides.
+func (c *Charter) Drafts() uint16 { return c.number }
+
 // Agreed returns what both sides accepted, or nil.
 func (c *Charter) Agreed() *Draft { return copied(c.agreed) }
 

@@ -1,0 +1,256 @@
+package channel
+
+import (
+	"errors"
+	"time"
+
+	"github.com/backchannel/backchannel/node/store"
+	"github.com/backchannel/backchannel/protocol/charter"
+	"github.com/backchannel/backchannel/protocol/wire"
+)
+
+// KindCharter is by number of a channel: its charter; at 0, which numbers were used.
+const KindCharter store.Kind = 13
+
+const (
+	charterVersion = 1
+	// maxChannels bounds the channels of a contact that are not burned yet.
+	maxChannels = 16
+	// maxNumber is the highest number of a channel: a side opens 512 in a contact's life.
+	maxNumber = 1025
+	// maxDrafts bounds the drafts of one channel. Who goes on has it closed.
+	maxDrafts = 64
+	// maxUnknown bounds the answers that wait for messages of channels that are not there.
+	maxUnknown = 16
+	// floorEvery is how often the time is written down, in minutes.
+	floorEvery = 10
+	clockLife  = 24 * time.Hour // of what a peer said the time was
+)
+
+// Errors that a person meets.
+var (
+	ErrNoChannel    = errors.New("there is no channel of this number with this contact")
+	ErrNotAgreed    = errors.New("nothing is agreed yet: nothing flows in a channel before both accepted the same text")
+	ErrManyChannels = errors.New("there are too many channels with this contact")
+	ErrCharterRoute = errors.New("the charter of a channel says that its messages go over relays alone")
+	ErrCharterLine  = errors.New("this line is part of a charter: it goes when its channel is burned")
+	ErrSecret       = errors.New("a channel with this contact was agreed to stay secret: nothing is published together while it lasts")
+)
+
+// Lines of the program about a channel.
+const (
+	noteCrossed    = "Both of you proposed at once. The draft above stands, and yours is void."
+	noteManyDrafts = "There were too many drafts. This machine has closed the channel."
+	noteRefused    = "A draft came that cannot be: its deadline has passed or is more than a year away. This machine has declined it."
+)
+
+// used says which numbers of channels were used and burned, and is all that is kept
+// of them. floor is the latest time that was known, in minutes since 1970: a clock
+// that is put back does not go behind it.
+type used struct {
+	burned [(maxNumber + 7) / 8]byte
+	floor  uint32
+}
+
+func (u *used) has(n uint32) bool {
+	return n > Open && n <= maxNumber && u.burned[(n-1)/8]&(1<<((n-1)%8)) != 0
+}
+func (u *used) mark(n uint32) { u.burned[(n-1)/8] |= 1 << ((n - 1) % 8) }
+
+func (u *used) append(b []byte) []byte {
+	e := encoder{b}
+	e.u8(charterVersion)
+	e.u32(u.floor)
+	e.fixed(u.burned[:])
+	return e.b
+}
+
+func parseUsed(b []byte) (u used, err error) {
+	d := decoder{b: b}
+	if err := d.version(charterVersion); err != nil {
+		return u, err
+	}
+	u.floor = d.u32()
+	copy(u.burned[:], d.fixed(len(u.burned)))
+	if u.burned[0]&1 != 0 {
+		return u, ErrRecord // the first one is burned with the contact's conversation
+	}
+	return u, d.end()
+}
+
+// loadCharters reads the charters, before any line is read: what was burned is not.
+func (v *Conversation) loadCharters() error {
+	for r, err := range v.cfg.Records.Scan(KindCharter, v.id) {
+		if err != nil {
+			return err
+		}
+		switch {
+		case v.c.stage == Leaving:
+			v.stale = append(v.stale, r.Key)
+			continue
+		case r.Key.Seq == 0:
+			if v.used, err = parseUsed(r.Value); err != nil {
+				return err
+			}
+			continue
+		}
+		c, err := charter.ParseState(r.Value)
+		if err != nil || uint64(c.Channel()) != r.Key.Seq || c.Channel() > maxNumber {
+			return ErrRecord
+		}
+		v.charters[c.Channel()] = c
+	}
+	return nil
+}
+
+func (v *Conversation) saveCharter(n uint32) {
+	v.put(KindCharter, uint64(n), v.charters[n].Append(nil))
+}
+func (v *Conversation) saveUsed() { v.put(KindCharter, 0, v.used.append(nil)) }
+
+// clock is the time by which deadlines count.
+func (v *Conversation) clock() charter.Clock {
+	return charter.CheckClock(v.now, v.used.floor, v.cfg.Stated(v.now))
+}
+
+// Stated returns how far the peer's clock was ahead of this one when it was last
+// heard, if that was within a day.
+func (v *Conversation) Stated(now time.Time) (ahead time.Duration, ok bool) {
+	since := now.Sub(v.clockAt)
+	return v.clockOff, !v.clockAt.IsZero() && since >= 0 && since <= clockLife
+}
+
+// Lapse lets the deadlines pass that have come: from here on nothing of those
+// channels is shown or taken. They are burned with the next Tick that is committed.
+func (v *Conversation) Lapse(now time.Time) {
+	if len(v.charters) == 0 {
+		return
+	}
+	v.now = now
+	clock := v.clock()
+	for n, c := range v.charters {
+		if c.Passed(clock) == charter.Over {
+			v.burnChannel(n)
+		}
+	}
+}
+
+// burnChannel takes a channel out of memory, and has its records deleted.
+func (v *Conversation) burnChannel(n uint32) {
+	delete(v.charters, n)
+	v.used.mark(n)
+	v.lapsed = append(v.lapsed, n)
+	gone, kept := map[uint64]bool{}, make([]Message, 0, len(v.messages))
+	for _, m := range v.messages {
+		if m.Channel != n {
+			kept = append(kept, m)
+			continue
+		}
+		gone[m.Seq] = true
+		v.discardLine(m)
+		if m.Direction == In {
+			delete(v.byID, m.ID)
+		}
+	}
+	clear(v.messages[len(kept):])
+	v.messages = kept
+	for number, cell := range v.sealed {
+		if gone[cell.message] {
+			v.discardCell(number, cell)
+		}
+	}
+	if v.s != nil && gone[v.s.partSeq] {
+		v.s.partSeq, v.s.partNext = 0, 0
+	}
+	v.requeue()
+}
+
+// burnLapsed stores that channels were burned, and blanks what came of them and
+// waits for its turn. It writes down what time it is.
+func (v *Conversation) burnLapsed() {
+	if len(v.lapsed) > 0 {
+		for _, n := range v.lapsed {
+			v.drop(KindCharter, uint64(n))
+		}
+		v.lapsed = nil
+		for number, f := range v.inbound {
+			if f.Channel > Open && v.used.has(f.Channel) && len(f.Content) > 0 {
+				f.Content = nil
+				v.inbound[number] = f
+				v.put(KindInbound, v.cellKey(number), f.Append(nil))
+			}
+		}
+		v.c.next = max(v.c.next, v.nextSeq)
+		v.saveContact()
+		if v.s != nil {
+			v.saveSession()
+		}
+		v.saveUsed()
+	}
+	if len(v.charters) == 0 {
+		return
+	}
+	if floor := v.clock().Floor(); floor >= v.used.floor+floorEvery || floor+floorEvery <= v.used.floor {
+		v.used.floor = floor
+		v.saveUsed()
+	}
+}
+
+// withheld reports whether a channel is not shown because the own clock is ahead.
+func (v *Conversation) withheld(n uint32) bool {
+	c := v.charters[n]
+	return c != nil && c.Passed(v.clock()) != charter.Running
+}
+
+// mayFlow reports whether this person may say something in a channel.
+func (v *Conversation) mayFlow(n uint32) error {
+	c := v.charters[n]
+	switch {
+	case n == Open:
+		return nil
+	case c == nil:
+		return ErrNoChannel
+	case v.withheld(n):
+		return charter.ErrClock
+	case c.Phase() == charter.Drafting:
+		return ErrNotAgreed
+	case c.Phase() != charter.Open:
+		return charter.ErrEnded
+	case c.Agreed().Route != charter.RouteDirect && v.drops.policy != RelayRoute:
+		return ErrCharterRoute
+	}
+	return nil
+}
+
+// mayTake reports whether a text of the peer belongs to a channel that both agreed
+// on. It may have left before the peer learned that this side closed the channel. To
+// what belongs nowhere the answer is that there is no such channel.
+func (v *Conversation) mayTake(f wire.Frame) bool {
+	c := v.charters[f.Channel]
+	if c == nil {
+		v.answerFor(f.Channel, charter.CloseMessage())
+		return false
+	}
+	own, other := c.ClosedBy()
+	if own || c.Phase() == charter.Declined {
+		v.answerFor(f.Channel, charter.CloseMessage())
+	}
+	return c.Agreed() != nil && !other
+}
+
+// NeedsRelays reports whether a channel that is open was agreed to go over relays
+// alone.
+func (v *Conversation) NeedsRelays() bool {
+	for _, c := range v.charters {
+		if d := c.Agreed(); d != nil && c.Phase() == charter.Open && d.Route != charter.RouteDirect {
+			return true
+		}
+	}
+	return false
+}
+
+// ofBurned reports whether a cell that waits is of a channel that was burned.
+func (v *Conversation) ofBurned(cell *sealedCell) bool {
+	f, err := wire.ParseFrame(cell.body[:])
+	return err == nil && f.Channel > Open && v.used.has(f.Channel)
+}

@@ -1,0 +1,108 @@
+package channel
+
+import (
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/backchannel/backchannel/protocol/charter"
+)
+
+// A ChannelView is how a channel stands. Of one that was burned only the number is
+// known; of one that is withheld, the number and the deadline.
+type ChannelView struct {
+	Number    uint32
+	Burned    bool
+	Passing   charter.Passing // Running or Withheld
+	Phase     charter.Phase
+	Deadline  time.Time // when all of it is burned
+	OwnClosed bool
+	Closed    bool // by the other side
+
+	Agreed    *charter.Draft // what both accepted
+	Own       *charter.Draft // of this side, without an answer
+	Withdrawn bool           // Own was withdrawn, and the other side has not confirmed it
+	Pending   *charter.Draft // of the other side, to be answered
+	Lines     int            // texts in it
+
+	Trust charter.Trust // of the own clock
+	Off   time.Duration // how far it is ahead of the others
+}
+
+// Channels returns the channels beside the conversation that needs no charter, by
+// number.
+func (v *Conversation) Channels(now time.Time) []ChannelView {
+	v.Lapse(now)
+	v.now = now
+	var list []ChannelView
+	for n := uint32(2); n <= maxNumber; n++ {
+		if v.used.has(n) || v.charters[n] != nil {
+			list = append(list, v.channelView(n))
+		}
+	}
+	return list
+}
+
+// Channel returns one of them.
+func (v *Conversation) Channel(now time.Time, n uint32) (ChannelView, error) {
+	list := v.Channels(now)
+	if i := slices.IndexFunc(list, func(w ChannelView) bool { return w.Number == n }); i >= 0 {
+		return list[i], nil
+	}
+	return ChannelView{}, ErrNoChannel
+}
+
+func (v *Conversation) channelView(n uint32) ChannelView {
+	c := v.charters[n]
+	if c == nil {
+		return ChannelView{Number: n, Burned: true}
+	}
+	clock := v.clock()
+	w := ChannelView{
+		Number: n, Passing: c.Passed(clock), Phase: c.Phase(), Deadline: fromMinute(c.Deadline()), Trust: clock.Trust, Off: clock.Off,
+	}
+	if w.Passing != charter.Running {
+		return w
+	}
+	w.OwnClosed, w.Closed = c.ClosedBy()
+	w.Agreed, w.Pending = c.Agreed(), c.Pending()
+	w.Own, w.Withdrawn = c.Own()
+	for _, m := range v.messages {
+		if m.Channel == n && m.Craft == NoCraft && m.Direction != Notice {
+			w.Lines++
+		}
+	}
+	return w
+}
+
+// TranscriptIn is Transcript of a channel.
+func (v *Conversation) TranscriptIn(now time.Time, n uint32, after uint64) ([]Message, error) {
+	if n <= Open {
+		return v.Transcript(after), nil
+	}
+	v.Lapse(now)
+	v.now = now
+	switch {
+	case v.charters[n] == nil:
+		return nil, ErrNoChannel
+	case v.withheld(n):
+		return nil, charter.ErrClock
+	}
+	return v.transcript(n, after), nil
+}
+
+func (v *Conversation) transcript(n uint32, after uint64) []Message {
+	i, found := v.find(after)
+	if found {
+		i++
+	}
+	list := slices.DeleteFunc(slices.Clone(v.messages[i:]), func(m Message) bool { return max(m.Channel, Open) != n })
+	for i := range list {
+		if list[i] = v.shown(list[i]); v.doubtful(list[i]) {
+			list[i].State = OnItsWay // it may be gone where it was delivered
+		}
+	}
+	return list
+}
+
+func itoa(n uint64) string { return strconv.FormatUint(n, 10) }
