@@ -15,6 +15,7 @@ func (v *Conversation) Tick(now time.Time) *Output {
 	v.begin(now)
 	v.expire()
 	v.expireSignings()
+	v.expireIntroductions()
 	v.expireFiles()
 	v.expireEndings()
 	v.dropStale()
@@ -125,6 +126,11 @@ func (v *Conversation) Next(now time.Time) time.Time {
 	}
 	for _, s := range v.signings {
 		if at := fromMinute(s.expiry); at.After(now) {
+			sooner(at)
+		}
+	}
+	for _, x := range v.introductions {
+		if at := x.ends(); at.After(now) {
 			sooner(at)
 		}
 	}

@@ -35,6 +35,9 @@ type Config struct {
 	// Known reports whether another contact has this static key. Nil: none has.
 	Known func(static [32]byte) bool
 
+	// Name returns the name of another contact, or nothing. Nil: there is no other.
+	Name func(ContactID) string
+
 	Life     time.Duration // of a message; zero: 14 days
 	AckDelay time.Duration // acknowledgements leave on this grid; zero: 1 s
 	// A peer that nobody is at writes its store once a minute, and answers after that.
@@ -63,6 +66,9 @@ func (c Config) withDefaults() Config {
 	if c.Known == nil {
 		c.Known = func([32]byte) bool { return false }
 	}
+	if c.Name == nil {
+		c.Name = func(ContactID) string { return "" }
+	}
 	return c
 }
 
@@ -81,6 +87,8 @@ type Output struct {
 	Discard []FileTask // part files that are to be deleted after the commit
 	Linked  bool       // the contact has new link secrets: see Conversation.Links
 	More    bool       // call Flush again after the commit
+
+	Introduced bool // there is something to do for an introduction: see Conversation.Introducing
 }
 
 // Errors that a person meets.
@@ -136,6 +144,10 @@ type Conversation struct {
 
 	held     map[uint64]*held // as an envoy: by number
 	signings map[uint64]*signing
+
+	introductions map[uint64]*introducing
+	introducer    *ContactID // who introduced this contact; nil: nobody
+
 	listener *listener // as a listener: read once in an event, and forgotten after it
 
 	out   *Output
@@ -154,6 +166,8 @@ type Introduction struct {
 	// Of an invitation that names a drop: the own choice, and slots to a box.
 	Drop   onion.ID
 	Period cadence.Period
+
+	Introducer *ContactID // who introduced the two; nil: nobody
 }
 
 // New makes the contact of a fresh invitation. The id is random.
@@ -187,6 +201,7 @@ func New(cfg Config, id ContactID, intro Introduction, now time.Time) (*Conversa
 		v.saveDrops()
 	}
 	v.saveContact()
+	v.saveIntroducer(intro.Introducer)
 	out := v.end()
 	return v, out, nil
 }
@@ -283,7 +298,7 @@ func (v *Conversation) loadLists() error {
 	if err := v.loadEndings(); err != nil {
 		return err
 	}
-	if err := errors.Join(v.loadHeld(), v.loadSignings()); err != nil {
+	if err := errors.Join(v.loadHeld(), v.loadSignings(), v.loadIntroductions()); err != nil {
 		return err
 	}
 	return v.loadFiles()
@@ -304,7 +319,7 @@ func empty(cfg Config, id ContactID) *Conversation {
 		cfg: cfg.withDefaults(), id: id,
 		sealed: map[uint32]*sealedCell{}, inbound: map[uint32]wire.Frame{}, byID: map[wire.MessageID]bool{}, nextSeq: 1,
 		recent: map[[36]byte][24]byte{}, files: map[uint64]*transfer{}, tell: map[file.ID]file.State{}, endings: map[file.ID]ending{}, named: map[fileName]uint64{},
-		held: map[uint64]*held{}, signings: map[uint64]*signing{},
+		held: map[uint64]*held{}, signings: map[uint64]*signing{}, introductions: map[uint64]*introducing{},
 	}
 }
 
@@ -352,7 +367,7 @@ func (v *Conversation) put(kind store.Kind, seq uint64, value []byte) {
 func (v *Conversation) putAt(key store.Key, value []byte) {
 	v.bytes += store.SealedSize(len(value)) + 32
 	switch key.Kind {
-	case KindContact, KindSession, KindFile, KindDrops, KindMandate, KindCommunique, KindListener: // written again and again: the last counts
+	case KindContact, KindSession, KindFile, KindDrops, KindMandate, KindCommunique, KindListener, KindIntroduction: // written again and again: the last counts
 		for i, w := range v.out.Writes {
 			if w.Key == key {
 				v.bytes -= store.SealedSize(len(w.Value)) + 32
@@ -380,7 +395,11 @@ func (v *Conversation) setState(i int, s State) {
 }
 
 // changed tells of a message that is new or has another state.
-func (v *Conversation) changed(i int) { v.out.Changed = append(v.out.Changed, v.shown(v.messages[i])) }
+func (v *Conversation) changed(i int) {
+	if !v.messages[i].hidden() {
+		v.out.Changed = append(v.out.Changed, v.shown(v.messages[i]))
+	}
+}
 
 // shown is a message with how far its file has come.
 func (v *Conversation) shown(m Message) Message {

@@ -17,6 +17,7 @@ const (
 	NoCraft Craft = iota
 	MandateCraft
 	CommuniqueCraft
+	IntroductionCraft // it is on no screen, and goes when it has arrived
 )
 
 // String returns the tool in one word; nothing for none.
@@ -26,16 +27,22 @@ func (c Craft) String() string {
 		return "mandate"
 	case CommuniqueCraft:
 		return "communique"
+	case IntroductionCraft:
+		return "introduction"
 	default:
 		return ""
 	}
 }
 
 func (c Craft) frame() wire.FrameKind {
-	if c == MandateCraft {
+	switch c {
+	case MandateCraft:
 		return wire.FrameMandate
+	case IntroductionCraft:
+		return wire.FrameIntroduction
+	default:
+		return wire.FrameCommunique
 	}
-	return wire.FrameCommunique
 }
 
 // ErrNoText is returned for a line that cannot be given another text.
@@ -45,7 +52,7 @@ var ErrNoText = errors.New("this line is no text: it can be removed, and not cha
 const (
 	holdsText byte = iota
 	holdsFile
-	holdsCraft // and more: 2 for a mandate, 3 for a communiqué
+	holdsCraft // and more: 2 for a mandate, 3 for a communiqué, 4 for an introduction
 )
 
 func (m *Message) holds() byte {
@@ -64,7 +71,7 @@ func (d *decoder) holds() (file bool, c Craft) {
 	case b == holdsText:
 	case b == holdsFile:
 		file = true
-	case b <= holdsCraft+byte(CommuniqueCraft-MandateCraft):
+	case b <= holdsCraft+byte(IntroductionCraft-MandateCraft):
 		c = MandateCraft + Craft(b-holdsCraft)
 	default:
 		d.bad = true
@@ -82,6 +89,9 @@ func (v *Conversation) say(c Craft, content []byte) Message {
 	v.out.More = true
 	return v.messages[i]
 }
+
+// hidden reports whether a line is on no screen.
+func (m *Message) hidden() bool { return m.Craft == IntroductionCraft }
 
 // craftCame adds a line of a tool that came.
 func (v *Conversation) craftCame(c Craft, f wire.Frame, content string) {

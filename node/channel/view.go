@@ -36,6 +36,9 @@ type View struct {
 	WordsReady  bool
 	PeerPlace   identity.Place // where the peer can be reached, if anywhere
 	ClockOff    time.Duration  // how far the peer's clock is ahead of ours, when last heard
+
+	Introduced   bool   // the contact came of an introduction
+	IntroducedBy string // by whom, while that is a contact
 }
 
 // View returns what a screen shows.
@@ -53,11 +56,14 @@ func (v *Conversation) View() View {
 	if inv, ok := v.invitationLink(); ok {
 		w.Expiry = inv.Expiry
 	}
+	if v.introducer != nil {
+		w.Introduced, w.IntroducedBy = true, v.cfg.Name(*v.introducer)
+	}
 	if c.heard != 0 {
 		w.Heard = time.Unix(int64(c.heard)*3600, 0).UTC()
 	}
 	for _, m := range v.messages {
-		if m.Direction == Out && m.State.pending() {
+		if m.Direction == Out && m.State.pending() && !m.hidden() {
 			w.Waiting++
 		}
 	}
@@ -93,7 +99,7 @@ func (v *Conversation) Transcript(after uint64) []Message {
 	if found {
 		i++
 	}
-	list := slices.Clone(v.messages[i:])
+	list := slices.DeleteFunc(slices.Clone(v.messages[i:]), func(m Message) bool { return m.hidden() })
 	for i := range list {
 		if list[i] = v.shown(list[i]); v.doubtful(list[i]) {
 			list[i].State = OnItsWay // it may be gone where it was delivered
@@ -145,6 +151,9 @@ func (v *Conversation) Close() {
 	}
 	for _, s := range v.signings {
 		s.wipe()
+	}
+	for _, x := range v.introductions {
+		x.wipe()
 	}
 	for i := range v.messages {
 		v.messages[i].Text = ""

@@ -11,6 +11,9 @@ import (
 // MaxLife is how long both have to answer at most, in minutes: 14 days.
 const MaxLife = 14 * 24 * 60
 
+// clocksApart is by how many minutes an introducer's clock may be ahead: a day.
+const clocksApart = 24 * 60
+
 // Answer is what one of the two said.
 type Answer byte
 
@@ -82,6 +85,9 @@ func (i *Introduction) Ask(side identity.Side) []byte {
 
 // ID returns the ID that one of the two knows.
 func (i *Introduction) ID(side identity.Side) ID { return i.ids[index(side)] }
+
+// Text returns what one of the two reads of the other.
+func (i *Introduction) Text(side identity.Side) string { return i.texts[index(side)] }
 
 // Expiry is the minute since 1970 from which nothing comes of it any more.
 func (i *Introduction) Expiry() uint32 { return i.expiry }
