@@ -94,7 +94,7 @@ func TestIntroduction(t *testing.T) {
 	heron.end()
 	finch.introduce("Heron", "Larch")
 	larch.answer("Finch", true, "Upstream")
-	until(t, "the yes has arrived", func() bool { return len(texts(larch.lines2("Finch"), channel.Notice)) > 0 && larch.of("Finch").Waiting == 0 })
+	larch.flush("Finch")
 	larch.end()
 	finch.restart()
 	clock.by.Add(int64(40 * time.Hour))
@@ -135,6 +135,15 @@ func TestIntroduction(t *testing.T) {
 	}
 }
 
+// flush returns when all that was said to a contact has arrived there.
+func (m *machine) flush(name string) {
+	m.t.Helper()
+	if _, err := m.Send(m.t.Context(), name, "is all there?"); err != nil {
+		m.t.Fatal(err)
+	}
+	until(m.t, "all has arrived", func() bool { return delivered(m.lines2(name)) })
+}
+
 // lines2 is lines of a contact of another name.
 func (m *machine) lines2(name string) []channel.Message {
 	m.t.Helper()
@@ -160,52 +169,73 @@ func (m *machine) hears(name string, other *machine, theirName string) bool {
 }
 
 // TestRefusalLooksLikeSilence holds all that one of two sees and keeps against both: the
-// other says no, and the other does nothing.
+// other says no, and the other does nothing. Then it burns and removes contacts in
+// mid-introduction: nothing of it is left with the introducer, and to the other it looks
+// like silence once more.
 func TestRefusalLooksLikeSilence(t *testing.T) {
 	t.Parallel()
-	seen := map[bool]string{}
-	for _, refuses := range []bool{true, false} {
-		clock := &shifted{}
-		finch, larch, heron := three(t, clock)
-		finch.introduce("Larch", "Heron")
-		larch.answer("Finch", true, "Upstream")
-		until(t, "the question came", func() bool { return len(heron.introductions()) == 1 })
-		if refuses {
-			heron.answer("Finch", false, "")
-			until(t, "the introducer knows", func() bool { return slices.Contains(finch.states(), channel.IntroductionForNought) })
+	clock := &shifted{}
+	finch, larch, heron := three(t, clock)
+	silence := larch.accepts(finch, heron, clock, func() {})
+	refusal := larch.accepts(finch, heron, clock, func() {
+		heron.answer("Finch", false, "")
+		until(t, "the introducer knows", func() bool { return slices.Contains(finch.states(), channel.IntroductionForNought) })
+	})
+	burned := larch.accepts(finch, heron, clock, func() {
+		if _, err := finch.Burn(t.Context(), "Heron"); err != nil {
+			t.Fatal(err)
 		}
-		var b strings.Builder
-		look := func() {
-			for _, x := range larch.introductions() {
-				fmt.Fprintln(&b, x.State, x.Contact.Waiting, x.Trouble)
-			}
-			for _, m := range larch.lines2("Finch") {
-				fmt.Fprintln(&b, m.Seq, m.Direction, m.Text)
-			}
-			fmt.Fprintln(&b, len(larch.status().Contacts))
+		if got := finch.introductions(); len(got) != 0 {
+			t.Errorf("after one conversation was burned: %v", finch.states())
 		}
-		until(t, "the yes has left", func() bool { return larch.of("Finch").Waiting == 0 })
-		look()
-		clock.by.Add(int64(73 * time.Hour))
-		until(t, "it is over", func() bool { return len(larch.introductions()) == 0 })
-		look()
-		seen[refuses] = b.String()
-		until(t, "the introducer sees it", func() bool { return slices.Contains(finch.states(), channel.IntroductionForNought) })
-		answers := map[string]introduction.Answer{}
-		for _, x := range finch.introductions() {
-			answers[x.Contact.Name] = x.Own
-		}
-		want := map[bool]introduction.Answer{true: introduction.AnswerNo, false: introduction.AnswerNone}[refuses]
-		if answers["Larch"] != introduction.AnswerYes || answers["Heron"] != want {
-			t.Errorf("the introducer is told %v", answers)
-		}
-		for _, m := range []*machine{finch, larch, heron} {
-			m.end()
-		}
+	})
+	answers := map[introduction.Answer]int{}
+	for _, x := range finch.introductions() {
+		answers[x.Own]++
 	}
-	if seen[true] != seen[false] || !strings.Contains(seen[true], channel.NoteIntroductionFailed) {
-		t.Errorf("a refusal:\n%s\na silence:\n%s", seen[true], seen[false])
+	if answers[introduction.AnswerYes] != 2 || answers[introduction.AnswerNo]+answers[introduction.AnswerNone] > 0 {
+		t.Errorf("what the introducer keeps of Larch's answers: %v", answers)
 	}
+	if refusal != silence || burned != silence || !strings.Contains(silence, channel.NoteIntroductionFailed) {
+		t.Errorf("a silence:\n%s\na refusal:\n%s\nburned:\n%s", silence, refusal, burned)
+	}
+	finch.introduce("Larch", "Heron")
+	if _, err := finch.RemoveContact(t.Context(), "Larch"); err != nil {
+		t.Fatal(err)
+	}
+	if got := finch.introductions(); len(got) != 0 {
+		t.Errorf("after one contact was removed: %v", finch.states())
+	}
+}
+
+// accepts has larch accept an introduction of which nothing comes, and returns what he
+// sees of it, before and after its end.
+func (larch *machine) accepts(finch, heron *machine, clock *shifted, other func()) string {
+	t := larch.t
+	finch.introduce("Larch", "Heron")
+	larch.answer("Finch", true, "Upstream")
+	until(t, "the question came", func() bool { return slices.Contains(heron.states(), channel.IntroductionOffered) })
+	other()
+	larch.flush("Finch")
+	var b strings.Builder
+	look := func() {
+		for _, x := range larch.introductions() {
+			fmt.Fprintln(&b, x.State, x.Text, x.Contact.Waiting, x.Trouble)
+		}
+		for _, m := range larch.lines2("Finch") {
+			fmt.Fprintln(&b, m.Direction, m.Text)
+		}
+		fmt.Fprintln(&b, len(larch.status().Contacts))
+	}
+	look()
+	clock.by.Add(int64(73 * time.Hour))
+	until(t, "it is over", func() bool { return len(larch.introductions())+len(heron.introductions()) == 0 })
+	until(t, "the introducer sees it", func() bool { return !slices.Contains(finch.states(), channel.IntroductionOut) })
+	look()
+	if _, err := larch.Burn(t.Context(), "Finch"); err != nil { // the next one begins anew
+		t.Fatal(err)
+	}
+	return b.String()
 }
 
 // TestIntroducerInTheMiddle has an introducer who stays: he introduces each of the two
@@ -237,33 +267,6 @@ func TestIntroducerInTheMiddle(t *testing.T) {
 	}
 	if !larch.hears("Upstream", middle, "Larch") {
 		t.Error("the words of larch and the middle differ: this showed nothing")
-	}
-}
-
-// TestBurnedIntroduction burns and removes contacts in mid-introduction: nothing of it is
-// left with the introducer, and to the other it looks like silence.
-func TestBurnedIntroduction(t *testing.T) {
-	t.Parallel()
-	finch, larch, _ := three(t, &shifted{})
-	finch.introduce("Larch", "Heron")
-	until(t, "the question came", func() bool { return len(larch.introductions()) == 1 })
-	if _, err := finch.Burn(t.Context(), "Heron"); err != nil {
-		t.Fatal(err)
-	}
-	if got := finch.introductions(); len(got) != 0 {
-		t.Errorf("after one conversation was burned: %v", finch.states())
-	}
-	larch.answer("Finch", true, "Upstream")
-	until(t, "the yes has left", func() bool { return larch.of("Finch").Waiting == 0 })
-	if got := larch.states(); !slices.Equal(got, []channel.IntroductionState{channel.IntroductionAccepted}) {
-		t.Errorf("at the other: %v", got)
-	}
-	finch.introduce("Larch", "Heron")
-	if _, err := finch.RemoveContact(t.Context(), "Larch"); err != nil {
-		t.Fatal(err)
-	}
-	if got := finch.introductions(); len(got) != 0 {
-		t.Errorf("after one contact was removed: %v", finch.states())
 	}
 }
 
@@ -314,7 +317,7 @@ func TestKilledOverIntroductions(t *testing.T) {
 	}
 	kills := 0
 	for _, p := range all {
-		left := max(2, few(24))
+		left := max(2, few(16))
 		p.died = func(bomb) { kills++ }
 		p.next = func() bomb {
 			if left--; left < 0 {

@@ -100,7 +100,11 @@ func PassOn(now time.Time, from *Conversation, p Pair, to *Conversation) (one, o
 		if copied, err := introduction.Parse(x.state.Append(nil)); err == nil { // it always is
 			y.state = copied
 		}
-		if pass != nil {
+		switch id, _, err := introduction.IDOf(pass); {
+		case err != nil: // there is nothing to pass on
+		case id == x.state.ID(x.side):
+			from.sayHidden(x, pass)
+		default:
 			to.sayHidden(y, pass)
 		}
 	}

@@ -105,8 +105,9 @@ func (i *Introduction) Answers(now uint32) (inviter, accepter Answer, known bool
 	return AnswerNone, AnswerNone, false
 }
 
-// Receive takes a message of one of the two. If pass is not nil, it goes to the
-// other one. After an error nothing is changed.
+// Receive takes a message of one of the two. If pass is not nil, it goes to the one
+// whose ID it bears: the share to the inviter, whoever answered last, and the reply
+// to the accepter. After an error nothing is changed.
 func (i *Introduction) Receive(from identity.Side, m []byte, now uint32) (pass []byte, err error) {
 	kind, id, body, err := split(m)
 	switch {
