@@ -38,7 +38,7 @@ both are told so, and rule it out by comparing words.`,
 			return a.introduce(cmd, both, life)
 		},
 	}
-	c.Flags().DurationVar(&life, "life", 72*time.Hour, "how long they have to answer, at most 14 days (336h)")
+	c.Flags().DurationVar(&life, "life", 72*time.Hour, "their time to answer, at most 336h")
 	return c
 }
 
