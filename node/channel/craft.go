@@ -20,15 +20,13 @@ const (
 	IntroductionCraft // it is on no screen, and goes when it has arrived
 )
 
-// String returns the tool in one word; nothing for none.
+// String returns the tool in one word; nothing for none, and for one on no screen.
 func (c Craft) String() string {
 	switch c {
 	case MandateCraft:
 		return "mandate"
 	case CommuniqueCraft:
 		return "communique"
-	case IntroductionCraft:
-		return "introduction"
 	default:
 		return ""
 	}
