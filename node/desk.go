@@ -37,6 +37,8 @@ type desk struct {
 	purgeAt   time.Time      // when the store is purged next without being asked
 	fatal     error          // a write failed otherwise: nothing more is done
 
+	introduceAt time.Time // when introductions are gone on with next
+
 	// What is to be on the disk before it has effect; see durable.go.
 	staged   uint64    // the last ticket
 	writeAt  time.Time // when the store is written next
@@ -208,7 +210,7 @@ func (d *desk) giveUp(v *store.View) error {
 
 func (d *desk) channelConfig(of channel.ContactID) channel.Config {
 	c := d.cfg.Channel
-	c.Random, c.Records, c.Stated = d.cfg.Random, d.store, d.stated
+	c.Random, c.Records, c.Stated, c.Name = d.cfg.Random, d.store, d.stated, d.nameOf
 	c.Known = func(static [32]byte) bool {
 		for id, p := range d.people {
 			if id == of {
@@ -380,13 +382,16 @@ func (d *desk) tick() time.Duration {
 			next = at
 		}
 	}
+	if d.introduceIfDue(now); d.introduceAt.Before(next) {
+		next = d.introduceAt
+	}
 	if d.mail != nil {
 		if at := d.mail.tick(now); at.Before(next) {
 			next = at
 		}
-		if d.writeAt.Before(next) {
-			next = d.writeAt
-		}
+	}
+	if d.writeAt.Before(next) {
+		next = d.writeAt
 	}
 	return max(next.Sub(d.cfg.Now()), time.Millisecond)
 }
@@ -406,6 +411,9 @@ func (d *desk) apply(p *person, out *channel.Output) error {
 	for first := true; ; first = false {
 		if d.fatal != nil {
 			return d.fatal
+		}
+		if out.Introduced {
+			d.introduceAt = time.Time{}
 		}
 		if err := d.stage(out.Writes); err != nil {
 			if err = d.refused(p, err); first {

@@ -27,8 +27,10 @@ func Slug(name string) string {
 	return strings.Join(fields, "-")
 }
 
+const maxName = 64 // bytes
+
 func validName(name string) bool {
-	return utf8.ValidString(name) && len(name) <= 64 && strings.ContainsFunc(name, unicode.IsLetter) &&
+	return utf8.ValidString(name) && len(name) <= maxName && strings.ContainsFunc(name, unicode.IsLetter) &&
 		!strings.ContainsFunc(name, func(r rune) bool {
 			return !unicode.IsPrint(r) && r != '\u200c' && r != '\u200d' // the joiners of Persian and Hindi
 		})
@@ -136,23 +138,31 @@ func (d *desk) placeToMeet(direct bool) (intro channel.Introduction, at identity
 func (n *Node) Invite(ctx context.Context, name string, life time.Duration, strict, direct bool) (text string, view channel.View, err error) {
 	err = n.act(ctx, func(d *desk) error {
 		now := d.cfg.Now()
-		intro, place, err := d.placeToMeet(direct)
+		inv, intro, err := d.newInvitation(now.Add(life), strict, direct)
 		if err != nil {
 			return err
 		}
-		inv, err := identity.NewInvitation(d.cfg.Random, place, now.Add(life), strict)
-		if err != nil {
-			return err
-		}
-		if intro.Drop != (onion.ID{}) {
-			inv.Network = d.mail.network.ID()
-		}
-		intro.Name, intro.Side, intro.Invitation = name, identity.Inviter, inv
-		text = inv.Text()
+		intro.Name, text = name, inv.Text()
 		view, err = d.meet(intro, now)
 		return err
 	})
 	return text, view, err
+}
+
+// newInvitation makes an invitation, and what its contact begins with, less the name.
+func (d *desk) newInvitation(until time.Time, strict, direct bool) (inv identity.Invitation, intro channel.Introduction, err error) {
+	intro, place, err := d.placeToMeet(direct)
+	if err != nil {
+		return inv, intro, err
+	}
+	if inv, err = identity.NewInvitation(d.cfg.Random, place, until, strict); err != nil {
+		return inv, intro, err
+	}
+	if intro.Drop != (onion.ID{}) {
+		inv.Network = d.mail.network.ID()
+	}
+	intro.Side, intro.Invitation = identity.Inviter, inv
+	return inv, intro, nil
 }
 
 // Accept takes up an invitation that somebody else made.
@@ -163,36 +173,46 @@ func (n *Node) Accept(ctx context.Context, name, text string) (view channel.View
 			return err
 		}
 		now := d.cfg.Now()
-		if !now.Before(inv.Expiry) {
-			return ErrExpired
+		intro, err := d.takeUp(inv, now)
+		if err != nil {
+			return err
 		}
-		for _, p := range d.people {
-			switch held, side := p.conversation.Holds(inv); {
-			case held && side == identity.Inviter:
-				return ErrOwn
-			case held:
-				return ErrTakenUp
-			}
-		}
-		if inv.Place.IsNone() {
-			return ErrUnreachable
-		}
-		intro := channel.Introduction{Name: name, Side: identity.Accepter, Invitation: inv}
-		if at, isDrop := inv.Place.Drop(); isDrop {
-			if err := d.canMeet(inv.Network); err != nil {
-				return err
-			}
-			intro.Period = contactPeriod
-			if intro.Drop, err = d.mail.otherDrop(onion.ID(at)); err != nil {
-				return err
-			}
-		} else if d.settings.Listen != "" { // else none: this machine reaches out itself
-			intro.Place, _ = identity.PlaceOf(d.settings.Address)
-		}
+		intro.Name = name
 		view, err = d.meet(intro, now)
 		return err
 	})
 	return view, err
+}
+
+// takeUp is what the contact of another one's invitation begins with, less the name.
+func (d *desk) takeUp(inv identity.Invitation, now time.Time) (intro channel.Introduction, err error) {
+	if !now.Before(inv.Expiry) {
+		return intro, ErrExpired
+	}
+	for _, p := range d.people {
+		switch held, side := p.conversation.Holds(inv); {
+		case held && side == identity.Inviter:
+			return intro, ErrOwn
+		case held:
+			return intro, ErrTakenUp
+		}
+	}
+	if inv.Place.IsNone() {
+		return intro, ErrUnreachable
+	}
+	intro = channel.Introduction{Side: identity.Accepter, Invitation: inv}
+	if at, isDrop := inv.Place.Drop(); isDrop {
+		if err := d.canMeet(inv.Network); err != nil {
+			return intro, err
+		}
+		intro.Period = contactPeriod
+		if intro.Drop, err = d.mail.otherDrop(onion.ID(at)); err != nil {
+			return intro, err
+		}
+	} else if d.settings.Listen != "" { // else none: this machine reaches out itself
+		intro.Place, _ = identity.PlaceOf(d.settings.Address)
+	}
+	return intro, nil
 }
 
 // canMeet reports whether this machine can meet somebody in a relay network.
@@ -216,9 +236,23 @@ func (d *desk) meet(intro channel.Introduction, now time.Time) (channel.View, er
 	if _, err := d.find(intro.Name); err == nil {
 		return channel.View{}, ErrNameTaken
 	}
-	id, err := d.newID()
+	p, out, err := d.newContact(intro, now)
 	if err != nil {
 		return channel.View{}, err
+	}
+	if err := d.apply(p, out); err != nil {
+		p.conversation.Close()
+		delete(d.people, p.conversation.ID())
+		return channel.View{}, err
+	}
+	return p.conversation.View(), d.connectable(p)
+}
+
+// newContact puts a contact on the desk; its output is yet to be applied.
+func (d *desk) newContact(intro channel.Introduction, now time.Time) (*person, *channel.Output, error) {
+	id, err := d.newID()
+	if err != nil {
+		return nil, nil, err
 	}
 	intro.Number = 1
 	for _, p := range d.people {
@@ -226,16 +260,11 @@ func (d *desk) meet(intro channel.Introduction, now time.Time) (channel.View, er
 	}
 	c, out, err := channel.New(d.channelConfig(id), id, intro, now)
 	if err != nil {
-		return channel.View{}, err
+		return nil, nil, err
 	}
 	p := d.newPerson(c)
 	d.people[id] = p
-	if err := d.apply(p, out); err != nil {
-		c.Close()
-		delete(d.people, id)
-		return channel.View{}, err
-	}
-	return c.View(), d.connectable(p)
+	return p, out, nil
 }
 
 func (d *desk) newID() (channel.ContactID, error) {

@@ -139,6 +139,7 @@ type command struct {
 	Do   string
 	Text string
 	Seq  uint64
+	Name string // of a contact, where there are several
 }
 
 type answer struct {
@@ -150,6 +151,9 @@ type answer struct {
 
 	Mandates   []channel.MandateView
 	Communique *channel.CommuniqueView
+
+	Contacts      []channel.View
+	Introductions []channel.IntroductionView
 }
 
 func childMain(raw string) int {

@@ -129,6 +129,7 @@ func (d *desk) sweep(p *person) error {
 			return d.kept(err)
 		}
 	}
+	d.dropUnpaired()
 	return d.rotate()
 }
 
@@ -162,6 +163,7 @@ func (d *desk) forget(p *person) error {
 	delete(d.people, id)
 	p.conversation.Close()
 	d.forgetBacked(id)
+	d.dropUnpaired()
 	return nil
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 func (a *app) contactCommand() *cobra.Command {
-	c := &cobra.Command{Use: "contact", Short: "List contacts, compare words, rename, remove, go on after recovery"}
+	c := &cobra.Command{Use: "contact", Short: "List contacts, compare words, introduce two, rename, remove"}
 	c.AddCommand(
 		&cobra.Command{
 			Use: "list", Short: "List the contacts", Example: "  backchannel contact list", Args: cobra.NoArgs,
@@ -34,6 +34,7 @@ func (a *app) contactCommand() *cobra.Command {
 			RunE: func(cmd *cobra.Command, args []string) error { return a.contactResume(cmd, args) },
 		},
 		a.verifyCommand(), a.renameCommand(), a.removeCommand(),
+		a.introduceCommand(), a.introductionsCommand(), a.acceptCommand(), a.declineCommand(),
 	)
 	return c
 }

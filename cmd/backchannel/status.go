@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/backchannel/backchannel/node/channel"
 	"github.com/backchannel/backchannel/node/control"
 )
 
@@ -101,7 +102,14 @@ func verifiedLine(c control.Contact) string {
 	if c.VerifiedAt != "" {
 		return string(c.Verified) + " " + localTime(c.VerifiedAt)
 	}
-	return string(c.Verified)
+	switch {
+	case c.Verified == control.Word(channel.NotVerified.String()) && c.IntroducedBy != "":
+		return "introduced by " + cleanLine(c.IntroducedBy) + ", not compared"
+	case c.Verified == control.Word(channel.NotVerified.String()) && c.Introduced:
+		return "introduced, not compared"
+	default:
+		return string(c.Verified)
+	}
 }
 
 // warnings says what a person should act on.

@@ -69,6 +69,9 @@ func (v *Conversation) discard() {
 		delete(v.charters, n)
 		v.drop(KindCharter, uint64(n))
 	}
+	for n := range v.introductions {
+		v.dropIntroduction(n)
+	}
 	v.messages, v.queue = nil, nil
 	clear(v.byID)
 	clear(v.named)
@@ -147,7 +150,7 @@ func (v *Conversation) leave() {
 		v.s = nil
 		v.drop(KindSession, 0)
 	}
-	v.stale = append(v.stale, store.Key{Kind: KindEnded, Object: v.id}, store.Key{Kind: KindDrops, Object: v.id}, store.Key{Kind: KindCharter, Object: v.id})
+	v.stale = append(v.stale, store.Key{Kind: KindEnded, Object: v.id}, store.Key{Kind: KindDrops, Object: v.id}, store.Key{Kind: KindCharter, Object: v.id}, store.Key{Kind: KindIntroduction, Object: v.id})
 	v.endings, v.endingsNew = nil, false
 	if v.link != nil {
 		v.closeLink()

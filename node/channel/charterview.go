@@ -96,7 +96,7 @@ func (v *Conversation) transcript(n uint32, after uint64) []Message {
 	if found {
 		i++
 	}
-	list := slices.DeleteFunc(slices.Clone(v.messages[i:]), func(m Message) bool { return max(m.Channel, Open) != n })
+	list := slices.DeleteFunc(slices.Clone(v.messages[i:]), func(m Message) bool { return max(m.Channel, Open) != n || m.hidden() })
 	for i := range list {
 		if list[i] = v.shown(list[i]); v.doubtful(list[i]) {
 			list[i].State = OnItsWay // it may be gone where it was delivered

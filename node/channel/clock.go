@@ -19,6 +19,7 @@ func (v *Conversation) Tick(now time.Time) *Output {
 	}
 	v.expire()
 	v.expireSignings()
+	v.expireIntroductions()
 	v.expireFiles()
 	v.expireEndings()
 	v.dropStale()
@@ -132,6 +133,11 @@ func (v *Conversation) Next(now time.Time) time.Time {
 	}
 	for _, s := range v.signings {
 		if at := fromMinute(s.expiry); at.After(now) {
+			sooner(at)
+		}
+	}
+	for _, x := range v.introductions {
+		if at := x.ends(); at.After(now) {
 			sooner(at)
 		}
 	}

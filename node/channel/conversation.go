@@ -40,6 +40,9 @@ type Config struct {
 	// Known reports whether another contact has this static key. Nil: none has.
 	Known func(static [32]byte) bool
 
+	// Name returns the name of another contact, or nothing. Nil: there is no other.
+	Name func(ContactID) string
+
 	Life     time.Duration // of a message; zero: 14 days
 	AckDelay time.Duration // acknowledgements leave on this grid; zero: 1 s
 	// A peer that nobody is at writes its store once a minute, and answers after that.
@@ -71,6 +74,9 @@ func (c Config) withDefaults() Config {
 	if c.Known == nil {
 		c.Known = func([32]byte) bool { return false }
 	}
+	if c.Name == nil {
+		c.Name = func(ContactID) string { return "" }
+	}
 	return c
 }
 
@@ -89,6 +95,8 @@ type Output struct {
 	Discard []FileTask // part files that are to be deleted after the commit
 	Linked  bool       // the contact has new link secrets: see Conversation.Links
 	More    bool       // call Flush again after the commit
+
+	Introduced bool // there is something to do for an introduction: see Conversation.Introducing
 }
 
 // Errors that a person meets.
@@ -148,7 +156,11 @@ type Conversation struct {
 	charters map[uint32]*charter.Charter // by number of the channel
 	used     used                        // numbers of channels that were burned
 	lapsed   []uint32                    // channels that are gone, and whose records are not yet
-	listener *listener                   // as a listener: read once in an event, and forgotten after it
+
+	introductions map[uint64]*introducing
+	introducer    *ContactID // who introduced this contact; nil: nobody
+
+	listener *listener // as a listener: read once in an event, and forgotten after it
 
 	out   *Output
 	bytes int // what the writes of out take on disk
@@ -166,6 +178,8 @@ type Introduction struct {
 	// Of an invitation that names a drop: the own choice, and slots to a box.
 	Drop   onion.ID
 	Period cadence.Period
+
+	Introducer *ContactID // who introduced the two; nil: nobody
 }
 
 // New makes the contact of a fresh invitation. The id is random.
@@ -199,6 +213,7 @@ func New(cfg Config, id ContactID, intro Introduction, now time.Time) (*Conversa
 		v.saveDrops()
 	}
 	v.saveContact()
+	v.saveIntroducer(intro.Introducer)
 	out := v.end()
 	return v, out, nil
 }
@@ -300,7 +315,7 @@ func (v *Conversation) loadLists() error {
 	if err := v.loadEndings(); err != nil {
 		return err
 	}
-	if err := errors.Join(v.loadHeld(), v.loadSignings()); err != nil {
+	if err := errors.Join(v.loadHeld(), v.loadSignings(), v.loadIntroductions()); err != nil {
 		return err
 	}
 	return v.loadFiles()
@@ -322,6 +337,7 @@ func empty(cfg Config, id ContactID) *Conversation {
 		sealed: map[uint32]*sealedCell{}, inbound: map[uint32]wire.Frame{}, byID: map[wire.MessageID]bool{}, nextSeq: 1,
 		recent: map[[36]byte][24]byte{}, files: map[uint64]*transfer{}, tell: map[file.ID]file.State{}, endings: map[file.ID]ending{}, named: map[fileName]uint64{},
 		held: map[uint64]*held{}, signings: map[uint64]*signing{}, charters: map[uint32]*charter.Charter{},
+		introductions: map[uint64]*introducing{},
 	}
 }
 
@@ -370,7 +386,7 @@ func (v *Conversation) put(kind store.Kind, seq uint64, value []byte) {
 func (v *Conversation) putAt(key store.Key, value []byte) {
 	v.bytes += store.SealedSize(len(value)) + 32
 	switch key.Kind {
-	case KindContact, KindSession, KindFile, KindDrops, KindMandate, KindCommunique, KindListener, KindCharter: // written again and again: the last counts
+	case KindContact, KindSession, KindFile, KindDrops, KindMandate, KindCommunique, KindListener, KindCharter, KindIntroduction: // written again and again: the last counts
 		for i, w := range v.out.Writes {
 			if w.Key == key {
 				v.bytes -= store.SealedSize(len(w.Value)) + 32
@@ -399,7 +415,7 @@ func (v *Conversation) setState(i int, s State) {
 
 // changed tells of a message that is new or has another state.
 func (v *Conversation) changed(i int) {
-	if !v.withheld(v.messages[i].Channel) {
+	if m := v.messages[i]; !v.withheld(m.Channel) && !m.hidden() {
 		v.out.Changed = append(v.out.Changed, v.shown(v.messages[i]))
 	}
 }

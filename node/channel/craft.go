@@ -18,9 +18,10 @@ const (
 	MandateCraft
 	CommuniqueCraft
 	CharterCraft
+	IntroductionCraft // it is on no screen, and goes when it has arrived
 )
 
-// String returns the tool in one word; nothing for none.
+// String returns the tool in one word; nothing for none, and for one on no screen.
 func (c Craft) String() string {
 	switch c {
 	case MandateCraft:
@@ -40,6 +41,8 @@ func (c Craft) frame() wire.FrameKind {
 		return wire.FrameMandate
 	case CharterCraft:
 		return wire.FrameCharter
+	case IntroductionCraft:
+		return wire.FrameIntroduction
 	default:
 		return wire.FrameCommunique
 	}
@@ -52,7 +55,7 @@ var ErrNoText = errors.New("this line is no text: it can be removed, and not cha
 const (
 	holdsText byte = iota
 	holdsFile
-	holdsCraft // and more: 2 for a mandate, 3 for a communiqué, 4 for a charter
+	holdsCraft // and more: 2 for a mandate, 3 for a communiqué, 4 for a charter, 5 for an introduction
 )
 
 func (m *Message) holds() byte {
@@ -71,7 +74,7 @@ func (d *decoder) holds() (file bool, c Craft) {
 	case b == holdsText:
 	case b == holdsFile:
 		file = true
-	case b <= holdsCraft+byte(CharterCraft-MandateCraft):
+	case b <= holdsCraft+byte(IntroductionCraft-MandateCraft):
 		c = MandateCraft + Craft(b-holdsCraft)
 	default:
 		d.bad = true
@@ -91,6 +94,9 @@ func (v *Conversation) sayIn(channel uint32, c Craft, content []byte) Message {
 	v.out.More = true
 	return v.messages[i]
 }
+
+// hidden reports whether a line is on no screen.
+func (m *Message) hidden() bool { return m.Craft == IntroductionCraft }
 
 // craftCame adds a line of a tool that came.
 func (v *Conversation) craftCame(c Craft, f wire.Frame, content string) {

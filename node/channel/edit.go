@@ -86,7 +86,7 @@ func (v *Conversation) Remove(now time.Time, seq uint64) (Message, *Output, erro
 func (v *Conversation) editable(seq uint64) (int, error) {
 	i, ok := v.find(seq)
 	switch {
-	case !ok:
+	case !ok || v.messages[i].hidden():
 		return 0, ErrNoMessage
 	case v.s != nil && v.s.partSeq == seq:
 		return 0, ErrBusy

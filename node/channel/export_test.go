@@ -126,3 +126,10 @@ func (v *Conversation) Say(now time.Time, c Craft, content []byte) *Output {
 	v.say(c, content)
 	return v.finish()
 }
+
+// SayHidden says anything as a message of an introduction.
+func (v *Conversation) SayHidden(now time.Time, content []byte) *Output {
+	v.begin(now)
+	v.sayHidden(&introducing{}, content)
+	return v.finish()
+}

@@ -189,6 +189,8 @@ func (v *Conversation) deliver(f wire.Frame, content string) {
 		v.communiqueCame(f, content)
 	case wire.FrameCharter:
 		v.charterCame(f, content)
+	case wire.FrameIntroduction:
+		v.introductionCame([]byte(content))
 	case wire.FrameDrop:
 		v.dropCame([]byte(content))
 	case wire.FrameDropSet:

@@ -48,7 +48,7 @@ func (v *Conversation) SendIn(now time.Time, channel uint32, text string) (Messa
 // Recall takes a message back that still waits here.
 func (v *Conversation) Recall(now time.Time, seq uint64) (*Output, error) {
 	i, ok := v.find(seq)
-	if !ok || v.messages[i].Direction != Out {
+	if !ok || v.messages[i].Direction != Out || v.messages[i].hidden() {
 		return nil, ErrNoMessage
 	}
 	if v.messages[i].State != Waiting {
@@ -277,9 +277,12 @@ func (v *Conversation) dropAcknowledged() {
 		v.drop(KindSealed, v.cellKey(n))
 		cell.sealed.Message.Wipe()
 		if i, ok := v.find(cell.message); ok && cell.last && v.messages[i].State != Expired {
-			if v.messages[i].File {
+			switch {
+			case v.messages[i].File:
 				v.offered(cell.message)
-			} else {
+			case v.messages[i].hidden():
+				v.removeLine(i)
+			default:
 				v.setState(i, Delivered)
 			}
 			v.s.repeated = max(v.s.repeated, cell.message)

@@ -35,6 +35,9 @@ type View struct {
 	WordsReady  bool
 	PeerPlace   identity.Place // where the peer can be reached, if anywhere
 	ClockOff    time.Duration  // how far the peer's clock is ahead of ours, when last heard
+
+	Introduced   bool   // the contact came of an introduction
+	IntroducedBy string // by whom, while that is a contact
 }
 
 // View returns what a screen shows.
@@ -52,11 +55,14 @@ func (v *Conversation) View() View {
 	if inv, ok := v.invitationLink(); ok {
 		w.Expiry = inv.Expiry
 	}
+	if v.introducer != nil {
+		w.Introduced, w.IntroducedBy = true, v.cfg.Name(*v.introducer)
+	}
 	if c.heard != 0 {
 		w.Heard = time.Unix(int64(c.heard)*3600, 0).UTC()
 	}
 	for _, m := range v.messages {
-		if m.Direction == Out && m.State.pending() {
+		if m.Direction == Out && m.State.pending() && !m.hidden() {
 			w.Waiting++
 		}
 	}
@@ -134,6 +140,9 @@ func (v *Conversation) Close() {
 	}
 	for _, s := range v.signings {
 		s.wipe()
+	}
+	for _, x := range v.introductions {
+		x.wipe()
 	}
 	for i := range v.messages {
 		v.messages[i].Text = ""

@@ -42,6 +42,9 @@ type Contact struct {
 	Made        string `json:"made"`
 	Expires     string `json:"expires,omitempty"`
 	ClockOff    int64  `json:"clock_off_seconds,omitempty"`
+
+	Introduced   bool   `json:"introduced,omitempty"`    // the contact came of an introduction
+	IntroducedBy string `json:"introduced_by,omitempty"` // the name of who introduced it, while that is a contact
 }
 
 // Message is a message as it is shown.
@@ -274,7 +277,7 @@ func contactOf(v channel.View, now time.Time) Contact {
 		Paused: v.Paused, OwnConsent: v.OwnConsent, PeerConsent: v.PeerConsent, Connected: v.Connected,
 		Waiting: v.Waiting, WindowFull: v.WindowFull, WordsReady: v.WordsReady, Reachable: !v.PeerPlace.IsNone(),
 		Made: stamp(v.Made), Expires: stamp(v.Expiry), ClockOff: int64(v.ClockOff / time.Second),
-		Invitation: invitationState(v, now),
+		Invitation: invitationState(v, now), Introduced: v.Introduced, IntroducedBy: v.IntroducedBy,
 	}
 	if c.ClockOff > -120 && c.ClockOff < 120 {
 		c.ClockOff = 0 // within what clocks do

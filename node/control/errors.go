@@ -19,6 +19,7 @@ import (
 	"github.com/backchannel/backchannel/protocol/communique"
 	"github.com/backchannel/backchannel/protocol/forge"
 	"github.com/backchannel/backchannel/protocol/identity"
+	"github.com/backchannel/backchannel/protocol/introduction"
 	"github.com/backchannel/backchannel/protocol/mandate"
 )
 
@@ -122,6 +123,13 @@ var known = []struct {
 	{channel.ErrMandateOver, "mandate_over", ExitClosed, "", "take a new request to the authority: backchannel mandate request"},
 	{channel.ErrManyMandates, "many_mandates", ExitRefused, "", "wait until some have ended: backchannel mandate list"},
 	{channel.ErrNotWithdrawal, "not_withdrawal", ExitRefused, "", "backchannel mandate list"},
+	{channel.ErrNoIntroduction, "no_introduction", ExitNoContact, "", "backchannel contact introductions"},
+	{channel.ErrIntroductionOver, "introduction_over", ExitClosed, "", "backchannel contact introductions"},
+	{channel.ErrWhichIntroduction, "which_introduction", ExitUsage, "", "give the number of one after the contact's: backchannel contact introductions"},
+	{channel.ErrManyIntroductions, "many_introductions", ExitRefused, "", "wait until some have ended: backchannel contact introductions"},
+	{introduction.ErrText, "introduction_text", ExitUsage, "each is told of the other in one line of 1 to 128 bytes, without invisible characters", "repeat the command, and type a line such as: a colleague of mine upstream"},
+	{introduction.ErrExpiry, "introduction_time", ExitUsage, "an introduction ends between one minute and 14 days from now", "backchannel contact introduce 1 2 --life 72h"},
+	{node.ErrSameContact, "same_contact", ExitUsage, "", "backchannel contact list"},
 	{mandate.ErrFormat, "not_a_mandate", ExitUsage, "this is not the file that is wanted here, or it is not whole", "check which file it is, then repeat the command"},
 	{mandate.ErrRefused, "mandate_refused", ExitCheckFailed, "it does not check: it was altered, or made by another key or for another machine; nothing was taken", "ask whoever made it for a new one"},
 	{mandate.ErrExpired, "mandate_over", ExitClosed, "the mandate has ended, by this machine's clock", "take a new request to the authority: backchannel mandate request"},

@@ -192,6 +192,7 @@ func (s *Server) routes() http.Handler {
 	s.mandateRoutes(mux)
 	s.communiqueRoutes(mux)
 	s.channelRoutes(mux)
+	s.introductionRoutes(mux)
 	mux.HandleFunc("POST /v1/follow", s.follow)
 	s.logRoutes(mux)
 	return mux

@@ -15,6 +15,7 @@ import (
 	"github.com/backchannel/backchannel/node/journal"
 	"github.com/backchannel/backchannel/protocol/backup"
 	"github.com/backchannel/backchannel/protocol/communique"
+	"github.com/backchannel/backchannel/protocol/introduction"
 )
 
 // everyWord calls each with all words that an answer can hold.
@@ -25,7 +26,7 @@ func everyWord(each func(what, word string)) {
 			channel.Stage(b), channel.Mark(b), channel.State(b), channel.Direction(b), node.Condition(b),
 			journal.Event(b), journal.State(b), journal.Reason(b), journal.Took(b), journal.CountOf(i * i * i), backup.Kind(b), channel.Craft(b), channel.MandateState(b),
 			channel.SigningState(b), communique.Role(b), communique.Power(b),
-			node.MailStage(b), channel.Policy(b),
+			node.MailStage(b), channel.Policy(b), channel.IntroductionState(b), introduction.Answer(b),
 		} {
 			each(fmt.Sprintf("%T", s), s.String())
 		}

@@ -20,3 +20,9 @@ func Private(p *Party) (x []byte, seed *[kem.SeedSize]byte) {
 
 // Coins returns what an accepter that waits has drawn.
 func Coins(p *Party) secret.Key { return p.coins }
+
+// SealPlain seals anything in the place of an invitation, for the share in a message.
+func SealPlain(share, plain []byte) ([]byte, error) {
+	reply, err := sealPlain(share[headerSize:], plain, plain, secret.New(&[32]byte{1}))
+	return append(message(messageReply, ID(share[2:headerSize])), reply...), err
+}

@@ -11,6 +11,9 @@ import (
 // MaxLife is how long both have to answer at most, in minutes: 14 days.
 const MaxLife = 14 * 24 * 60
 
+// clocksApart is by how many minutes an introducer's clock may be ahead: a day.
+const clocksApart = 24 * 60
+
 // Answer is what one of the two said.
 type Answer byte
 
@@ -83,6 +86,9 @@ func (i *Introduction) Ask(side identity.Side) []byte {
 // ID returns the ID that one of the two knows.
 func (i *Introduction) ID(side identity.Side) ID { return i.ids[index(side)] }
 
+// Text returns what one of the two reads of the other.
+func (i *Introduction) Text(side identity.Side) string { return i.texts[index(side)] }
+
 // Expiry is the minute since 1970 from which nothing comes of it any more.
 func (i *Introduction) Expiry() uint32 { return i.expiry }
 
@@ -99,8 +105,9 @@ func (i *Introduction) Answers(now uint32) (inviter, accepter Answer, known bool
 	return AnswerNone, AnswerNone, false
 }
 
-// Receive takes a message of one of the two. If pass is not nil, it goes to the
-// other one. After an error nothing is changed.
+// Receive takes a message of one of the two. If pass is not nil, it goes to the one
+// whose ID it bears: the share to the inviter, whoever answered last, and the reply
+// to the accepter. After an error nothing is changed.
 func (i *Introduction) Receive(from identity.Side, m []byte, now uint32) (pass []byte, err error) {
 	kind, id, body, err := split(m)
 	switch {

@@ -62,6 +62,9 @@ func NewParty(message []byte, now uint32) (*Party, error) {
 	if now >= p.expiry {
 		return nil, ErrExpired
 	}
+	if p.expiry-now > MaxLife+clocksApart {
+		return nil, ErrExpiry
+	}
 	return p, nil
 }
 

@@ -48,6 +48,14 @@ func (h half) share() ([]byte, error) {
 // invitations under one key.
 func sealInvitation(share []byte, inv identity.Invitation, coins secret.Key) ([]byte, error) {
 	raw := inv.Append(nil)
+	plain := make([]byte, plainSize)
+	defer clear(plain)
+	plain[0] = byte(len(raw))
+	copy(plain[1:], raw)
+	return sealPlain(share, raw, plain, coins)
+}
+
+func sealPlain(share, raw, plain []byte, coins secret.Key) ([]byte, error) {
 	drawn := label.Derive(label.IntroductionReply, coins.Bytes(), nil, 32+kem.CoinsSize, share, raw)
 	defer clear(drawn)
 	public, err := handshake.PublicKey(drawn[:32])
@@ -65,10 +73,6 @@ func sealInvitation(share []byte, inv identity.Invitation, coins secret.Key) ([]
 	}
 	defer shared.Wipe()
 	reply := append(public[:], ct[:]...)
-	plain := make([]byte, plainSize)
-	defer clear(plain)
-	plain[0] = byte(len(raw))
-	copy(plain[1:], raw)
 	return sealer(dh, shared, share, reply).Seal(reply, make([]byte, chacha20poly1305.NonceSize), plain, nil), nil
 }
 
