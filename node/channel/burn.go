@@ -61,6 +61,9 @@ func (v *Conversation) discard() {
 	for seq := range v.signings {
 		v.dropSigning(seq)
 	}
+	for at := range v.sounded {
+		v.dropSounding(at)
+	}
 	v.messages, v.queue = nil, nil
 	clear(v.byID)
 	clear(v.named)
@@ -139,7 +142,7 @@ func (v *Conversation) leave() {
 		v.s = nil
 		v.drop(KindSession, 0)
 	}
-	v.stale = append(v.stale, store.Key{Kind: KindEnded, Object: v.id}, store.Key{Kind: KindDrops, Object: v.id})
+	v.stale = append(v.stale, store.Key{Kind: KindEnded, Object: v.id}, store.Key{Kind: KindDrops, Object: v.id}, store.Key{Kind: KindSounding, Object: v.id})
 	v.endings, v.endingsNew = nil, false
 	if v.link != nil {
 		v.closeLink()

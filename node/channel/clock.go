@@ -15,6 +15,7 @@ func (v *Conversation) Tick(now time.Time) *Output {
 	v.begin(now)
 	v.expire()
 	v.expireSignings()
+	v.tickSoundings()
 	v.expireFiles()
 	v.expireEndings()
 	v.dropStale()
@@ -127,6 +128,9 @@ func (v *Conversation) Next(now time.Time) time.Time {
 		if at := fromMinute(s.expiry); at.After(now) {
 			sooner(at)
 		}
+	}
+	for _, s := range v.sounded {
+		sooner(v.soundingNext(s, now))
 	}
 	for _, g := range v.guests {
 		sooner(g.up.Add(v.cfg.AnswerTimeout))

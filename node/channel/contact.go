@@ -30,6 +30,10 @@ const (
 	KindDrops                            // one: the route, and where boxes lie at relays
 )
 
+// KindSounding is by the agreed minute: a sounding; at 0 what the next one has to
+// keep a distance from.
+const KindSounding store.Kind = 16
+
 // KindListener is one record of no contact: what this side is to the authorities
 // whose mandates it is shown.
 const KindListener store.Kind = 140

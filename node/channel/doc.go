@@ -32,5 +32,6 @@
 // a file), filesout.go, filesin.go, filetask.go (what the owner is to do on the disk);
 // craft.go (lines of the tools of statecraft), mandate.go, mandateheld.go (of an
 // envoy), mandateshown.go (of a listener); communique.go (drafts), communiquesign.go,
-// communiqueview.go.
+// communiqueview.go; sounding.go, soundingrun.go, soundingrecord.go,
+// soundingview.go.
 package channel

@@ -183,6 +183,8 @@ func (v *Conversation) deliver(f wire.Frame, content string) {
 		v.mandateCame(f, content)
 	case wire.FrameCommunique:
 		v.communiqueCame(f, content)
+	case wire.FrameSounding:
+		v.soundingCame([]byte(content))
 	case wire.FrameDrop:
 		v.dropCame([]byte(content))
 	case wire.FrameDropSet:

@@ -146,6 +146,9 @@ func (v *Conversation) Close() {
 	for _, s := range v.signings {
 		s.wipe()
 	}
+	for _, s := range v.sounded {
+		s.wipe()
+	}
 	for i := range v.messages {
 		v.messages[i].Text = ""
 	}

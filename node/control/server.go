@@ -191,6 +191,7 @@ func (s *Server) routes() http.Handler {
 	s.backupRoutes(mux)
 	s.mandateRoutes(mux)
 	s.communiqueRoutes(mux)
+	s.soundingRoutes(mux)
 	mux.HandleFunc("POST /v1/follow", s.follow)
 	s.logRoutes(mux)
 	return mux
