@@ -61,8 +61,8 @@ What you named can be taken back until the window opens (drop), and not later.`,
 			return a.sound(cmd, now, at, file)
 		},
 	}
-	c.Flags().StringVar(&at, "at", "", "agreed time of a new one in UTC, as 2026-11-30T12:00; or 48h")
-	c.Flags().StringVar(&file, "file", "", "file that holds the topics, one a line; - for standard input")
+	c.Flags().StringVar(&at, "at", "", "when a new one ends, in UTC: 2026-11-30T12:00, or 48h")
+	c.Flags().StringVar(&file, "file", "", "file with topics, one a line; - for standard input")
 	return c
 }
 
