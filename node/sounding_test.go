@@ -67,7 +67,7 @@ func TestKilledOverSounding(t *testing.T) {
 
 			lives, kills := 0, 0
 			p.next = func() bomb {
-				if lives++; lives > 6 {
+				if lives++; lives > 4 {
 					return bomb{}
 				}
 				point := points[lives%len(points)]

@@ -61,6 +61,9 @@ func (v *Conversation) discard() {
 	for seq := range v.signings {
 		v.dropSigning(seq)
 	}
+	for n := range v.errands {
+		v.dropErrand(n)
+	}
 	for at := range v.sounded {
 		v.dropSounding(at)
 	}

@@ -136,6 +136,7 @@ type Conversation struct {
 
 	held     map[uint64]*held // as an envoy: by number
 	signings map[uint64]*signing
+	errands  map[uint64]*errand  // exchanges of sealed offers, by number
 	sounded  map[uint32]*sounded // by the agreed minute
 	lastAt   uint32              // the agreed minute of the last sounding; 0: there was none
 	listener *listener           // as a listener: read once in an event, and forgotten after it
@@ -285,7 +286,7 @@ func (v *Conversation) loadLists() error {
 	if err := v.loadEndings(); err != nil {
 		return err
 	}
-	if err := errors.Join(v.loadHeld(), v.loadSignings(), v.loadSoundings()); err != nil {
+	if err := errors.Join(v.loadHeld(), v.loadSignings(), v.loadSoundings(), v.loadErrands()); err != nil {
 		return err
 	}
 	return v.loadFiles()
@@ -306,7 +307,7 @@ func empty(cfg Config, id ContactID) *Conversation {
 		cfg: cfg.withDefaults(), id: id,
 		sealed: map[uint32]*sealedCell{}, inbound: map[uint32]wire.Frame{}, byID: map[wire.MessageID]bool{}, nextSeq: 1,
 		recent: map[[36]byte][24]byte{}, files: map[uint64]*transfer{}, tell: map[file.ID]file.State{}, endings: map[file.ID]ending{}, named: map[fileName]uint64{},
-		held: map[uint64]*held{}, signings: map[uint64]*signing{}, sounded: map[uint32]*sounded{},
+		held: map[uint64]*held{}, signings: map[uint64]*signing{}, sounded: map[uint32]*sounded{}, errands: map[uint64]*errand{},
 	}
 }
 
@@ -354,7 +355,7 @@ func (v *Conversation) put(kind store.Kind, seq uint64, value []byte) {
 func (v *Conversation) putAt(key store.Key, value []byte) {
 	v.bytes += store.SealedSize(len(value)) + 32
 	switch key.Kind {
-	case KindContact, KindSession, KindFile, KindDrops, KindMandate, KindCommunique, KindSounding, KindListener: // written again and again: the last counts
+	case KindContact, KindSession, KindFile, KindDrops, KindMandate, KindCommunique, KindSounding, KindShuttle, KindListener: // written again and again: the last counts
 		for i, w := range v.out.Writes {
 			if w.Key == key {
 				v.bytes -= store.SealedSize(len(w.Value)) + 32

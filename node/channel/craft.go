@@ -17,6 +17,7 @@ const (
 	NoCraft Craft = iota
 	MandateCraft
 	CommuniqueCraft
+	ShuttleCraft
 )
 
 // String returns the tool in one word; nothing for none.
@@ -26,16 +27,22 @@ func (c Craft) String() string {
 		return "mandate"
 	case CommuniqueCraft:
 		return "communique"
+	case ShuttleCraft:
+		return "shuttle"
 	default:
 		return ""
 	}
 }
 
 func (c Craft) frame() wire.FrameKind {
-	if c == MandateCraft {
+	switch c {
+	case MandateCraft:
 		return wire.FrameMandate
+	case ShuttleCraft:
+		return wire.FrameShuttle
+	default:
+		return wire.FrameCommunique
 	}
-	return wire.FrameCommunique
 }
 
 // ErrNoText is returned for a line that cannot be given another text.
@@ -45,7 +52,7 @@ var ErrNoText = errors.New("this line is no text: it can be removed, and not cha
 const (
 	holdsText byte = iota
 	holdsFile
-	holdsCraft // and more: 2 for a mandate, 3 for a communiqué
+	holdsCraft // and more: 2 for a mandate, 3 for a communiqué, 4 for a shuttle
 )
 
 func (m *Message) holds() byte {
@@ -64,7 +71,7 @@ func (d *decoder) holds() (file bool, c Craft) {
 	case b == holdsText:
 	case b == holdsFile:
 		file = true
-	case b <= holdsCraft+byte(CommuniqueCraft-MandateCraft):
+	case b <= holdsCraft+byte(ShuttleCraft-MandateCraft):
 		c = MandateCraft + Craft(b-holdsCraft)
 	default:
 		d.bad = true

@@ -145,7 +145,7 @@ func (v *Conversation) deliver(f wire.Frame, content string) {
 		if f.Channel != Open || f.Parts != 1 {
 			return
 		}
-	case wire.FrameMandate, wire.FrameCommunique:
+	case wire.FrameMandate, wire.FrameCommunique, wire.FrameShuttle:
 		if f.Channel != Open || content == "" || v.byID[f.ID] {
 			return
 		}
@@ -183,6 +183,8 @@ func (v *Conversation) deliver(f wire.Frame, content string) {
 		v.mandateCame(f, content)
 	case wire.FrameCommunique:
 		v.communiqueCame(f, content)
+	case wire.FrameShuttle:
+		v.shuttleCame(f, content)
 	case wire.FrameSounding:
 		v.soundingCame([]byte(content))
 	case wire.FrameDrop:

@@ -158,6 +158,8 @@ func CraftText(m Message) string {
 		return MandateText(m)
 	case m.Craft == CommuniqueCraft && m.Text != "":
 		return communiqueText(m)
+	case m.Craft == ShuttleCraft && m.Text != "":
+		return shuttleText(m)
 	default:
 		return m.Text
 	}

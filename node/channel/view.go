@@ -146,6 +146,9 @@ func (v *Conversation) Close() {
 	for _, s := range v.signings {
 		s.wipe()
 	}
+	for _, e := range v.errands {
+		e.wipe()
+	}
 	for _, s := range v.sounded {
 		s.wipe()
 	}

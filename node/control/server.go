@@ -192,6 +192,7 @@ func (s *Server) routes() http.Handler {
 	s.mandateRoutes(mux)
 	s.communiqueRoutes(mux)
 	s.soundingRoutes(mux)
+	s.shuttleRoutes(mux)
 	mux.HandleFunc("POST /v1/follow", s.follow)
 	s.logRoutes(mux)
 	return mux

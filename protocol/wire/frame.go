@@ -42,7 +42,7 @@ const (
 const (
 	FrameCharter      FrameKind = 16 + iota // of a channel (package charter)
 	FrameIntroduction                       // of the contact (package introduction)
-	FrameShuttle                            // of the contact (package shuttle)
+	FrameShuttle                            // what a mediator carries (package shuttle)
 	FrameSounding                           // of the contact: a call, or a step (package sounding)
 )
 
