@@ -92,7 +92,6 @@ func TestSealedOffers(t *testing.T) {
 			t.Errorf("a second offer: %v", err)
 		}
 	}
-	w.mediator.restart()
 	w.silent("days")
 
 	if err := w.mediator.ReleaseOffers(ctx, "Heron"); err != nil {
@@ -133,7 +132,7 @@ func (w *between) silent(words ...string) {
 			w.t.Fatal(err)
 		}
 		for _, m := range lines {
-			if channel.CraftText(m) != "shuttle: asks for a sealed offer" { // with the subject
+			if channel.CraftText(m) != "shuttle: asks for a sealed offer" { // it names the subject
 				all += m.Text
 			}
 		}
@@ -200,7 +199,6 @@ func TestCarriedTexts(t *testing.T) {
 	if err := w.mediator.ReleaseText(ctx, "Larch", got.Number, "Heron"); err != nil {
 		t.Fatal(err)
 	}
-	w.mediator.restart()
 	until(t, "it has arrived", func() bool { return len(held(w.second, peer)) == 1 })
 	if there := held(w.second, peer)[0].Text; there != text {
 		t.Error("it is not what was given")

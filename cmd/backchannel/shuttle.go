@@ -224,9 +224,14 @@ nothing in it says whose it is.`,
 
 func (a *app) printShuttles(ans control.ShuttlesAnswer) {
 	any := false
+	shown := map[[4]string]bool{} // an exchange stands with both of the two
 	for _, c := range ans.Contacts {
 		for _, s := range c.Shuttles {
 			any = true
+			if s.Mediator && shown[[4]string{s.Between, c.Contact.Name, s.Subject, s.Until}] {
+				continue
+			}
+			shown[[4]string{c.Contact.Name, s.Between, s.Subject, s.Until}] = true
 			a.printShuttle(c.Contact, s)
 		}
 		for _, t := range c.Texts {
@@ -244,7 +249,7 @@ func (a *app) printShuttle(c control.Contact, s control.Shuttle) {
 	if s.Mediator {
 		a.sayFolded(4, "%3s  between %s and %s, until %s: %s", number, quoted(c.Name), quoted(s.Between), longTime(s.Until), s.State)
 		a.sayFolded(4, "     about: %s", cleanLine(s.Subject))
-		if s.State == "both are sealed, and wait for you" {
+		if s.State == "both are sealed and wait for you" {
 			a.advise("     open them for both   %s", a.here("backchannel shuttle release "+number))
 		}
 		return

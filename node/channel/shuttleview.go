@@ -40,13 +40,13 @@ func (s ShuttleState) String() string {
 	case ShuttleHalf:
 		return "one is sealed"
 	case ShuttleComing:
-		return "both are sealed, and on their way"
+		return "both are sealed and on their way"
 	case ShuttleReady:
-		return "both are sealed, and wait for you"
+		return "both are sealed and wait for you"
 	case ShuttleGone:
 		return "released"
 	case ShuttleExpired:
-		return "expired, nothing was opened"
+		return "expired with nothing opened"
 	default:
 		return "no state"
 	}
