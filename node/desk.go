@@ -374,6 +374,7 @@ func (d *desk) tick() time.Duration {
 			d.setWake(p)
 			d.sync(p)
 		}
+		d.carryOn(p)
 		d.dialIfDue(p, now)
 		if p.wake.Before(next) {
 			next = p.wake

@@ -296,8 +296,12 @@ func (d *desk) freeName(name string) string {
 	}
 }
 
-// applyBoth is apply for what two contacts do in one commit.
+// applyBoth is apply for a step that concerns two contacts: what it writes is on the
+// disk together or not at all.
 func (d *desk) applyBoth(p *person, out *channel.Output, q *person, other *channel.Output) error {
+	if d.fatal != nil {
+		return d.fatal
+	}
 	if err := d.stage(slices.Concat(out.Writes, other.Writes)); err != nil {
 		return errors.Join(d.refused(p, err), d.refused(q, err))
 	}
@@ -305,6 +309,7 @@ func (d *desk) applyBoth(p *person, out *channel.Output, q *person, other *chann
 	d.after(q, other)
 	for _, c := range []*person{p, q} {
 		_ = d.apply(c, c.conversation.Flush(d.cfg.Now())) // the rest comes with the next connection
+		d.setWake(c)
 	}
 	return d.fatal
 }

@@ -35,6 +35,7 @@ type script struct {
 	Dir      string
 	Settings node.Settings
 	Bomb     bomb
+	Ahead    time.Duration // of this machine's clock
 }
 
 // A bomb kills its own process with SIGKILL, at the moment that it names.
@@ -154,6 +155,7 @@ type answer struct {
 
 	Contacts      []channel.View
 	Introductions []channel.IntroductionView
+	Sounding      channel.SoundingView
 }
 
 func childMain(raw string) int {
@@ -185,6 +187,7 @@ func serve(s script) error {
 	n := node.Open(newConfig(s.Dir, s.Settings, hooks{
 		store: func(in node.Store) node.Store { return &minedStore{in, s.Bomb, 0} },
 		conn:  func(c p2p.Conn) p2p.Conn { return minedConn{c, s.Bomb} },
+		now:   func() time.Time { return time.Now().Add(s.Ahead) },
 	}))
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -266,6 +269,7 @@ type process struct {
 	next       func() bomb // of the next life; nil: none
 	died       func(bomb)  // told of each death; nil: nobody
 	invitation string
+	ahead      time.Duration // of the clock of the next life
 
 	bomb  bomb
 	cmd   *exec.Cmd
@@ -294,7 +298,7 @@ func (p *process) start() bool {
 	if p.bomb = (bomb{}); p.next != nil {
 		p.bomb = p.next()
 	}
-	raw, err := json.Marshal(script{Dir: p.dir, Settings: p.settings, Bomb: p.bomb})
+	raw, err := json.Marshal(script{Dir: p.dir, Settings: p.settings, Bomb: p.bomb, Ahead: p.ahead})
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -24,8 +24,9 @@ import (
 const defaultPort = "4127"
 
 // pace is how often the vault is written, and timing how long conversations wait for
-// one another. Only tests set them.
+// one another, and wall what the node takes for the time. Only tests set them.
 var (
+	wall   func() time.Time
 	pace   node.Pace
 	timing channel.Config
 )
@@ -94,7 +95,7 @@ func (a *app) nodeRun(ctx context.Context) error {
 		},
 		OpenRelays: p.openRelays,
 		Settings:   p.settings, BackupCost: backupCost(),
-		Pace:    pace,
+		Now: wall, Pace: pace,
 		Channel: timing,
 	})
 	server, err := control.Listen(n, p.socket, version)

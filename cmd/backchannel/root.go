@@ -84,7 +84,7 @@ First steps:  backchannel setup
 	root.AddCommand(
 		a.setupCommand(), a.nodeCommand(), a.unlockCommand(), a.onlineCommand(), a.lockCommand(), a.statusCommand(),
 		a.inviteCommand(), a.contactCommand(), a.networkCommand(), a.routeCommand(), a.channelCommand(), a.sendCommand(), a.recallCommand(), a.readCommand(), a.fileCommand(),
-		a.chatCommand(), a.messageCommand(), a.burnCommand(), a.vaultCommand(), a.mandateCommand(), a.communiqueCommand(), a.forgeCommand(), a.versionCommand(), a.demoCommand(),
+		a.chatCommand(), a.messageCommand(), a.burnCommand(), a.vaultCommand(), a.mandateCommand(), a.communiqueCommand(), a.soundingCommand(), a.shuttleCommand(), a.forgeCommand(), a.versionCommand(), a.demoCommand(),
 		a.backupCommand(), a.moveCommand(), a.logCommand(), a.configCommand(), a.doctorCommand(), a.completionCommand(), a.manCommand(),
 	)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {

@@ -27,6 +27,9 @@ import (
 // real price, a second each. Most tests have no use for it.
 const realCost = "BACKCHANNEL_TEST_REAL_COST"
 
+// laterClock is set in the environment of a node whose clock is ahead by that much.
+const laterClock = "BACKCHANNEL_TEST_LATER"
+
 // TestMain makes the real program a command of the scripts and of exec.Command.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"backchannel": func() {
@@ -34,6 +37,9 @@ func TestMain(m *testing.M) {
 		timing = channel.Config{KeepAlive: 20 * time.Second, ResendAfter: 15 * time.Second, AnswerTimeout: 10 * time.Second}
 		if os.Getenv(realCost) == "" {
 			cost = store.Cheap
+		}
+		if d, err := time.ParseDuration(os.Getenv(laterClock)); err == nil {
+			wall = func() time.Time { return time.Now().Add(d) }
 		}
 		main()
 	}})
@@ -177,7 +183,7 @@ func program(ts *testscript.TestScript, args []string) *exec.Cmd {
 // environment is what the program sees: little, and nothing of the machine.
 func environment(ts *testscript.TestScript) []string {
 	var env []string
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "TZ", "BACKCHANNEL_HOME", "BACKCHANNEL_SOCKET", "SYSTEMROOT", "LC_ALL", "BACKCHANNEL_PASSPHRASE_FD", "BACKCHANNEL_PASSPHRASE", realCost} {
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "TZ", "BACKCHANNEL_HOME", "BACKCHANNEL_SOCKET", "SYSTEMROOT", "LC_ALL", "BACKCHANNEL_PASSPHRASE_FD", "BACKCHANNEL_PASSPHRASE", realCost, laterClock} {
 		if v := ts.Getenv(name); v != "" {
 			env = append(env, name+"="+v)
 		}

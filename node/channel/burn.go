@@ -72,6 +72,12 @@ func (v *Conversation) discard() {
 	for n := range v.introductions {
 		v.dropIntroduction(n)
 	}
+	for n := range v.errands {
+		v.dropErrand(n)
+	}
+	for at := range v.sounded {
+		v.dropSounding(at)
+	}
 	v.messages, v.queue = nil, nil
 	clear(v.byID)
 	clear(v.named)
@@ -150,7 +156,7 @@ func (v *Conversation) leave() {
 		v.s = nil
 		v.drop(KindSession, 0)
 	}
-	v.stale = append(v.stale, store.Key{Kind: KindEnded, Object: v.id}, store.Key{Kind: KindDrops, Object: v.id}, store.Key{Kind: KindCharter, Object: v.id}, store.Key{Kind: KindIntroduction, Object: v.id})
+	v.stale = append(v.stale, store.Key{Kind: KindEnded, Object: v.id}, store.Key{Kind: KindDrops, Object: v.id}, store.Key{Kind: KindCharter, Object: v.id}, store.Key{Kind: KindIntroduction, Object: v.id}, store.Key{Kind: KindSounding, Object: v.id})
 	v.endings, v.endingsNew = nil, false
 	if v.link != nil {
 		v.closeLink()

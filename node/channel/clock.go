@@ -20,6 +20,7 @@ func (v *Conversation) Tick(now time.Time) *Output {
 	v.expire()
 	v.expireSignings()
 	v.expireIntroductions()
+	v.tickSoundings()
 	v.expireFiles()
 	v.expireEndings()
 	v.dropStale()
@@ -140,6 +141,9 @@ func (v *Conversation) Next(now time.Time) time.Time {
 		if at := x.ends(); at.After(now) {
 			sooner(at)
 		}
+	}
+	for _, s := range v.sounded {
+		sooner(v.soundingNext(s, now))
 	}
 	for _, g := range v.guests {
 		sooner(g.up.Add(v.cfg.AnswerTimeout))

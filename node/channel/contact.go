@@ -30,6 +30,14 @@ const (
 	KindDrops                            // one: the route, and where boxes lie at relays
 )
 
+// KindShuttle is by number: an exchange of sealed offers, as one of the two in it or as
+// the mediator between them.
+const KindShuttle store.Kind = 15
+
+// KindSounding is by the agreed minute: a sounding; at 0 what the next one has to
+// keep a distance from.
+const KindSounding store.Kind = 16
+
 // KindListener is one record of no contact: what this side is to the authorities
 // whose mandates it is shown.
 const KindListener store.Kind = 140

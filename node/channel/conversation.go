@@ -160,6 +160,10 @@ type Conversation struct {
 	introductions map[uint64]*introducing
 	introducer    *ContactID // who introduced this contact; nil: nobody
 
+	errands map[uint64]*errand  // exchanges of sealed offers, by number
+	sounded map[uint32]*sounded // by the agreed minute
+	lastAt  uint32              // the agreed minute of the last sounding; 0: there was none
+
 	listener *listener // as a listener: read once in an event, and forgotten after it
 
 	out   *Output
@@ -315,7 +319,7 @@ func (v *Conversation) loadLists() error {
 	if err := v.loadEndings(); err != nil {
 		return err
 	}
-	if err := errors.Join(v.loadHeld(), v.loadSignings(), v.loadIntroductions()); err != nil {
+	if err := errors.Join(v.loadHeld(), v.loadSignings(), v.loadIntroductions(), v.loadSoundings(), v.loadErrands()); err != nil {
 		return err
 	}
 	return v.loadFiles()
@@ -337,7 +341,7 @@ func empty(cfg Config, id ContactID) *Conversation {
 		sealed: map[uint32]*sealedCell{}, inbound: map[uint32]wire.Frame{}, byID: map[wire.MessageID]bool{}, nextSeq: 1,
 		recent: map[[36]byte][24]byte{}, files: map[uint64]*transfer{}, tell: map[file.ID]file.State{}, endings: map[file.ID]ending{}, named: map[fileName]uint64{},
 		held: map[uint64]*held{}, signings: map[uint64]*signing{}, charters: map[uint32]*charter.Charter{},
-		introductions: map[uint64]*introducing{},
+		introductions: map[uint64]*introducing{}, sounded: map[uint32]*sounded{}, errands: map[uint64]*errand{},
 	}
 }
 
@@ -386,7 +390,7 @@ func (v *Conversation) put(kind store.Kind, seq uint64, value []byte) {
 func (v *Conversation) putAt(key store.Key, value []byte) {
 	v.bytes += store.SealedSize(len(value)) + 32
 	switch key.Kind {
-	case KindContact, KindSession, KindFile, KindDrops, KindMandate, KindCommunique, KindListener, KindCharter, KindIntroduction: // written again and again: the last counts
+	case KindContact, KindSession, KindFile, KindDrops, KindMandate, KindCommunique, KindListener, KindCharter, KindIntroduction, KindSounding, KindShuttle: // written again and again: the last counts
 		for i, w := range v.out.Writes {
 			if w.Key == key {
 				v.bytes -= store.SealedSize(len(w.Value)) + 32

@@ -19,6 +19,7 @@ const (
 	CommuniqueCraft
 	CharterCraft
 	IntroductionCraft // it is on no screen, and goes when it has arrived
+	ShuttleCraft
 )
 
 // String returns the tool in one word; nothing for none, and for one on no screen.
@@ -30,6 +31,8 @@ func (c Craft) String() string {
 		return "communique"
 	case CharterCraft:
 		return "charter"
+	case ShuttleCraft:
+		return "shuttle"
 	default:
 		return ""
 	}
@@ -43,6 +46,8 @@ func (c Craft) frame() wire.FrameKind {
 		return wire.FrameCharter
 	case IntroductionCraft:
 		return wire.FrameIntroduction
+	case ShuttleCraft:
+		return wire.FrameShuttle
 	default:
 		return wire.FrameCommunique
 	}
@@ -55,7 +60,7 @@ var ErrNoText = errors.New("this line is no text: it can be removed, and not cha
 const (
 	holdsText byte = iota
 	holdsFile
-	holdsCraft // and more: 2 for a mandate, 3 for a communiqué, 4 for a charter, 5 for an introduction
+	holdsCraft // and more: 2 for a mandate, 3 for a communiqué, 4 for a charter, 5 for an introduction, 6 for a shuttle
 )
 
 func (m *Message) holds() byte {
@@ -74,7 +79,7 @@ func (d *decoder) holds() (file bool, c Craft) {
 	case b == holdsText:
 	case b == holdsFile:
 		file = true
-	case b <= holdsCraft+byte(IntroductionCraft-MandateCraft):
+	case b <= holdsCraft+byte(ShuttleCraft-MandateCraft):
 		c = MandateCraft + Craft(b-holdsCraft)
 	default:
 		d.bad = true

@@ -33,5 +33,6 @@
 // craft.go (lines of the tools of statecraft), mandate.go, mandateheld.go (of an
 // envoy), mandateshown.go (of a listener); communique.go (drafts), communiquesign.go,
 // communiqueview.go; introduction.go (what is kept of one, and time), introductionasked.go
-// (of one who is asked), introductionmade.go (of an introducer).
+// (of one who is asked), introductionmade.go (of an introducer); sounding.go,
+// soundingrun.go, soundingrecord.go, soundingview.go; charter*.go; shuttle*.go.
 package channel

@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"encoding/binary"
 	"time"
 
 	"github.com/backchannel/backchannel/protocol/file"
@@ -132,4 +133,18 @@ func (v *Conversation) SayHidden(now time.Time, content []byte) *Output {
 	v.begin(now)
 	v.sayHidden(&introducing{}, content)
 	return v.finish()
+}
+
+// SendSounding queues a frame of kind sounding, whatever it holds.
+func (v *Conversation) SendSounding(now time.Time, content []byte) *Output {
+	v.begin(now)
+	v.control(wire.FrameSounding, content)
+	v.saveSession()
+	return v.finish()
+}
+
+// CallSounding calls a sounding without a look at the budget.
+func (v *Conversation) CallSounding(now, at time.Time, window uint32) *Output {
+	content := binary.BigEndian.AppendUint32([]byte{soundingCall}, minute(at))
+	return v.SendSounding(now, binary.BigEndian.AppendUint32(content, window))
 }

@@ -349,6 +349,7 @@ func (v *Conversation) install(hs *handshake.Session, state *ratchet.State, role
 		v.beginWords()
 	}
 	if why == recovery {
+		v.stopSoundings()
 		v.c.paused, v.c.ownConsent, v.c.peerConsent = true, false, false
 		again := v.c.mark == RecoveredNotCompared && v.now.Sub(fromMinute(v.c.markMinute)) < 24*time.Hour
 		v.c.mark, v.c.markMinute = RecoveredNotCompared, minute(v.now)
@@ -389,5 +390,6 @@ func (v *Conversation) RolledBack(now time.Time) *Output {
 		v.s.dead = true
 		v.saveSession()
 	}
+	v.stopSoundings()
 	return v.end()
 }

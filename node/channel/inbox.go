@@ -149,7 +149,7 @@ func (v *Conversation) deliver(f wire.Frame, content string) {
 		if f.Channel != Open || f.Parts != 1 {
 			return
 		}
-	case wire.FrameMandate, wire.FrameCommunique:
+	case wire.FrameMandate, wire.FrameCommunique, wire.FrameShuttle:
 		if f.Channel != Open || content == "" || v.byID[f.ID] {
 			return
 		}
@@ -191,6 +191,10 @@ func (v *Conversation) deliver(f wire.Frame, content string) {
 		v.charterCame(f, content)
 	case wire.FrameIntroduction:
 		v.introductionCame([]byte(content))
+	case wire.FrameShuttle:
+		v.shuttleCame(f, content)
+	case wire.FrameSounding:
+		v.soundingCame([]byte(content))
 	case wire.FrameDrop:
 		v.dropCame([]byte(content))
 	case wire.FrameDropSet:

@@ -160,6 +160,8 @@ func CraftText(m Message) string {
 		return communiqueText(m)
 	case m.Craft == CharterCraft && m.Text != "":
 		return charterText(m)
+	case m.Craft == ShuttleCraft && m.Text != "":
+		return shuttleText(m)
 	default:
 		return m.Text
 	}

@@ -144,6 +144,12 @@ func (v *Conversation) Close() {
 	for _, x := range v.introductions {
 		x.wipe()
 	}
+	for _, e := range v.errands {
+		e.wipe()
+	}
+	for _, s := range v.sounded {
+		s.wipe()
+	}
 	for i := range v.messages {
 		v.messages[i].Text = ""
 	}

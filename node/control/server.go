@@ -193,6 +193,8 @@ func (s *Server) routes() http.Handler {
 	s.communiqueRoutes(mux)
 	s.channelRoutes(mux)
 	s.introductionRoutes(mux)
+	s.soundingRoutes(mux)
+	s.shuttleRoutes(mux)
 	mux.HandleFunc("POST /v1/follow", s.follow)
 	s.logRoutes(mux)
 	return mux

@@ -25,7 +25,7 @@ func everyWord(each func(what, word string)) {
 		for _, s := range []fmt.Stringer{
 			channel.Stage(b), channel.Mark(b), channel.State(b), channel.Direction(b), node.Condition(b),
 			journal.Event(b), journal.State(b), journal.Reason(b), journal.Took(b), journal.CountOf(i * i * i), backup.Kind(b), channel.Craft(b), channel.MandateState(b),
-			channel.SigningState(b), communique.Role(b), communique.Power(b),
+			channel.SigningState(b), channel.SoundingState(b), channel.ShuttleState(b), communique.Role(b), communique.Power(b),
 			node.MailStage(b), channel.Policy(b), channel.IntroductionState(b), introduction.Answer(b),
 		} {
 			each(fmt.Sprintf("%T", s), s.String())

@@ -133,13 +133,14 @@ const (
 	MandateNonce    Label = prefix + "mandate/nonce"         // nonce and false answer of a ring
 	MandateWithdraw Label = prefix + "mandate/withdrawal"    // tag of a withdrawal
 
-	SoundingID    Label = prefix + "sounding/id"         // name of one sounding
-	SoundingCoins Label = prefix + "sounding/coins"      // scalars, fillers and order of the entries
-	SoundingPoint Label = prefix + "sounding/generator"  // point of an entry
-	SoundingPair  Label = prefix + "sounding/pair-key"   // key of two entries
-	SoundingSent  Label = prefix + "sounding/transcript" // all that was sent before the first bit
-	SoundingTag   Label = prefix + "sounding/tag"        // tag of two entries, as one side shows it
-	SoundingNoise Label = prefix + "sounding/noise-bits" // bits after a difference
+	SoundingBinding Label = prefix + "sounding/binding"    // what two contacts bind their soundings to
+	SoundingID      Label = prefix + "sounding/id"         // name of one sounding
+	SoundingCoins   Label = prefix + "sounding/coins"      // scalars, fillers and order of the entries
+	SoundingPoint   Label = prefix + "sounding/generator"  // point of an entry
+	SoundingPair    Label = prefix + "sounding/pair-key"   // key of two entries
+	SoundingSent    Label = prefix + "sounding/transcript" // all that was sent before the first bit
+	SoundingTag     Label = prefix + "sounding/tag"        // tag of two entries, as one side shows it
+	SoundingNoise   Label = prefix + "sounding/noise-bits" // bits after a difference
 
 	CommuniqueWords        Label = prefix + "communique/words"        // words of a publication key
 	CommuniqueContribution Label = prefix + "communique/contribution" // to the 32 random bytes of a file
@@ -189,7 +190,7 @@ func All() []Label {
 		VaultDigest, VaultCoins, VaultChain, VaultNone, VaultCount,
 		MandateScalar, MandateListener, MandateWords, MandatePair, MandateRequest, MandateSerial,
 		MandateDossier, MandateMask, MandateTag, MandateRing, MandateNonce, MandateWithdraw,
-		SoundingID, SoundingCoins, SoundingPoint, SoundingPair, SoundingSent, SoundingTag, SoundingNoise,
+		SoundingBinding, SoundingID, SoundingCoins, SoundingPoint, SoundingPair, SoundingSent, SoundingTag, SoundingNoise,
 		CommuniqueWords, CommuniqueContribution, CommuniqueCommit, CommuniqueAdaptor, CommuniqueNonce,
 		CharterText, IntroductionShare, IntroductionReply, IntroductionKey,
 		ShuttleCoins, ShuttleCommit, ShuttleTranscript, ShuttleKey,

@@ -42,6 +42,9 @@ func NewRound(subject string, expiry, now uint32, random io.Reader) (*Round, err
 // Call returns the call for one of the two.
 func (r *Round) Call(role Role) []byte { return call(r.ids[role-First], role, r.expiry, r.subject) }
 
+// Subject is what both read that the offers are about.
+func (r *Round) Subject() string { return r.subject }
+
 // ID returns the ID that one of the two knows.
 func (r *Round) ID(role Role) ID { return r.ids[role-First] }
 

@@ -42,7 +42,8 @@ const (
 const (
 	FrameCharter      FrameKind = 16 + iota // of a channel (package charter)
 	FrameIntroduction                       // of the contact (package introduction)
-	FrameShuttle                            // of the contact (package shuttle)
+	FrameShuttle                            // what a mediator carries (package shuttle)
+	FrameSounding                           // of the contact: a call, or a step (package sounding)
 )
 
 // String returns the kind's name.
@@ -68,6 +69,8 @@ func (k FrameKind) String() string {
 		return "introduction"
 	case FrameShuttle:
 		return "shuttle"
+	case FrameSounding:
+		return "sounding"
 	case FrameMandate:
 		return "mandate"
 	case FrameCommunique:
