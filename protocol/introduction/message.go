@@ -37,6 +37,7 @@ const (
 // other one has another ID.
 type ID [16]byte
 
+// messageSizes has a size that no message has for the kind 0.
 var messageSizes = [...]int{
 	messageAsk: AskSize, messageNo: headerSize, messageYes: headerSize,
 	messageShare: headerSize + shareSize, messageReply: headerSize + replySize,
@@ -52,7 +53,7 @@ func message(kind messageKind, id ID, body ...[]byte) []byte {
 
 // split checks version, kind and length of a message.
 func split(b []byte) (kind messageKind, id ID, body []byte, err error) {
-	if len(b) < headerSize || b[0] != version || b[1] == 0 || int(b[1]) >= len(messageSizes) || len(b) != messageSizes[b[1]] {
+	if len(b) < headerSize || b[0] != version || int(b[1]) >= len(messageSizes) || len(b) != messageSizes[b[1]] {
 		return 0, ID{}, nil, ErrFormat
 	}
 	return messageKind(b[1]), ID(b[2:headerSize]), b[headerSize:], nil

@@ -180,3 +180,25 @@ func TestSealedWithoutAnInvitation(t *testing.T) {
 		t.Errorf("opened: %v, and failed", err)
 	}
 }
+
+// TestAnsweredOnce has both answer twice, and take what the other waits for.
+func TestAnsweredOnce(t *testing.T) {
+	w := newWorld(t, 1)
+	w.consent(w.accepter)
+	passed := w.consent(w.inviter)
+	for _, p := range []*introduction.Party{w.inviter, w.accepter} {
+		before := p.Append(nil)
+		if _, err := p.Consent(w.random, now); !errors.Is(err, introduction.ErrOrder) || !bytes.Equal(p.Append(nil), before) {
+			t.Errorf("a second yes of the %v: %v", p.Role(), err)
+		}
+	}
+	reply, err := introduction.SealPlain(passed, make([]byte, 80)) // under the inviter's ID
+	check(t, err)
+	if _, err := w.inviter.Open(reply, now); !errors.Is(err, introduction.ErrOrder) {
+		t.Errorf("the inviter opens a reply: %v", err)
+	}
+	own := append(append(bytes.Clone(passed[:2]), w.i.Ask(identity.Accepter)[2:18]...), passed[18:]...)
+	if _, err := w.accepter.Invite(own, invitation(t, w.random), w.random, now); !errors.Is(err, introduction.ErrOrder) {
+		t.Errorf("the accepter invites: %v", err)
+	}
+}
