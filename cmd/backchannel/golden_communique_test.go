@@ -48,7 +48,7 @@ func TestJSONCommunique(t *testing.T) {
 	if !goodWithoutUs(raw) {
 		t.Error("crypto/ed25519 does not take the file")
 	}
-	raw[300] ^= 1
+	raw[len(raw)-278-4] ^= 1 // a letter of the text: the form stays good
 	if goodWithoutUs(raw) {
 		t.Error("crypto/ed25519 takes an altered file")
 	}

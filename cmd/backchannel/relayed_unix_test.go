@@ -221,7 +221,7 @@ func (p *person) state(text string) (s control.Word) {
 }
 
 // wantVillage skips what starts five relays and waits for hundreds of slots, unless
-// it is asked for: RELAYS_TEST=1 go test ./cmd/backchannel -run 'NeverOnline|MeetAtDrop' -timeout 30m
+// it is asked for: RELAYS_TEST=1 go test ./cmd/backchannel -run 'NeverOnline|MeetAtDrop' -timeout 30m.
 func wantVillage(t *testing.T) {
 	t.Helper()
 	if os.Getenv("RELAYS_TEST") == "" {

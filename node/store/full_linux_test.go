@@ -40,7 +40,7 @@ func childFull(args []string) error {
 	dir := args[0]
 	err := errors.Join(
 		syscall.Mount("none", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""),
-		syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64m"))
+		syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=80m"))
 	if err != nil {
 		fmt.Println("cannot mount:", err)
 		return err

@@ -214,28 +214,33 @@ func (s *Store) secure() error {
 func (s *Store) rebuildAfter() int { return int(s.slots / s.cfg.geometryOf(s.slots).Touch) }
 
 // tidy does after a tick what Badger would do in the background: it waits for the
-// flush, if the tick set one off, prepares the next memtable's log, and rebuilds
-// when it is time to. What fails here before anything was exchanged is tried again
-// with the next tick.
+// flush, if the tick set one off, and rebuilds when it is time to, or prepares the
+// next memtable's log. What fails here before anything was exchanged is tried again
+// with the next tick. The wait comes first: a rebuild may be put off for want of
+// room, and a flush that is left alone then may find the disk full.
 func (s *Store) tidy() error {
+	if s.spareUsed() {
+		s.spare = ""
+		s.pending = !flushed(recordsDir(s.dir), flushWait)
+	}
 	if s.ticks++; s.ticks >= s.rebuildAfter() {
 		return s.rebuildLive()
 	}
-	if s.spare == "" {
-		return nil
-	}
-	if info, err := os.Stat(s.spare); err == nil && info.Size() == 0 {
-		return nil
-	}
-	s.spare = ""
-	records := recordsDir(s.dir)
-	if s.pending = !flushed(records, flushWait); s.pending {
-		return nil
-	}
-	if spare, err := makeSpare(records); err == nil {
-		s.spare = spare
+	if s.spare == "" && !s.pending {
+		if spare, err := makeSpare(recordsDir(s.dir)); err == nil {
+			s.spare = spare
+		}
 	}
 	return nil
+}
+
+// spareUsed reports whether Badger has taken the log that was kept ready.
+func (s *Store) spareUsed() bool {
+	if s.spare == "" {
+		return false
+	}
+	info, err := os.Stat(s.spare)
+	return err != nil || info.Size() > 0
 }
 
 // rebuildLive rebuilds the open database, if there is room. An error leaves the
