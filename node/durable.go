@@ -135,6 +135,9 @@ func (d *desk) writeIfDue(now time.Time) {
 	}
 	d.write()
 	d.purgeIfDue(now)
+	if d.cfg.Pace.Eager && d.staged > d.store.Durable() && !d.full {
+		d.writeAt = now // one tick did not hold all of it
+	}
 }
 
 // write makes one tick. A full disk is survived: what was staged waits.
