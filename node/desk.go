@@ -119,7 +119,7 @@ func (d *desk) goOnline() (err error) {
 		return err
 	}
 	d.openBeneath()
-	if err := d.moved(); err != nil {
+	if err := errors.Join(d.burnLapsed(), d.moved()); err != nil {
 		return err
 	}
 	if err := d.openMail(); err != nil {
@@ -415,6 +415,9 @@ func (d *desk) apply(p *person, out *channel.Output) error {
 		}
 		if out.Introduced {
 			d.introduceAt = time.Time{}
+		}
+		if out.Burned {
+			d.purgeAt = time.Time{} // after the tick that deletes it
 		}
 		if err := d.stage(out.Writes); err != nil {
 			if err = d.refused(p, err); first {

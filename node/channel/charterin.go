@@ -82,6 +82,10 @@ func (v *Conversation) endUnsent(n uint32) {
 
 // noteIn adds a line of the program's own to a channel.
 func (v *Conversation) noteIn(n uint32, text string) {
+	if n == Open {
+		v.note(text)
+		return
+	}
 	v.add(Message{Direction: Notice, Channel: n, Minute: minute(v.now), Text: text})
 }
 

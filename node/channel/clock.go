@@ -229,6 +229,9 @@ func (v *Conversation) dropStale() {
 		v.out.Writes = append(v.out.Writes, store.Write{Key: v.stale[0], Delete: true})
 		v.stale = v.stale[1:]
 	}
+	if v.burning && len(v.stale) == 0 && len(v.lapsed) == 0 {
+		v.burning, v.out.Burned = false, true
+	}
 }
 
 // Moved tells the peer where this machine can be reached from now on.

@@ -62,7 +62,7 @@ func (v *Conversation) View() View {
 		w.Heard = time.Unix(int64(c.heard)*3600, 0).UTC()
 	}
 	for _, m := range v.messages {
-		if m.Direction == Out && m.State.pending() && !m.hidden() {
+		if m.Direction == Out && m.State.pending() && !m.hidden() && !v.silent(m) {
 			w.Waiting++
 		}
 	}
