@@ -146,17 +146,13 @@ func (d *desk) lapse() {
 
 // burnLapsed stages that channels were burned whose deadlines came while this machine was
 // off, before anything else is: who ends it right after has burned them.
-func (d *desk) burnLapsed() error {
+func (d *desk) burnLapsed() {
 	d.lapse()
 	for _, p := range d.people {
-		if !p.conversation.Lapsed() {
-			continue
-		}
-		if err := d.apply(p, p.conversation.Tick(d.cfg.Now())); err != nil {
-			return err
+		if p.conversation.Lapsed() {
+			_ = d.apply(p, p.conversation.Tick(d.cfg.Now())) // a failure is kept in full or fatal, and tried again
 		}
 	}
-	return nil
 }
 
 // stated is what contacts and relays say the time is: one statement of each contact and

@@ -119,7 +119,7 @@ func (d *desk) goOnline() (err error) {
 		return err
 	}
 	d.openBeneath()
-	if err := errors.Join(d.burnLapsed(), d.moved()); err != nil {
+	if err := d.moved(); err != nil {
 		return err
 	}
 	if err := d.openMail(); err != nil {
@@ -130,6 +130,7 @@ func (d *desk) goOnline() (err error) {
 	}
 	now := d.cfg.Now()
 	d.online, d.purgeAt, d.writeAt = true, d.nextPurge(), now.Add(d.cfg.Pace.Attached)
+	d.burnLapsed()
 	d.group.Go(func() {
 		if err := d.network.Run(d.ctx); err != nil && d.ctx.Err() == nil {
 			d.post(func(d *desk) { d.fatal = fmt.Errorf("running the network: %w", err) })
