@@ -43,6 +43,7 @@ var (
 // Lines of the program about a channel.
 const (
 	noteCrossed    = "Both of you proposed at once. The draft above stands, and yours is void."
+	noteEarlyText  = "A text came in before both of you had accepted. One of the two machines has lost what it knew of this channel, or does not keep to the rules. It was not taken, and this machine has closed the channel."
 	noteManyDrafts = "There were too many drafts. This machine has closed the channel."
 	noteRefused    = "A draft came that cannot be: its deadline has passed or is more than a year away. This machine has declined it."
 )
@@ -249,10 +250,22 @@ func (v *Conversation) mayTake(f wire.Frame) bool {
 		return false
 	}
 	own, other := c.ClosedBy()
-	if own || c.Phase() == charter.Declined {
+	switch {
+	case own || c.Phase() == charter.Declined:
 		v.answerFor(f.Channel, charter.CloseMessage())
+	case c.Agreed() == nil:
+		v.closeHere(f.Channel, noteEarlyText)
 	}
 	return c.Agreed() != nil && !other
+}
+
+// closeHere has this machine close a channel, and tells its person why.
+func (v *Conversation) closeHere(n uint32, why string) {
+	if message, err := v.charters[n].Close(); err == nil {
+		v.sayCharter(n, message)
+		v.noteIn(n, why)
+		v.saveCharter(n)
+	}
 }
 
 // NeedsRelays reports whether a channel that is open was agreed to go over relays

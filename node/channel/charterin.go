@@ -16,11 +16,7 @@ func (v *Conversation) charterCame(f wire.Frame, content string) {
 	}
 	draft := charter.Proposed(message)
 	if draft != nil && draft.Number > maxDrafts {
-		if answer, err := c.Close(); err == nil {
-			v.sayCharter(f.Channel, answer)
-			v.noteIn(f.Channel, noteManyDrafts)
-			v.saveCharter(f.Channel)
-		}
+		v.closeHere(f.Channel, noteManyDrafts)
 		return
 	}
 	r, err := c.Receive(message, v.clock())
