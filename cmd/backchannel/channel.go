@@ -37,7 +37,7 @@ the others to send and read: backchannel send --channel 2`,
 
 // channelFlag has a command take the number of a channel.
 func channelFlag(c *cobra.Command, number *uint32) {
-	c.Flags().Uint32Var(number, "channel", 0, "number of a channel; without it, the conversation without a charter")
+	c.Flags().Uint32Var(number, "channel", 0, "number of a channel; else the talk without a charter")
 }
 
 // channelFlows makes sure that something can be said in a channel, and waited for, before
@@ -89,10 +89,10 @@ type termFlags struct {
 }
 
 func (f *termFlags) add(c *cobra.Command) {
-	c.Flags().StringVar(&f.until, "until", "", "deadline in UTC, as 2026-11-30T12:00; or 14d or 2h from now")
+	c.Flags().StringVar(&f.until, "until", "", "deadline in UTC, as 2026-11-30T12:00; or 14d from now")
 	c.Flags().StringVar(&f.kind, "kind", "", "secret or publishable")
-	c.Flags().StringVar(&f.route, "route", "", "relays or direct: the least hidden way that messages may take")
-	c.Flags().StringVar(&f.receipts, "receipts", "", "late, or none: neither of you is shown what has arrived")
+	c.Flags().StringVar(&f.route, "route", "", "relays or direct: the least hidden way for messages")
+	c.Flags().StringVar(&f.receipts, "receipts", "", "late, or none: nobody is shown what has arrived")
 }
 
 // over changes terms by what was given.
@@ -190,8 +190,13 @@ func (a *app) openChannel(cmd *cobra.Command, r control.RouteAnswer, f termFlags
 	}
 	return a.answer(ans, func() {
 		a.say("Proposed as channel %d. Nothing flows in it before %s has accepted this same text.", ans.Channel.Number, quoted(ans.Contact.Name))
-		a.advise("  see what they say        %s", a.here("backchannel channel show "+itoa(int(ans.Contact.Number))+" "+itoa(int(ans.Channel.Number))))
+		a.advise("  see what they say        %s", a.channelHint("backchannel channel show 1 2", ans))
 	})
+}
+
+// channelHint is a hint in which 1 2 stands for the contact and the channel.
+func (a *app) channelHint(line string, ans control.ChannelAnswer) string {
+	return a.here(strings.Replace(line, "1 2", itoa(int(ans.Contact.Number))+" "+itoa(int(ans.Channel.Number)), 1))
 }
 
 // sure asks before something is agreed on, on a terminal.
