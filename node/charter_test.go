@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -165,39 +166,42 @@ func TestOffAtTheDeadline(t *testing.T) {
 	w.gone(b)
 }
 
-// TestKilledAtTheDeadline kills a machine again and again while it burns a channel.
+// TestKilledAtTheDeadline kills a machine while it burns a channel, at one point after
+// the other and each time from where it was. Whenever it is looked at nothing of the
+// channel is there, and in the end no record is.
 func TestKilledAtTheDeadline(t *testing.T) {
 	t.Parallel()
 	p, m := newProcess(t, freeSettings(t)), newMachine(t, freeSettings(t), hooks{})
 	w := newTalk(t, p, m)
 	w.meet()
 	w.channelOpen()
-	lives, kills := 0, 0
-	p.next = func() bomb {
-		if lives++; lives > max(5, few(40)) {
-			return bomb{}
-		}
-		point := points[lives%len(points)]
-		return bomb{Kind: point.Kind, When: point.When, At: 1 + lives/len(points)}
-	}
-	p.died = func(bomb) {
-		kills++
-		w.gone(p) // of the next life, however far this one came
-	}
-	advance(p, m, 61*time.Minute)
-	w.gone(p)
-	p.next = nil
-	p.say("and on")
-	until(t, "they talk on", func() bool { return slices.Contains(texts(m.lines(), channel.In), "and on") })
-	p.end()
-	w.gone(m)
 	m.end()
-	for _, dir := range []string{p.dir, m.dir} {
-		if n := records(t, dir); n != 0 {
-			t.Errorf("%d records are left", n)
+	p.end()
+	old := filepath.Join(t.TempDir(), "old")
+	copyFolder(t, p.dir, old)
+	p.ahead = 61 * time.Minute
+	kills := 0
+	p.died = func(bomb) { kills++ }
+	for at := range max(2, few(24)) {
+		for _, when := range []string{"before", "after"} {
+			copyFolder(t, old, p.dir)
+			lives := 0
+			p.next = func() bomb {
+				if lives++; lives > 1 {
+					return bomb{}
+				}
+				return bomb{Kind: "commit", When: when, At: at + 1}
+			}
+			w.gone(p)
+			p.end() // with ticks of its own, in which it may be killed, too
+			w.gone(p)
+			p.end()
+			if n := records(t, p.dir); n != 0 {
+				t.Errorf("killed %s tick %d: %d records are left", when, at+1, n)
+			}
 		}
 	}
-	if t.Logf("%d kills", kills); kills < 3 {
-		t.Error("too few kills")
+	if t.Logf("%d kills before it was looked at", kills); kills < 2 {
+		t.Error("too few")
 	}
 }
