@@ -109,6 +109,9 @@ func (d *desk) stageBelow(b *below, out *channel.Output) bool {
 			return false
 		}
 		d.discard(out.Discard)
+		if out.Burned {
+			d.purgeAt = time.Time{}
+		}
 		if !out.More {
 			return true
 		}

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/backchannel/backchannel/node/channel"
@@ -143,12 +144,48 @@ func (d *desk) lapse() {
 	}
 }
 
-// stated is what contacts say the time is: one statement each, of the last day.
+// burnLapsed stages that channels were burned whose deadlines came while this machine was
+// off, before anything else is: who ends it right after has burned them.
+func (d *desk) burnLapsed() {
+	d.lapse()
+	for _, p := range d.people {
+		if p.conversation.Lapsed() {
+			_ = d.apply(p, p.conversation.Tick(d.cfg.Now())) // a failure is kept in full or fatal, and tried again
+		}
+	}
+}
+
+// stated is what contacts and relays say the time is: one statement of each contact and
+// of each operator, of the last day.
 func (d *desk) stated(now time.Time) (list []time.Duration) {
 	for _, p := range d.people {
 		if ahead, ok := p.conversation.Stated(now); ok {
 			list = append(list, ahead)
 		}
+	}
+	if d.mail != nil {
+		list = append(list, d.mail.stated(now)...)
+	}
+	return list
+}
+
+// stated is what relays say the time is. An operator counts once, however many relays
+// it runs: by the median of them.
+func (m *mail) stated(now time.Time) (list []time.Duration) {
+	if m.view == nil {
+		return nil
+	}
+	operators := map[string][]time.Duration{}
+	for id, c := range m.machine.Clocks(now) {
+		r, known := m.view.Member(id)
+		ahead, ok := charter.Stated(c.Ahead, now.Round(0).Sub(c.Read.Round(0)), now.Sub(c.Read))
+		if known && ok {
+			operators[r.Operator] = append(operators[r.Operator], ahead)
+		}
+	}
+	for _, all := range operators {
+		slices.Sort(all)
+		list = append(list, all[len(all)/2])
 	}
 	return list
 }

@@ -20,16 +20,16 @@ func performCommunique(ctx context.Context, n *node.Node, c command, a *answer) 
 	version := uint32(c.Seq)
 	switch c.Do {
 	case "communique/draft":
-		_, err = n.DraftCommunique(ctx, peer, c.Text)
+		_, err = n.DraftCommunique(ctx, peer, channel.Open, c.Text)
 	case "communique/sign":
-		_, err = n.SignCommunique(ctx, peer, version, time.Now().Add(time.Hour), true)
+		_, err = n.SignCommunique(ctx, peer, channel.Open, version, time.Now().Add(time.Hour), true)
 	case "communique/publish":
 		var file []byte
-		file, err = n.CommuniqueFile(ctx, peer, version)
+		file, err = n.CommuniqueFile(ctx, peer, channel.Open, version)
 		a.Text = hex.EncodeToString(file)
 	case "communique/list":
 		var w channel.CommuniqueView
-		_, w, err = n.Communique(ctx, peer)
+		_, w, err = n.Communique(ctx, peer, channel.Open)
 		a.Communique = &w
 	case "burn":
 		_, err = n.Burn(ctx, peer)

@@ -130,6 +130,7 @@ func (d *desk) goOnline() (err error) {
 	}
 	now := d.cfg.Now()
 	d.online, d.purgeAt, d.writeAt = true, d.nextPurge(), now.Add(d.cfg.Pace.Attached)
+	d.burnLapsed()
 	d.group.Go(func() {
 		if err := d.network.Run(d.ctx); err != nil && d.ctx.Err() == nil {
 			d.post(func(d *desk) { d.fatal = fmt.Errorf("running the network: %w", err) })
@@ -415,6 +416,9 @@ func (d *desk) apply(p *person, out *channel.Output) error {
 		}
 		if out.Introduced {
 			d.introduceAt = time.Time{}
+		}
+		if out.Burned {
+			d.purgeAt = time.Time{} // after the tick that deletes it
 		}
 		if err := d.stage(out.Writes); err != nil {
 			if err = d.refused(p, err); first {

@@ -24,6 +24,9 @@ func performCraft(ctx context.Context, n *node.Node, c command) (a answer, err e
 	if handled, err := performIntroduction(ctx, n, c, &a); handled {
 		return a, err
 	}
+	if handled, err := performCharter(ctx, n, c, &a); handled {
+		return a, err
+	}
 	if handled, err := performSounding(ctx, n, c, &a); handled {
 		return a, err
 	}

@@ -57,7 +57,7 @@ another secret, and with --all it is overwritten (backchannel setup --help).`,
 	}
 	c.Flags().BoolVar(&all, "all", false, "burn the whole vault of this machine")
 	c.Flags().BoolVar(&now, "now", false, "with --all: ask nothing")
-	c.Flags().Uint32Var(&number, "channel", 0, "burn your copy of this channel alone, and close it for them")
+	c.Flags().Uint32Var(&number, "channel", 0, "burn your copy of this channel, and close it for them")
 	keyFileFlag(c, &keyFile, "with --all: path of the key file, if it moved")
 	return c
 }

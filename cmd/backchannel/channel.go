@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/backchannel/backchannel/node/channel"
 	"github.com/backchannel/backchannel/node/control"
 	"github.com/backchannel/backchannel/protocol/charter"
 )
@@ -36,12 +37,12 @@ the others to send and read: backchannel send --channel 2`,
 
 // channelFlag has a command take the number of a channel.
 func channelFlag(c *cobra.Command, number *uint32) {
-	c.Flags().Uint32Var(number, "channel", 0, "number of a channel; without it, the conversation without a charter")
+	c.Flags().Uint32Var(number, "channel", 0, "number of a channel; else the talk without a charter")
 }
 
-// channelFlows makes sure that something can be said in a channel, before a text is
-// asked for.
-func (a *app) channelFlows(cmd *cobra.Command, to control.Contact, number uint32) error {
+// channelFlows makes sure that something can be said in a channel, and waited for, before
+// a text is asked for.
+func (a *app) channelFlows(cmd *cobra.Command, to control.Contact, number uint32, wait bool) error {
 	if number <= 1 {
 		return nil
 	}
@@ -49,10 +50,22 @@ func (a *app) channelFlows(cmd *cobra.Command, to control.Contact, number uint32
 	if err != nil {
 		return err
 	}
-	if ans.Channel.State == "open" {
+	switch ans.Channel.State {
+	case "open":
+		if wait && ans.Channel.Agreed.Receipts == "none" {
+			return channel.ErrNoReceipts
+		}
 		a.note("%s: until %s, then burned on both sides.", cleanLine(ans.Channel.Agreed.Name), longTime(ans.Channel.Deadline))
+		return nil
+	case "drafting":
+		return channel.ErrNotAgreed
+	case "burned":
+		return channel.ErrBurned
+	case "withheld":
+		return charter.ErrClock
+	default:
+		return charter.ErrEnded
 	}
-	return nil
 }
 
 func (a *app) channel(cmd *cobra.Command, name string, number uint32) (ans control.ChannelAnswer, err error) {
@@ -63,7 +76,7 @@ func (a *app) channel(cmd *cobra.Command, name string, number uint32) (ans contr
 // channelArgs reads a contact and the number of a channel.
 func (a *app) channelArgs(cmd *cobra.Command, args []string) (ans control.ChannelAnswer, err error) {
 	n, err := strconv.ParseUint(args[1], 10, 32)
-	if err != nil || n < 2 {
+	if err != nil || n == 0 {
 		return ans, usage("the second argument is the number of a channel, 2 or more", "backchannel channel list"+shortArg(args[0]))
 	}
 	return a.channel(cmd, args[0], uint32(n))
@@ -76,10 +89,10 @@ type termFlags struct {
 }
 
 func (f *termFlags) add(c *cobra.Command) {
-	c.Flags().StringVar(&f.until, "until", "", "deadline in UTC, as 2026-11-30T12:00; or 14d or 2h from now")
+	c.Flags().StringVar(&f.until, "until", "", "deadline in UTC, as 2026-11-30T12:00; or 14d from now")
 	c.Flags().StringVar(&f.kind, "kind", "", "secret or publishable")
-	c.Flags().StringVar(&f.route, "route", "", "relays or direct: the least hidden way that messages may take")
-	c.Flags().StringVar(&f.receipts, "receipts", "", "late or none")
+	c.Flags().StringVar(&f.route, "route", "", "relays or direct: the least hidden way for messages")
+	c.Flags().StringVar(&f.receipts, "receipts", "", "late, or none: nobody is shown what has arrived")
 }
 
 // over changes terms by what was given.
@@ -177,8 +190,13 @@ func (a *app) openChannel(cmd *cobra.Command, r control.RouteAnswer, f termFlags
 	}
 	return a.answer(ans, func() {
 		a.say("Proposed as channel %d. Nothing flows in it before %s has accepted this same text.", ans.Channel.Number, quoted(ans.Contact.Name))
-		a.advise("  see what they say        %s", a.here("backchannel channel show "+itoa(int(ans.Contact.Number))+" "+itoa(int(ans.Channel.Number))))
+		a.advise("  see what they say        %s", a.channelHint("backchannel channel show 1 2", ans))
 	})
+}
+
+// channelHint is a hint in which 1 2 stands for the contact and the channel.
+func (a *app) channelHint(line string, ans control.ChannelAnswer) string {
+	return a.here(strings.Replace(line, "1 2", itoa(int(ans.Contact.Number))+" "+itoa(int(ans.Channel.Number)), 1))
 }
 
 // sure asks before something is agreed on, on a terminal.

@@ -59,9 +59,8 @@ func (a *app) printChannel(ans control.ChannelAnswer) {
 	if c.Theirs != nil {
 		a.say("%s proposes draft %d; contact: %s:", who, c.Theirs.Draft, ans.Contact.Verified)
 		a.printCharter(a.say, *c.Theirs)
-		at := itoa(int(ans.Contact.Number)) + " " + itoa(int(c.Number))
-		a.advise("  accept this text         %s\n  decline it               %s\n  change it and send back  %s", a.here("backchannel channel accept "+at),
-			a.here("backchannel channel decline "+at), a.here("backchannel channel amend "+at))
+		a.advise("  accept this text         %s\n  decline it               %s\n  change it and send back  %s", a.channelHint("backchannel channel accept 1 2", ans),
+			a.channelHint("backchannel channel decline 1 2", ans), a.channelHint("backchannel channel amend 1 2 --until 14d", ans))
 	}
 	a.warnClock(c)
 	a.advise("At the deadline both machines burn it. What %s copied before, %s can keep.", who, who)
@@ -72,6 +71,13 @@ func (a *app) warnClock(c control.Channel) {
 	case "ahead", "behind", "put back":
 		a.say("! This machine's clock is wrong (%s). Until it is set, nothing can be agreed on.", c.Clock)
 	}
+}
+
+// changed changes a channel, and returns how it stands after that: in an answer of its
+// own, because what one leaves out would stay in another.
+func (a *app) changed(cmd *cobra.Command, call string, request control.ChannelRequest) (ans control.ChannelAnswer, err error) {
+	err = a.call(cmd, call, request, &ans)
+	return ans, err
 }
 
 // answerDraft accepts or declines what is shown in the same breath.
@@ -91,7 +97,7 @@ func (a *app) answerDraft(call, question, done string) func(*cobra.Command, []st
 			return err
 		}
 		request := control.ChannelRequest{Name: itoa(int(ans.Contact.Number)), Number: ans.Channel.Number, Digest: ans.Channel.Theirs.Digest}
-		if err := a.call(cmd, call, request, &ans); err != nil {
+		if ans, err = a.changed(cmd, call, request); err != nil {
 			return err
 		}
 		return a.answer(ans, func() { a.say("%s", done) })
@@ -128,8 +134,8 @@ func (a *app) channelAmendCommand() *cobra.Command {
 		Short: "Propose other terms, or take your draft back",
 		Long: `Propose other terms: in place of what is agreed, or of their draft, which is
 declined by it. What no flag changes stays as it was. They count when the other
-side has accepted them. A later deadline is an extension: extensions are counted,
-and both of you see how many there were.
+side has accepted them. A later deadline is an extension: extensions are
+counted, and both of you see how many there were.
 
 Propose an extension in good time: what they accept in the last minutes may
 reach your machine after it has burned the channel.`,
@@ -151,7 +157,7 @@ reach your machine after it has burned the channel.`,
 					return err
 				}
 			}
-			if err := a.call(cmd, "channel/amend", request, &ans); err != nil {
+			if ans, err = a.changed(cmd, "channel/amend", request); err != nil {
 				return err
 			}
 			return a.answer(ans, func() {
@@ -204,8 +210,8 @@ func (a *app) channelCloseCommand() *cobra.Command {
 		Use:   "close CONTACT NUMBER",
 		Short: "End a channel before its deadline",
 		Long: `End a channel before its deadline. Nothing flows in it any more. What was said
-stays readable on both sides until the deadline, and is burned then. To burn your
-copy at once: backchannel burn --channel NUMBER`,
+stays readable on both sides until the deadline, and is burned then. To burn
+your copy at once: backchannel burn --channel NUMBER`,
 		Example: "  backchannel channel close 1 2",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -214,7 +220,7 @@ copy at once: backchannel burn --channel NUMBER`,
 				return err
 			}
 			request := control.ChannelRequest{Name: itoa(int(ans.Contact.Number)), Number: ans.Channel.Number}
-			if err := a.call(cmd, "channel/close", request, &ans); err != nil {
+			if ans, err = a.changed(cmd, "channel/close", request); err != nil {
 				return err
 			}
 			return a.answer(ans, func() {

@@ -38,42 +38,49 @@ Before you sign you are told who could walk away with what.`,
 func (a *app) communiqueDraftCommand() *cobra.Command {
 	var file string
 	var agree bool
+	var number uint32
 	c := &cobra.Command{
 		Use:   "draft [CONTACT]",
 		Short: "Send a version of the text, or agree that there may be one",
 		Long: `Send a version of the text. It is typed after a prompt, ended with a line that
 holds a single dot, or read from standard input or a file.
 
-Nothing said here can be published until both of you have said that something
-may be. You say it with your first draft, or with --agree and no text.
+With --channel the text is drafted in a channel that is open and that both of
+you agreed on as publishable; it is signed there, and burned with the channel.
+Without, in the conversation that has no charter: nothing said there can be
+published until both of you have said that something may be, with a first draft
+or with --agree and no text; nor while you have a channel that stays secret.
 
 Your versions and theirs have numbers of their own, odd ones of who made the
 invitation and even ones of who took it up: two drafts at once are two
 versions.`,
-		Example: "  backchannel communique draft 1 --file draft.txt\n  backchannel communique draft 1 --agree",
+		Example: "  backchannel communique draft 1 --file draft.txt\n  backchannel communique draft 1 --channel 2\n  backchannel communique draft 1 --agree",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			name, err := a.contactArg(args)
+			now, err := a.communiques(cmd, args, number) // looked up first: nobody writes a text in vain
 			if err != nil {
-				return err
-			}
-			var now control.CommuniqueAnswer // looked up first: nobody writes a text in vain
-			if err := a.call(cmd, "communique/list", control.NameRequest{Name: name}, &now); err != nil {
 				return err
 			}
 			if err := a.canWrite(cmd); err != nil {
 				return err
 			}
+			if err := a.channelFlows(cmd, now.Contact, number, false); err != nil {
+				return err
+			}
+			if number > 1 && !now.YouAgree {
+				return channel.ErrStaysSecret
+			}
 			return a.draft(cmd, now, file, agree)
 		},
 	}
+	channelFlag(c, &number)
 	c.Flags().StringVar(&file, "file", "", "file that holds the text; - for standard input")
 	c.Flags().BoolVar(&agree, "agree", false, "send no text; say that something may be published")
 	return c
 }
 
 func (a *app) draft(cmd *cobra.Command, now control.CommuniqueAnswer, file string, agree bool) error {
-	request := control.DraftRequest{Name: itoa(int(now.Contact.Number)), Agree: agree}
+	request := control.DraftRequest{Name: itoa(int(now.Contact.Number)), Channel: now.Channel, Agree: agree}
 	if !now.YouAgree {
 		a.note("! With this you agree that something may be published together with %s. That is no\n  signature: you are asked again before each.", quoted(now.Contact.Name))
 	}
@@ -89,7 +96,11 @@ func (a *app) draft(cmd *cobra.Command, now control.CommuniqueAnswer, file strin
 		return err
 	}
 	return a.answer(ans, func() {
-		if agree {
+		switch {
+		case agree && now.TheyAgree:
+			a.say("Said. Something may be published together: both of you have said so.")
+			return
+		case agree:
 			a.say("Said. Something may be published when %s has said so, too.", quoted(now.Contact.Name))
 			return
 		}
@@ -105,33 +116,50 @@ func (a *app) draft(cmd *cobra.Command, now control.CommuniqueAnswer, file strin
 }
 
 func (a *app) communiqueListCommand() *cobra.Command {
-	return &cobra.Command{
+	var number uint32
+	c := &cobra.Command{
 		Use:     "list [CONTACT]",
 		Short:   "List the drafts, and how their signing stands",
-		Example: "  backchannel communique list 1",
+		Example: "  backchannel communique list 1\n  backchannel communique list 1 --channel 2",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ans, err := a.communiques(cmd, args)
+			ans, err := a.communiques(cmd, args, number)
 			if err != nil {
 				return err
 			}
 			return a.answer(ans, func() { a.printCommunique(ans) })
 		},
 	}
+	channelFlag(c, &number)
+	return c
 }
 
-func (a *app) communiques(cmd *cobra.Command, args []string) (ans control.CommuniqueAnswer, err error) {
+// communiques looks how drafts and signings stand in a channel of a contact.
+func (a *app) communiques(cmd *cobra.Command, args []string, number uint32) (ans control.CommuniqueAnswer, err error) {
 	name, err := a.contactArg(args)
 	if err != nil {
 		return ans, err
 	}
-	err = a.call(cmd, "communique/list", control.NameRequest{Name: name}, &ans)
+	err = a.call(cmd, "communique/list", control.CommuniqueRequest{Name: name, Channel: number}, &ans)
 	return ans, err
+}
+
+// argsOf names a contact and its channel, as a command takes them.
+func argsOf(ans control.CommuniqueAnswer) string {
+	where := itoa(int(ans.Contact.Number))
+	if ans.Channel > 1 {
+		where += " --channel " + itoa(int(ans.Channel))
+	}
+	return where
 }
 
 func (a *app) printCommunique(ans control.CommuniqueAnswer) {
 	who := cleanLine(ans.Contact.Name)
 	switch {
+	case ans.Channel > 1 && ans.YouAgree:
+		a.say("Both of you agreed on this channel as publishable. Drafts and signatures are burned with it.")
+	case ans.Channel > 1:
+		a.say("This channel is not agreed to be publishable.")
 	case ans.YouAgree && ans.TheyAgree:
 		a.say("Both of you have said that something may be published together.")
 	case ans.YouAgree:
@@ -154,7 +182,7 @@ func (a *app) printCommunique(ans control.CommuniqueAnswer) {
 }
 
 func (a *app) printSigning(ans control.CommuniqueAnswer, s control.Signing) {
-	contact := itoa(int(ans.Contact.Number))
+	contact := argsOf(ans)
 	a.say("signing of v%d, until %s: %s", s.Version, longTime(s.Until), s.State)
 	if s.OwnKey != "" {
 		a.say("  your key:  %s", strings.Join(s.OwnWords, "-"))
@@ -187,6 +215,7 @@ func holding(power control.Word) string {
 
 func (a *app) communiquePublishCommand() *cobra.Command {
 	var out string
+	var number uint32
 	c := &cobra.Command{
 		Use:   "publish [CONTACT] [VERSION]",
 		Short: "Write the file of a text that both signed",
@@ -200,7 +229,7 @@ that a key is yours only you can say.`,
 		Example: "  backchannel communique publish 1 --out communique.txt",
 		Args:    cobra.MaximumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			request, err := a.communiqueVersion(args)
+			request, err := a.communiqueVersion(args, number)
 			if err != nil {
 				return err
 			}
@@ -220,14 +249,15 @@ that a key is yours only you can say.`,
 			})
 		},
 	}
+	channelFlag(c, &number)
 	c.Flags().StringVar(&out, "out", "", "where to write it")
 	return c
 }
 
 // communiqueVersion reads a contact and a version that may be left out.
-func (a *app) communiqueVersion(args []string) (control.SignRequest, error) {
+func (a *app) communiqueVersion(args []string, number uint32) (control.SignRequest, error) {
 	name, err := a.contactArg(args)
-	request := control.SignRequest{Name: name}
+	request := control.SignRequest{Name: name, Channel: number}
 	if err != nil || len(args) < 2 {
 		return request, err
 	}

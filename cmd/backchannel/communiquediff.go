@@ -25,7 +25,8 @@ type diffLine struct {
 }
 
 func (a *app) communiqueDiffCommand() *cobra.Command {
-	return &cobra.Command{
+	var number uint32
+	c := &cobra.Command{
 		Use:   "diff [CONTACT] [FROM TO]",
 		Short: "Show a version, line by line against the one before it",
 		Long: `Show how one version differs from another, line by line. Without versions it
@@ -43,13 +44,15 @@ what was received: nobody's word about what was changed is taken.`,
 					return usage("versions are numbers, as communique list shows them", "backchannel communique list"+shortArg(args[0]))
 				}
 			}
-			ans, err := a.communiques(cmd, args)
+			ans, err := a.communiques(cmd, args, number)
 			if err != nil {
 				return err
 			}
 			return a.diff(ans, uint32(from), uint32(to))
 		},
 	}
+	channelFlag(c, &number)
+	return c
 }
 
 // twoVersions wants both versions or none.

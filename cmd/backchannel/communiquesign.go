@@ -12,6 +12,7 @@ import (
 func (a *app) communiqueSignCommand() *cobra.Command {
 	var until string
 	var leave bool
+	var number uint32
 	c := &cobra.Command{
 		Use:   "sign [CONTACT] [VERSION]",
 		Short: "Agree to sign a version, and then sign it",
@@ -31,7 +32,7 @@ sign a text that you would not survive. --leave ends a signing while you can.`,
 		Example: "  backchannel communique sign 1 3 --until 2h\n  backchannel communique sign 1",
 		Args:    cobra.MaximumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			request, err := a.communiqueVersion(args)
+			request, err := a.communiqueVersion(args, number)
 			if err != nil {
 				return err
 			}
@@ -39,7 +40,7 @@ sign a text that you would not survive. --leave ends a signing while you can.`,
 				return a.leaveSigning(cmd, request)
 			}
 			var ans control.CommuniqueAnswer
-			if err := a.call(cmd, "communique/list", control.NameRequest{Name: request.Name}, &ans); err != nil {
+			if err := a.call(cmd, "communique/list", control.CommuniqueRequest{Name: request.Name, Channel: number}, &ans); err != nil {
 				return err
 			}
 			draft, err := latestDraft(ans, request.Version)
@@ -50,6 +51,7 @@ sign a text that you would not survive. --leave ends a signing while you can.`,
 			return a.sign(cmd, ans, draft, request, until)
 		},
 	}
+	channelFlag(c, &number)
 	c.Flags().StringVar(&until, "until", "", "end of a proposal in UTC, as 2026-11-30T12:00; or 2h")
 	c.Flags().BoolVar(&leave, "leave", false, "end the signing that is under way")
 	return c
@@ -105,7 +107,7 @@ func (a *app) signStep(cmd *cobra.Command, request control.SignRequest, ans *con
 		return err
 	}
 	*ans = control.CommuniqueAnswer{}
-	return a.call(cmd, "communique/list", control.NameRequest{Name: request.Name}, ans)
+	return a.call(cmd, "communique/list", control.CommuniqueRequest{Name: request.Name, Channel: request.Channel}, ans)
 }
 
 // signNow is the last moment to refuse: it says what the signature is, and who could
@@ -131,7 +133,7 @@ func (a *app) signNow(cmd *cobra.Command, ans control.CommuniqueAnswer, s contro
 		return err
 	}
 	if fold(strings.Join(strings.Fields(typed), " ")) != fold(first) {
-		return &control.Error{Code: "stopped", Exit: control.ExitRefused, Message: "these are not the first words of the text; nothing was signed", Hint: "backchannel communique sign " + itoa(int(ans.Contact.Number))}
+		return &control.Error{Code: "stopped", Exit: control.ExitRefused, Message: "these are not the first words of the text; nothing was signed", Hint: "backchannel communique sign " + argsOf(ans)}
 	}
 	request.Agreed = true
 	if err := a.signStep(cmd, request, &ans); err != nil {

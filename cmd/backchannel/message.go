@@ -46,7 +46,7 @@ the shell's history and other people on this machine could see it.`,
 				a.note("! %s", a.here(w))
 			}
 			a.sayExpected(a.relayed(cmd, to.Contact), a.note)
-			if err := a.channelFlows(cmd, to.Contact, number); err != nil {
+			if err := a.channelFlows(cmd, to.Contact, number, wait); err != nil {
 				return err
 			}
 			text, err := a.text(file)

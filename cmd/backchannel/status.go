@@ -124,6 +124,9 @@ func warnings(c control.Contact) []string {
 	if c.Paused && c.OwnConsent && !c.PeerConsent {
 		w = append(w, "sending is paused until they say to go on, too.")
 	}
+	if c.Proposed > 0 {
+		w = append(w, plural(c.Proposed, "charter")+" of theirs to be answered: backchannel channel list "+itoa(int(c.Number)))
+	}
 	if c.WindowFull {
 		w = append(w, "200 messages are not confirmed; further ones wait here.")
 	}

@@ -24,22 +24,26 @@ const (
 	maxUnknown = 16
 	// floorEvery is how often the time is written down, in minutes.
 	floorEvery = 10
-	clockLife  = 24 * time.Hour // of what a peer said the time was
 )
 
 // Errors that a person meets.
 var (
 	ErrNoChannel    = errors.New("there is no channel of this number with this contact")
+	ErrNoCharter    = errors.New("number 1 is the conversation that has no charter; channels have numbers from 2 on")
+	ErrBurned       = errors.New("the channel was burned, at its deadline or by you")
 	ErrNotAgreed    = errors.New("nothing is agreed yet: nothing flows in a channel before both accepted the same text")
 	ErrManyChannels = errors.New("there are too many channels with this contact")
+	ErrNoReceipts   = errors.New("the channel was agreed to have no receipts: nobody is told what has arrived")
 	ErrCharterRoute = errors.New("the charter of a channel says that its messages go over relays alone")
 	ErrCharterLine  = errors.New("this line is part of a charter: it goes when its channel is burned")
+	ErrStaysSecret  = errors.New("this channel was agreed to stay secret: nothing of it is ever published")
 	ErrSecret       = errors.New("a channel with this contact was agreed to stay secret: nothing is published together while it lasts")
 )
 
 // Lines of the program about a channel.
 const (
 	noteCrossed    = "Both of you proposed at once. The draft above stands, and yours is void."
+	noteEarlyText  = "A text came in before both of you had accepted. One of the two machines has lost what it knew of this channel, or does not keep to the rules. It was not taken, and this machine has closed the channel."
 	noteManyDrafts = "There were too many drafts. This machine has closed the channel."
 	noteRefused    = "A draft came that cannot be: its deadline has passed or is more than a year away. This machine has declined it."
 )
@@ -116,8 +120,10 @@ func (v *Conversation) clock() charter.Clock {
 // Stated returns how far the peer's clock was ahead of this one when it was last
 // heard, if that was within a day.
 func (v *Conversation) Stated(now time.Time) (ahead time.Duration, ok bool) {
-	since := now.Sub(v.clockAt)
-	return v.clockOff, !v.clockAt.IsZero() && since >= 0 && since <= clockLife
+	if v.clockAt.IsZero() {
+		return 0, false
+	}
+	return charter.Stated(v.clockOff, now.Round(0).Sub(v.clockAt.Round(0)), now.Sub(v.clockAt))
 }
 
 // Lapse lets the deadlines pass that have come: from here on nothing of those
@@ -135,11 +141,14 @@ func (v *Conversation) Lapse(now time.Time) {
 	}
 }
 
+// Lapsed reports whether there are channels to be burned with the next Tick.
+func (v *Conversation) Lapsed() bool { return len(v.lapsed) > 0 }
+
 // burnChannel takes a channel out of memory, and has its records deleted.
 func (v *Conversation) burnChannel(n uint32) {
 	delete(v.charters, n)
 	v.used.mark(n)
-	v.lapsed = append(v.lapsed, n)
+	v.lapsed, v.burning = append(v.lapsed, n), true
 	gone, kept := map[uint64]bool{}, make([]Message, 0, len(v.messages))
 	for _, m := range v.messages {
 		if m.Channel != n {
@@ -154,6 +163,7 @@ func (v *Conversation) burnChannel(n uint32) {
 	}
 	clear(v.messages[len(kept):])
 	v.messages = kept
+	v.burnSignings(n)
 	for number, cell := range v.sealed {
 		if gone[cell.message] {
 			v.discardCell(number, cell)
@@ -196,6 +206,14 @@ func (v *Conversation) burnLapsed() {
 	}
 }
 
+// notThere says why there is no channel of a number.
+func (v *Conversation) notThere(n uint32) error {
+	if v.used.has(n) {
+		return ErrBurned
+	}
+	return ErrNoChannel
+}
+
 // withheld reports whether a channel is not shown because the own clock is ahead.
 func (v *Conversation) withheld(n uint32) bool {
 	c := v.charters[n]
@@ -209,7 +227,7 @@ func (v *Conversation) mayFlow(n uint32) error {
 	case n == Open:
 		return nil
 	case c == nil:
-		return ErrNoChannel
+		return v.notThere(n)
 	case v.withheld(n):
 		return charter.ErrClock
 	case c.Phase() == charter.Drafting:
@@ -232,10 +250,22 @@ func (v *Conversation) mayTake(f wire.Frame) bool {
 		return false
 	}
 	own, other := c.ClosedBy()
-	if own || c.Phase() == charter.Declined {
+	switch {
+	case own || c.Phase() == charter.Declined:
 		v.answerFor(f.Channel, charter.CloseMessage())
+	case c.Agreed() == nil:
+		v.closeHere(f.Channel, noteEarlyText)
 	}
 	return c.Agreed() != nil && !other
+}
+
+// closeHere has this machine close a channel, and tells its person why.
+func (v *Conversation) closeHere(n uint32, why string) {
+	if message, err := v.charters[n].Close(); err == nil {
+		v.sayCharter(n, message)
+		v.noteIn(n, why)
+		v.saveCharter(n)
+	}
 }
 
 // NeedsRelays reports whether a channel that is open was agreed to go over relays
@@ -247,6 +277,14 @@ func (v *Conversation) NeedsRelays() bool {
 		}
 	}
 	return false
+}
+
+// silent reports whether a channel was agreed to have no receipts. The machines
+// acknowledge all the same, since else nothing could be sent again; but this one tells
+// nobody what has arrived.
+func (v *Conversation) silent(m Message) bool {
+	c := v.charters[m.Channel]
+	return m.Direction == Out && c != nil && c.Agreed() != nil && c.Agreed().Receipts == charter.ReceiptsNone
 }
 
 // ofBurned reports whether a cell that waits is of a channel that was burned.

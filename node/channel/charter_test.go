@@ -124,7 +124,7 @@ func TestChannel(t *testing.T) {
 	if _, _, err := w.a.c.AmendChannel(w.a.now(), 2, open); !errors.Is(err, charter.ErrKind) {
 		t.Fatalf("a secret channel is made publishable: %v", err)
 	}
-	if _, _, err := w.a.c.Draft(w.a.now(), "text"); !errors.Is(err, channel.ErrSecret) {
+	if _, _, err := w.a.c.Draft(w.a.now(), channel.Open, "text"); !errors.Is(err, channel.ErrSecret) {
 		t.Fatalf("a communiqué beside a secret channel: %v", err)
 	}
 	again()
@@ -142,7 +142,7 @@ func TestChannel(t *testing.T) {
 		if v := s.channel(2); !v.Burned || v.Agreed != nil {
 			t.Fatalf("%s: %+v", s.name, v)
 		}
-		if _, err := s.c.TranscriptIn(s.now(), 2, 0); !errors.Is(err, channel.ErrNoChannel) {
+		if _, err := s.c.TranscriptIn(s.now(), 2, 0); !errors.Is(err, channel.ErrBurned) {
 			t.Fatalf("%s: read after the deadline: %v", s.name, err)
 		}
 	}

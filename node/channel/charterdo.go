@@ -54,7 +54,7 @@ func (v *Conversation) change(now time.Time, n uint32, f func(*charter.Charter, 
 	v.now = now
 	c := v.charters[n]
 	if c == nil {
-		return ChannelView{}, nil, ErrNoChannel
+		return ChannelView{}, nil, v.notThere(n)
 	}
 	message, err := f(c, v.clock())
 	if err != nil {
@@ -101,11 +101,12 @@ func (v *Conversation) CloseChannel(now time.Time, n uint32) (ChannelView, *Outp
 func (v *Conversation) BurnChannel(now time.Time, n uint32) (*Output, error) {
 	v.Lapse(now)
 	if v.charters[n] == nil {
-		return nil, ErrNoChannel
+		return nil, v.notThere(n)
 	}
 	v.begin(now)
 	v.burnChannel(n)
 	v.burnLapsed()
+	v.burning = false // the caller sweeps, and has the store's keys rotated
 	v.answerFor(n, charter.CloseMessage())
 	if v.s != nil {
 		v.saveSession()

@@ -16,11 +16,7 @@ func (v *Conversation) charterCame(f wire.Frame, content string) {
 	}
 	draft := charter.Proposed(message)
 	if draft != nil && draft.Number > maxDrafts {
-		if answer, err := c.Close(); err == nil {
-			v.sayCharter(f.Channel, answer)
-			v.noteIn(f.Channel, noteManyDrafts)
-			v.saveCharter(f.Channel)
-		}
+		v.closeHere(f.Channel, noteManyDrafts)
 		return
 	}
 	r, err := c.Receive(message, v.clock())
@@ -82,6 +78,10 @@ func (v *Conversation) endUnsent(n uint32) {
 
 // noteIn adds a line of the program's own to a channel.
 func (v *Conversation) noteIn(n uint32, text string) {
+	if n == Open {
+		v.note(text)
+		return
+	}
 	v.add(Message{Direction: Notice, Channel: n, Minute: minute(v.now), Text: text})
 }
 

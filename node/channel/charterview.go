@@ -45,6 +45,9 @@ func (v *Conversation) Channels(now time.Time) []ChannelView {
 
 // Channel returns one of them.
 func (v *Conversation) Channel(now time.Time, n uint32) (ChannelView, error) {
+	if n == Open {
+		return ChannelView{}, ErrNoCharter
+	}
 	list := v.Channels(now)
 	if i := slices.IndexFunc(list, func(w ChannelView) bool { return w.Number == n }); i >= 0 {
 		return list[i], nil
@@ -82,21 +85,34 @@ func (v *Conversation) TranscriptIn(now time.Time, n uint32, after uint64) ([]Me
 	}
 	v.Lapse(now)
 	v.now = now
-	switch {
-	case v.charters[n] == nil:
-		return nil, ErrNoChannel
-	case v.withheld(n):
-		return nil, charter.ErrClock
+	if err := v.mayShow(n); err != nil {
+		return nil, err
 	}
 	return v.transcript(n, after), nil
 }
+
+// mayShow refuses what is not shown: a channel that was burned or is withheld.
+func (v *Conversation) mayShow(n uint32) error {
+	switch {
+	case n == Open:
+		return nil
+	case v.charters[n] == nil:
+		return v.notThere(n)
+	case v.withheld(n):
+		return charter.ErrClock
+	}
+	return nil
+}
+
+// in reports whether a line stands in a channel.
+func (m *Message) in(n uint32) bool { return max(m.Channel, Open) == n }
 
 func (v *Conversation) transcript(n uint32, after uint64) []Message {
 	i, found := v.find(after)
 	if found {
 		i++
 	}
-	list := slices.DeleteFunc(slices.Clone(v.messages[i:]), func(m Message) bool { return max(m.Channel, Open) != n || m.hidden() })
+	list := slices.DeleteFunc(slices.Clone(v.messages[i:]), func(m Message) bool { return !m.in(n) || m.hidden() })
 	for i := range list {
 		if list[i] = v.shown(list[i]); v.doubtful(list[i]) {
 			list[i].State = OnItsWay // it may be gone where it was delivered

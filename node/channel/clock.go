@@ -113,8 +113,8 @@ func (v *Conversation) Next(now time.Time) time.Time {
 			next = t
 		}
 	}
-	for _, m := range v.messages {
-		if m.Direction == Out && m.State.pending() {
+	for i := range v.messages {
+		if m := &v.messages[i]; m.Direction == Out && m.State.pending() && !v.outlasts(m) {
 			sooner(fromMinute(m.Stored).Add(v.cfg.Life + time.Minute))
 			break // the oldest comes first
 		}
@@ -172,13 +172,19 @@ func (v *Conversation) Next(now time.Time) time.Time {
 	return next
 }
 
+// outlasts reports whether a message lives as long as its channel: one of a charter, so
+// that no text ever comes before what was agreed.
+func (v *Conversation) outlasts(m *Message) bool {
+	return m.Craft == CharterCraft && v.charters[m.Channel] != nil
+}
+
 // expire ends the life of messages. Their numbers are owed no more; the peer
 // passes over them and tells its person.
 func (v *Conversation) expire() {
-	changed, again := false, map[uint32]bool{} // charters whose messages were lost
+	changed := false
 	for i := range v.messages {
 		m := &v.messages[i]
-		if m.Direction != Out || !m.State.pending() ||
+		if m.Direction != Out || !m.State.pending() || v.outlasts(m) ||
 			v.now.Before(fromMinute(m.Stored).Add(v.cfg.Life+time.Minute)) {
 			continue
 		}
@@ -192,15 +198,9 @@ func (v *Conversation) expire() {
 			v.setState(i, Expired)
 		}
 		v.unseal(m.Seq)
-		if m.Craft == CharterCraft {
-			again[m.Channel] = true
-		}
 	}
 	if changed {
 		v.requeue()
-	}
-	for n := range again {
-		v.standBy(n)
 	}
 	if inv, ok := v.invitationLink(); ok && v.c.stage == Met && !v.invitationOfUse(inv, v.now) {
 		v.c.invitation = nil // no second use can come any more
@@ -228,6 +228,9 @@ func (v *Conversation) dropStale() {
 	for len(v.stale) > 0 && !v.full() {
 		v.out.Writes = append(v.out.Writes, store.Write{Key: v.stale[0], Delete: true})
 		v.stale = v.stale[1:]
+	}
+	if v.burning && len(v.stale) == 0 && len(v.lapsed) == 0 {
+		v.burning, v.out.Burned = false, true
 	}
 }
 

@@ -36,7 +36,7 @@ var (
 	ErrDraftLong       = errors.New("a draft has at most 16000 bytes")
 	ErrNoDraft         = errors.New("there is no draft of this version")
 	ErrOtherProposal   = errors.New("another version is being signed already")
-	ErrSigningTime     = errors.New("a signing ends between one minute and 14 days from now")
+	ErrSigningTime     = errors.New("a signing ends between one minute and 14 days from now, and before the deadline of its channel")
 	ErrNoSigning       = errors.New("nothing is being signed")
 	ErrSignedAway      = errors.New("your signature is given: they can complete it, and nothing takes it back")
 	ErrNotSigned       = errors.New("this version is not signed by both")
@@ -53,39 +53,45 @@ type DraftView struct {
 	Digest    [sha256.Size]byte
 }
 
-// A CommuniqueView is how the drafts of a conversation stand, and what is signed.
+// A CommuniqueView is how the drafts of a channel stand, and what is signed.
 type CommuniqueView struct {
 	OwnAgreed, PeerAgreed bool // that something may be published together
 	Drafts                []DraftView
 	Signings              []SigningView
 }
 
-// Communique returns how drafts and signings stand.
-func (v *Conversation) Communique(now time.Time) CommuniqueView {
-	var w CommuniqueView
-	w.OwnAgreed, w.PeerAgreed = v.publishable()
+// Communique returns how drafts and signings of a channel stand.
+func (v *Conversation) Communique(now time.Time, n uint32) (w CommuniqueView, err error) {
+	v.Lapse(now)
+	v.now = now
+	if err := v.mayShow(n); err != nil {
+		return w, err
+	}
+	w.OwnAgreed, w.PeerAgreed = v.publishable(n)
 	for _, m := range v.messages {
-		if d, ok := draftOf(m); ok {
+		if d, ok := draftOf(v.shown(m)); ok && m.in(n) {
 			w.Drafts = append(w.Drafts, d)
 		}
 	}
-	for _, n := range v.signingNumbers() {
-		w.Signings = append(w.Signings, v.signings[n].view(now))
-	}
-	return w
-}
-
-// publishable reports who has agreed that this conversation may lead to something
-// published. Without it nothing is signed: by drafting or by saying so, each person
-// agrees for himself; a channel that both opened as publishable says so for both.
-func (v *Conversation) publishable() (own, peer bool) {
-	for _, c := range v.charters {
-		if d := c.Agreed(); d != nil && d.Kind == charter.Publishable {
-			return true, true
+	for _, key := range v.signingNumbers() {
+		if s := v.signings[key]; s.channel == n {
+			w.Signings = append(w.Signings, s.view(now))
 		}
 	}
+	return w, nil
+}
+
+// publishable reports who has agreed that a channel may lead to something published.
+// Without it nothing is signed. A charter says it for both; in the conversation that has
+// none, each person says it for himself, by drafting or by saying so.
+func (v *Conversation) publishable(n uint32) (own, peer bool) {
+	if n > Open {
+		c := v.charters[n]
+		both := c != nil && c.Agreed() != nil && c.Agreed().Kind == charter.Publishable
+		return both, both
+	}
 	for _, m := range v.messages {
-		if m.Craft == CommuniqueCraft && (m.Text[0] == communiqueAgree || m.Text[0] == communiqueDraft) {
+		if m.Craft == CommuniqueCraft && m.in(Open) && (m.Text[0] == communiqueAgree || m.Text[0] == communiqueDraft) {
 			own, peer = own || m.Direction == Out, peer || m.Direction == In
 		}
 	}
@@ -93,21 +99,33 @@ func (v *Conversation) publishable() (own, peer bool) {
 }
 
 // Agree says that this person agrees that something may be published together. Said
-// again, it says nothing.
-func (v *Conversation) Agree(now time.Time) (*Output, error) {
-	if err := v.mayPublish(); err != nil {
+// again, and in a channel whose charter says it, it says nothing.
+func (v *Conversation) Agree(now time.Time, n uint32) (*Output, error) {
+	if err := v.mayPublish(now, n); err != nil {
 		return nil, err
 	}
 	v.begin(now)
-	if own, _ := v.publishable(); !own {
-		v.say(CommuniqueCraft, []byte{communiqueAgree})
+	if own, _ := v.publishable(n); !own {
+		v.sayIn(n, CommuniqueCraft, []byte{communiqueAgree})
 	}
 	return v.finish(), nil
 }
 
-// mayPublish refuses what leads to something published while a channel with the
-// contact was agreed to stay secret.
-func (v *Conversation) mayPublish() error {
+// mayPublish refuses what leads to something published: in a channel, unless it is open
+// and was agreed to be publishable; in the conversation without a charter, while there
+// is a channel with the contact that was agreed to stay secret.
+func (v *Conversation) mayPublish(now time.Time, n uint32) error {
+	v.Lapse(now)
+	v.now = now
+	if n > Open {
+		if err := v.mayFlow(n); err != nil {
+			return err
+		}
+		if v.charters[n].Agreed().Kind == charter.Secret {
+			return ErrStaysSecret
+		}
+		return v.mayTalk()
+	}
 	for _, c := range v.charters {
 		if d := c.Agreed(); d != nil && d.Kind == charter.Secret {
 			return ErrSecret
@@ -129,9 +147,9 @@ func (v *Conversation) mayTalk() error {
 
 // Draft sends a further version of the text, and thereby agrees that it may be
 // published together. The text is brought into the form that is signed.
-func (v *Conversation) Draft(now time.Time, text string) (DraftView, *Output, error) {
+func (v *Conversation) Draft(now time.Time, n uint32, text string) (DraftView, *Output, error) {
 	text = communique.TidyText(text)
-	if err := v.mayPublish(); err != nil {
+	if err := v.mayPublish(now, n); err != nil {
 		return DraftView{}, nil, err
 	}
 	if len(text) > maxDraft {
@@ -140,22 +158,22 @@ func (v *Conversation) Draft(now time.Time, text string) (DraftView, *Output, er
 	if err := communique.CheckText(text); err != nil {
 		return DraftView{}, nil, err
 	}
-	version := v.nextVersion()
+	version := v.nextVersion(n)
 	if version > maxDraftVersions {
 		return DraftView{}, nil, ErrManyCommuniques
 	}
 	v.begin(now)
-	m := v.say(CommuniqueCraft, append(binary.BigEndian.AppendUint16([]byte{communiqueDraft}, uint16(version)), text...))
+	m := v.sayIn(n, CommuniqueCraft, append(binary.BigEndian.AppendUint16([]byte{communiqueDraft}, uint16(version)), text...))
 	d, _ := draftOf(m)
 	return d, v.finish(), nil
 }
 
-// nextVersion is the number of this side's next draft. The inviter has the odd ones
-// and the accepter the even ones, so that two drafts at once have two numbers.
-func (v *Conversation) nextVersion() uint32 {
+// nextVersion is the number of this side's next draft in a channel. The inviter has the
+// odd ones and the accepter the even ones, so that two drafts at once have two numbers.
+func (v *Conversation) nextVersion(n uint32) uint32 {
 	next := uint32(1)
 	for _, m := range v.messages {
-		if d, ok := draftOf(m); ok {
+		if d, ok := draftOf(m); ok && m.in(n) {
 			next = max(next, d.Version+1)
 		}
 	}
@@ -177,24 +195,38 @@ func draftOf(m Message) (DraftView, bool) {
 	return d, true
 }
 
-// DraftText returns a draft by its version.
-func (v *Conversation) DraftText(version uint32) (DraftView, error) {
+// DraftText returns a draft of a channel by its version.
+func (v *Conversation) DraftText(n, version uint32) (DraftView, error) {
 	for _, m := range slices.Backward(v.messages) {
-		if d, ok := draftOf(m); ok && d.Version == version {
+		if d, ok := draftOf(m); ok && m.in(n) && d.Version == version {
 			return d, nil
 		}
 	}
 	return DraftView{}, ErrNoDraft
 }
 
-// draftBy finds a draft by the digest of its text.
-func (v *Conversation) draftBy(digest [sha256.Size]byte) (DraftView, bool) {
+// draftBy finds a draft of a channel by the digest of its text.
+func (v *Conversation) draftBy(n uint32, digest [sha256.Size]byte) (DraftView, bool) {
 	for _, m := range slices.Backward(v.messages) {
-		if d, ok := draftOf(m); ok && d.Digest == digest {
+		if d, ok := draftOf(m); ok && m.in(n) && d.Digest == digest {
 			return d, true
 		}
 	}
 	return DraftView{}, false
+}
+
+// mayTakeCommunique reports whether a frame of kind communique has its place in the
+// channel that it names. In one that was agreed to stay secret, nothing is begun; what
+// was begun before that was agreed comes to its end.
+func (v *Conversation) mayTakeCommunique(f wire.Frame, content string) bool {
+	if f.Channel <= Open {
+		return f.Channel == Open
+	}
+	if !v.mayTake(f) {
+		return false
+	}
+	both, _ := v.publishable(f.Channel)
+	return both || content[0] == communiqueLeave || content[0] == communiqueStep && len(content) > tagSize && v.signingBy(f.Channel, [tagSize]byte([]byte(content[1:]))) != nil
 }
 
 // communiqueCame acts on a frame of kind communique. What is malformed is set aside.
@@ -211,12 +243,12 @@ func (v *Conversation) communiqueCame(f wire.Frame, content string) {
 	case communiqueStep:
 		if len(body) > tagSize+2 && len(body) <= tagSize+communique.MaxMessage {
 			v.craftCame(CommuniqueCraft, f, content)
-			v.stepCame([tagSize]byte(body), body[tagSize:])
+			v.stepCame(f.Channel, [tagSize]byte(body), body[tagSize:])
 		}
 	case communiqueLeave:
 		if len(body) == tagSize {
 			v.craftCame(CommuniqueCraft, f, content)
-			v.leaveCame([tagSize]byte(body))
+			v.leaveCame(f.Channel, [tagSize]byte(body))
 		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 // draft sends a version of a text.
 func (s *side) draft(text string) uint32 {
 	s.w.t.Helper()
-	d, out, err := s.c.Draft(s.now(), text)
+	d, out, err := s.c.Draft(s.now(), channel.Open, text)
 	if err != nil {
 		s.w.t.Fatal(err)
 	}
@@ -27,7 +27,7 @@ func (s *side) draft(text string) uint32 {
 // sign goes on with a signing, and answers with how it stands when nothing moves.
 func (s *side) sign(version uint32) channel.SigningState {
 	s.w.t.Helper()
-	_, out, err := s.c.Sign(s.now(), version, s.now().Add(time.Hour), true)
+	_, out, err := s.c.Sign(s.now(), channel.Open, version, s.now().Add(time.Hour), true)
 	if err != nil {
 		s.w.t.Fatal(err)
 	}
@@ -37,7 +37,11 @@ func (s *side) sign(version uint32) channel.SigningState {
 }
 
 func (s *side) signing(version uint32) channel.SigningState {
-	for _, x := range slices.Backward(s.c.Communique(s.now()).Signings) {
+	v, err := s.c.Communique(s.now(), channel.Open)
+	if err != nil {
+		s.w.t.Fatal(err)
+	}
+	for _, x := range slices.Backward(v.Signings) {
 		if x.Version == version {
 			return x.State
 		}
@@ -86,18 +90,18 @@ func TestCommuniqueStepByStep(t *testing.T) {
 	again()
 	w.wantSigning("signed by one", 1, channel.SigningTheirs, channel.SigningYours)
 	for _, s := range []*side{w.a, w.b} {
-		if _, err := s.c.CommuniqueFile(1); !errors.Is(err, channel.ErrNotSigned) {
+		if _, err := s.c.CommuniqueFile(s.now(), channel.Open, 1); !errors.Is(err, channel.ErrNotSigned) {
 			t.Errorf("published early: %v", err)
 		}
 	}
 	w.b.sign(1)
 	again()
 	w.wantSigning("signed by both", 1, channel.SigningDone, channel.SigningDone)
-	a, err := w.a.c.CommuniqueFile(0)
+	a, err := w.a.c.CommuniqueFile(w.a.now(), channel.Open, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := w.b.c.CommuniqueFile(1)
+	b, err := w.b.c.CommuniqueFile(w.b.now(), channel.Open, 1)
 	if c, bad := communique.Verify(a); err != nil || bad != nil || c.Text != "one\n" || !bytes.Equal(a, b) {
 		t.Errorf("the files differ, or are not good: %v, %v", err, bad)
 	}
@@ -109,7 +113,7 @@ func TestNothingIsSignedUnasked(t *testing.T) {
 	w := newWorld(t, 41)
 	w.meet()
 	w.a.draft("one")
-	if _, _, err := w.a.c.Sign(w.now, 1, w.now.Add(time.Hour), true); !errors.Is(err, channel.ErrNotPublishable) {
+	if _, _, err := w.a.c.Sign(w.now, channel.Open, 1, w.now.Add(time.Hour), true); !errors.Is(err, channel.ErrNotPublishable) {
 		t.Errorf("signing where the other has said nothing: %v", err)
 	}
 	w.b.draft("two")
@@ -119,7 +123,7 @@ func TestNothingIsSignedUnasked(t *testing.T) {
 		t.Errorf("%d lines left unasked", len(sent)-1)
 	}
 	w.b.sign(1)
-	_, out, err := w.a.c.Sign(w.now, 1, time.Time{}, false)
+	_, out, err := w.a.c.Sign(w.now, channel.Open, 1, time.Time{}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -256,7 +260,7 @@ func TestHostileCommuniques(t *testing.T) {
 		w.pass(2*time.Second, time.Second)
 	}
 	w.wantSigning("unharmed", 1, channel.SigningAsked, channel.SigningProposed)
-	if v := w.b.c.Communique(w.b.now()); len(v.Drafts) != 2 || len(v.Signings) != 1 {
+	if v, err := w.b.c.Communique(w.b.now(), channel.Open); err != nil || len(v.Drafts) != 2 || len(v.Signings) != 1 {
 		t.Errorf("%d drafts, %d signings", len(v.Drafts), len(v.Signings))
 	}
 }
@@ -305,7 +309,7 @@ func TestSigningOverRandomRestarts(t *testing.T) {
 // press is sign for a person who looks later at what came of it.
 func (s *side) press(version uint32) {
 	s.w.t.Helper()
-	_, out, err := s.c.Sign(s.now(), version, s.now().Add(24*time.Hour), true)
+	_, out, err := s.c.Sign(s.now(), channel.Open, version, s.now().Add(24*time.Hour), true)
 	if err != nil {
 		s.w.t.Fatal(err)
 	}

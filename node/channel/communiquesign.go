@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/backchannel/backchannel/node/store"
 	"github.com/backchannel/backchannel/protocol/communique"
 	"github.com/backchannel/backchannel/protocol/identity"
 )
@@ -23,10 +24,12 @@ const (
 	NoteSigningLeft  = "The other side does not go on with the signing. Nothing was signed by both."
 	NoteSigningWrong = "The other side's machine sent a step of the signing that does not fit. It was set aside."
 	NoteSigned       = "Both signatures are here. The communiqué can be published: backchannel communique publish"
+	NoteSignedIn     = "Both signatures are here. Write the communiqué to a file before the deadline, at which this channel is burned: backchannel communique publish --channel "
 )
 
 // signing is one exchange of signatures: proposed by the peer, under way, or done.
 type signing struct {
+	channel  uint32
 	version  uint32 // of the draft
 	tag      [tagSize]byte
 	expiry   uint32               // minute
@@ -39,6 +42,7 @@ type signing struct {
 func (s *signing) append(b []byte) []byte {
 	e := encoder{b}
 	e.u8(signingVersion)
+	e.u32(s.channel)
 	e.u32(s.version)
 	e.fixed(s.tag[:])
 	e.u32(s.expiry)
@@ -57,7 +61,7 @@ func parseSigning(b []byte) (*signing, error) {
 	if err := d.version(signingVersion); err != nil {
 		return nil, err
 	}
-	s := &signing{version: d.u32(), tag: [tagSize]byte(d.fixed(tagSize)), expiry: d.u32(), proposal: d.bytes()}
+	s := &signing{channel: d.u32(), version: d.u32(), tag: [tagSize]byte(d.fixed(tagSize)), expiry: d.u32(), proposal: d.bytes()}
 	if d.flag() {
 		raw := d.bytes()
 		defer clear(raw)
@@ -67,7 +71,7 @@ func parseSigning(b []byte) (*signing, error) {
 	}
 	s.file = d.bytes()
 	copy(s.own[:], d.fixed(len(s.own)))
-	if !d.bad && len(s.proposal) == 0 && s.exchange == nil && len(s.file) == 0 {
+	if !d.bad && (len(s.proposal) == 0 && s.exchange == nil && len(s.file) == 0 || s.channel < Open) {
 		return nil, ErrRecord
 	}
 	return s, d.end()
@@ -82,9 +86,16 @@ func (v *Conversation) loadSignings() error {
 			v.stale = append(v.stale, r.Key)
 			continue
 		}
-		if v.signings[r.Key.Seq], err = parseSigning(r.Value); err != nil {
+		s, err := parseSigning(r.Value)
+		if err != nil {
 			return err
 		}
+		if v.used.has(s.channel) { // burned
+			s.wipe()
+			v.stale, v.burning = append(v.stale, r.Key), true
+			continue
+		}
+		v.signings[r.Key.Seq] = s
 	}
 	return nil
 }
@@ -95,6 +106,17 @@ func (v *Conversation) dropSigning(n uint64) {
 	v.signings[n].wipe()
 	delete(v.signings, n)
 	v.drop(KindCommunique, n)
+}
+
+// burnSignings takes those of a channel out of memory, and has their records deleted.
+func (v *Conversation) burnSignings(n uint32) {
+	for key, s := range v.signings {
+		if s.channel == n {
+			s.wipe()
+			delete(v.signings, key)
+			v.stale = append(v.stale, store.Key{Kind: KindCommunique, Object: v.id, Seq: key})
+		}
+	}
 }
 
 func (s *signing) wipe() {
@@ -112,21 +134,37 @@ func (v *Conversation) signingNumbers() []uint64 {
 	return numbers
 }
 
-// signingNow is the signing that is proposed or under way: there is one at a time. One
-// that has expired is none, though who has signed waits for a release all the same.
-func (v *Conversation) signingNow() (uint64, *signing) {
+// signingNow is the signing that is proposed or under way: there is one at a time in a
+// channel. One that has expired is none, though who has signed waits for a release all
+// the same.
+func (v *Conversation) signingNow(channel uint32) (uint64, *signing) {
 	for n, s := range v.signings {
-		if len(s.file) == 0 && minute(v.now) < s.expiry {
+		if s.channel == channel && len(s.file) == 0 && minute(v.now) < s.expiry {
 			return n, s
 		}
 	}
 	return 0, nil
 }
 
+// signingBy is the signing of a channel with this tag, or nil.
+func (v *Conversation) signingBy(channel uint32, tag [tagSize]byte) *signing {
+	for _, s := range v.signings {
+		if s.channel == channel && s.tag == tag {
+			return s
+		}
+	}
+	return nil
+}
+
 func (v *Conversation) newSigning(s *signing) uint64 {
 	n := uint64(1)
 	for used := range v.signings {
 		n = max(n, used+1)
+	}
+	for _, k := range v.stale { // the record of one that was burned is still to be deleted
+		if k.Kind == KindCommunique {
+			n = max(n, k.Seq+1)
+		}
 	}
 	v.signings[n] = s
 	return n
@@ -136,20 +174,19 @@ func (v *Conversation) newSigning(s *signing) uint64 {
 // proposal, or, if agreed and it is this side's turn, signs. The expiry counts for a
 // proposal. Signing is the one step for which a person must have been shown who can
 // walk away with what.
-func (v *Conversation) Sign(now time.Time, version uint32, expiry time.Time, agreed bool) (SigningView, *Output, error) {
-	v.now = now
-	draft, err := v.DraftText(version)
-	if err == nil {
-		err = v.maySign()
+func (v *Conversation) Sign(now time.Time, channel, version uint32, expiry time.Time, agreed bool) (SigningView, *Output, error) {
+	if err := v.maySign(now, channel); err != nil {
+		return SigningView{}, nil, err
 	}
+	draft, err := v.DraftText(channel, version)
 	if err != nil {
 		return SigningView{}, nil, err
 	}
 	v.begin(now)
-	n, s := v.signingNow()
+	n, s := v.signingNow(channel)
 	switch {
 	case s == nil:
-		n, err = v.propose(draft, expiry)
+		n, err = v.propose(channel, draft, expiry)
 	case s.exchange == nil && s.digest() == draft.Digest:
 		err = v.takeUp(n, draft)
 	case s.exchange == nil || s.exchange.Digest() != draft.Digest:
@@ -165,11 +202,11 @@ func (v *Conversation) Sign(now time.Time, version uint32, expiry time.Time, agr
 	return view, v.finish(), nil
 }
 
-func (v *Conversation) maySign() error {
-	if err := v.mayPublish(); err != nil {
+func (v *Conversation) maySign(now time.Time, channel uint32) error {
+	if err := v.mayPublish(now, channel); err != nil {
 		return err
 	}
-	if own, peer := v.publishable(); !own || !peer {
+	if own, peer := v.publishable(channel); !own || !peer {
 		return ErrNotPublishable
 	}
 	return nil
@@ -181,9 +218,15 @@ func (s *signing) digest() (d [32]byte) {
 	return d
 }
 
+// outlives reports whether a moment, in minutes, comes after a channel's deadline.
+func (v *Conversation) outlives(channel, at uint32) bool {
+	c := v.charters[channel]
+	return c != nil && at > c.Deadline()
+}
+
 // propose begins an exchange as its initiator. The key is made for it alone.
-func (v *Conversation) propose(draft DraftView, expiry time.Time) (uint64, error) {
-	if expiry.Before(v.now.Add(time.Minute)) || expiry.After(v.now.Add(signingLife)) {
+func (v *Conversation) propose(channel uint32, draft DraftView, expiry time.Time) (uint64, error) {
+	if expiry.Before(v.now.Add(time.Minute)) || expiry.After(v.now.Add(signingLife)) || v.outlives(channel, minute(expiry)) {
 		return 0, ErrSigningTime
 	}
 	if len(v.signings) >= maxSignings {
@@ -193,7 +236,7 @@ func (v *Conversation) propose(draft DraftView, expiry time.Time) (uint64, error
 	if err != nil {
 		return 0, err
 	}
-	n := v.newSigning(&signing{version: draft.Version, expiry: minute(expiry), exchange: x})
+	n := v.newSigning(&signing{channel: channel, version: draft.Version, expiry: minute(expiry), exchange: x})
 	if err := v.step(n); err != nil {
 		return 0, err
 	}
@@ -236,7 +279,7 @@ func (v *Conversation) step(n uint64) error {
 	if s.tag == ([tagSize]byte{}) {
 		s.tag = tagOf(message)
 	}
-	v.say(CommuniqueCraft, append(s.begins(), message...))
+	v.sayIn(s.channel, CommuniqueCraft, append(s.begins(), message...))
 	return v.goOnSigning(n)
 }
 
@@ -246,7 +289,7 @@ func (v *Conversation) goOnSigning(n uint64) error {
 	s := v.signings[n]
 	// A machine that was put back has the steps that came since only as lines.
 	for _, m := range v.messages {
-		if begins := s.begins(); m.Direction == In && m.Craft == CommuniqueCraft && strings.HasPrefix(m.Text, string(begins)) {
+		if begins := s.begins(); m.Direction == In && m.Craft == CommuniqueCraft && m.in(s.channel) && strings.HasPrefix(m.Text, string(begins)) {
 			_ = s.exchange.Receive([]byte(m.Text[len(begins):]), minute(v.now)) // one that does not fit changes nothing
 		}
 	}
@@ -271,17 +314,21 @@ func (v *Conversation) settleSigning(n uint64) error {
 		s.own, _, _ = s.exchange.Keys()
 		s.exchange.Wipe()
 		s.file, s.exchange = file, nil
-		v.note(NoteSigned)
+		if s.channel > Open {
+			v.noteIn(s.channel, NoteSignedIn+itoa(uint64(s.channel)))
+		} else {
+			v.note(NoteSigned)
+		}
 	}
 	v.saveSigning(n)
 	return nil
 }
 
 // stepCame takes a message of the peer's.
-func (v *Conversation) stepCame(tag [tagSize]byte, message []byte) {
+func (v *Conversation) stepCame(channel uint32, tag [tagSize]byte, message []byte) {
 	v.expireSignings()
 	for n, s := range v.signings {
-		if s.tag != tag {
+		if s.tag != tag || s.channel != channel {
 			continue
 		}
 		if s.exchange == nil {
@@ -292,28 +339,28 @@ func (v *Conversation) stepCame(tag [tagSize]byte, message []byte) {
 			err = v.goOnSigning(n)
 		}
 		if err != nil && !errors.Is(err, communique.ErrExpired) && !errors.Is(err, communique.ErrOrder) {
-			v.note(NoteSigningWrong)
+			v.noteIn(channel, NoteSigningWrong)
 		}
 		return
 	}
-	v.proposalCame(tag, message)
+	v.proposalCame(channel, tag, message)
 }
 
 // proposalCame keeps the peer's proposal until this person takes it up. If both
 // proposed at once, the inviter's stands.
-func (v *Conversation) proposalCame(tag [tagSize]byte, message []byte) {
-	s := &signing{tag: tag, proposal: message}
+func (v *Conversation) proposalCame(channel uint32, tag [tagSize]byte, message []byte) {
+	s := &signing{channel: channel, tag: tag, proposal: message}
 	if len(message) != 70 || message[0] != 1 || message[1] != 1 || tagOf(message) != tag {
 		return
 	}
 	d := decoder{b: message[66:]}
 	s.expiry = d.u32()
-	draft, ok := v.draftBy(s.digest())
-	if !ok || s.expiry <= minute(v.now) || s.expiry > minute(v.now.Add(signingLife+lateClock)) {
+	draft, ok := v.draftBy(channel, s.digest())
+	if !ok || s.expiry <= minute(v.now) || s.expiry > minute(v.now.Add(signingLife+lateClock)) || v.outlives(channel, s.expiry) {
 		return
 	}
 	s.version = draft.Version
-	if n, other := v.signingNow(); other != nil {
+	if n, other := v.signingNow(channel); other != nil {
 		crossed := other.exchange != nil && other.exchange.Role() == communique.Initiator && other.exchange.Last()[1] == 1
 		if other.exchange != nil && (!crossed || v.c.side == identity.Inviter) {
 			return // the peer's machine has dropped it, or will
@@ -329,21 +376,22 @@ func (v *Conversation) proposalCame(tag [tagSize]byte, message []byte) {
 
 // leaveCame takes note that the peer does not go on. Who has signed keeps waiting:
 // they could still complete it.
-func (v *Conversation) leaveCame(tag [tagSize]byte) {
+func (v *Conversation) leaveCame(channel uint32, tag [tagSize]byte) {
 	for n, s := range v.signings {
-		if s.tag == tag && len(s.file) == 0 && !s.givenAway() {
+		if s.channel == channel && s.tag == tag && len(s.file) == 0 && !s.givenAway() {
 			v.unsay(s)
 			v.dropSigning(n)
-			v.note(NoteSigningLeft)
+			v.noteIn(channel, NoteSigningLeft)
 			return
 		}
 	}
 }
 
 // LeaveSigning ends the signing under way, while this side can.
-func (v *Conversation) LeaveSigning(now time.Time) (*Output, error) {
+func (v *Conversation) LeaveSigning(now time.Time, channel uint32) (*Output, error) {
+	v.Lapse(now)
 	v.now = now
-	n, s := v.signingNow()
+	n, s := v.signingNow(channel)
 	switch {
 	case s == nil:
 		return nil, ErrNoSigning
@@ -352,7 +400,7 @@ func (v *Conversation) LeaveSigning(now time.Time) (*Output, error) {
 	}
 	v.begin(now)
 	v.unsay(s)
-	v.say(CommuniqueCraft, append([]byte{communiqueLeave}, s.tag[:]...))
+	v.sayIn(channel, CommuniqueCraft, append([]byte{communiqueLeave}, s.tag[:]...))
 	v.dropSigning(n)
 	return v.finish(), nil
 }
@@ -397,14 +445,19 @@ func (v *Conversation) expireSignings() {
 			continue
 		}
 		v.dropSigning(n)
-		v.note(NoteSigningOver)
+		v.noteIn(s.channel, NoteSigningOver)
 	}
 }
 
-// CommuniqueFile returns what is published of a version that both signed.
-func (v *Conversation) CommuniqueFile(version uint32) ([]byte, error) {
+// CommuniqueFile returns what is published of a version that both signed in a channel.
+func (v *Conversation) CommuniqueFile(now time.Time, channel, version uint32) ([]byte, error) {
+	v.Lapse(now)
+	v.now = now
+	if err := v.mayShow(channel); err != nil {
+		return nil, err
+	}
 	for _, n := range slices.Backward(v.signingNumbers()) {
-		if s := v.signings[n]; len(s.file) > 0 && (version == 0 || s.version == version) {
+		if s := v.signings[n]; s.channel == channel && len(s.file) > 0 && (version == 0 || s.version == version) {
 			return s.file, nil
 		}
 	}

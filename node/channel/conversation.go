@@ -96,6 +96,7 @@ type Output struct {
 	Linked  bool       // the contact has new link secrets: see Conversation.Links
 	More    bool       // call Flush again after the commit
 
+	Burned     bool // a channel came to its end, and the last of it is deleted: purge the store after the commit
 	Introduced bool // there is something to do for an introduction: see Conversation.Introducing
 }
 
@@ -156,6 +157,7 @@ type Conversation struct {
 	charters map[uint32]*charter.Charter // by number of the channel
 	used     used                        // numbers of channels that were burned
 	lapsed   []uint32                    // channels that are gone, and whose records are not yet
+	burning  bool                        // among stale is what was a channel's
 
 	introductions map[uint64]*introducing
 	introducer    *ContactID // who introduced this contact; nil: nobody
@@ -266,7 +268,7 @@ func (v *Conversation) loadLists() error {
 		}
 		switch {
 		case cell.message != 0 && (v.gone(cell.message) || v.ofBurned(cell)):
-			v.stale = append(v.stale, r.Key)
+			v.stale, v.burning = append(v.stale, r.Key), v.burning || v.ofBurned(cell)
 		case v.current(r.Key):
 			v.sealed[uint32(r.Key.Seq)] = cell
 		}
@@ -296,7 +298,7 @@ func (v *Conversation) loadLists() error {
 			return err
 		}
 		if m.Channel > Open && v.used.has(m.Channel) {
-			v.stale = append(v.stale, r.Key)
+			v.stale, v.burning = append(v.stale, r.Key), true
 			v.nextSeq = m.Seq + 1
 			continue
 		}
@@ -419,7 +421,8 @@ func (v *Conversation) setState(i int, s State) {
 
 // changed tells of a message that is new or has another state.
 func (v *Conversation) changed(i int) {
-	if m := v.messages[i]; !v.withheld(m.Channel) && !m.hidden() {
+	arrived := v.messages[i].State == Delivered || v.messages[i].State == InMailbox
+	if m := v.messages[i]; !v.withheld(m.Channel) && !m.hidden() && !(arrived && v.silent(m)) {
 		v.out.Changed = append(v.out.Changed, v.shown(v.messages[i]))
 	}
 }
@@ -431,6 +434,9 @@ func (v *Conversation) shown(m Message) Message {
 	}
 	if m.State == InMailbox && !v.isSealed(m.Seq) {
 		m.State = OnItsWay // it was in a box of a session that is over
+	}
+	if (m.State == Delivered || m.State == InMailbox) && v.silent(m) {
+		m.State = OnItsWay
 	}
 	return m
 }

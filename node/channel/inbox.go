@@ -149,8 +149,12 @@ func (v *Conversation) deliver(f wire.Frame, content string) {
 		if f.Channel != Open || f.Parts != 1 {
 			return
 		}
-	case wire.FrameMandate, wire.FrameCommunique, wire.FrameShuttle:
+	case wire.FrameMandate, wire.FrameShuttle:
 		if f.Channel != Open || content == "" || v.byID[f.ID] {
+			return
+		}
+	case wire.FrameCommunique:
+		if content == "" || v.byID[f.ID] || !v.mayTakeCommunique(f, content) {
 			return
 		}
 	default:

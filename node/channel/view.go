@@ -32,6 +32,7 @@ type View struct {
 	Heard       time.Time // start of the hour in which the peer was last heard; zero: never
 	Waiting     int       // messages that were not acknowledged
 	WindowFull  bool
+	Proposed    int // channels with a draft of the peer's that waits for an answer
 	WordsReady  bool
 	PeerPlace   identity.Place // where the peer can be reached, if anywhere
 	ClockOff    time.Duration  // how far the peer's clock is ahead of ours, when last heard
@@ -62,8 +63,13 @@ func (v *Conversation) View() View {
 		w.Heard = time.Unix(int64(c.heard)*3600, 0).UTC()
 	}
 	for _, m := range v.messages {
-		if m.Direction == Out && m.State.pending() && !m.hidden() {
+		if m.Direction == Out && m.State.pending() && !m.hidden() && !v.silent(m) {
 			w.Waiting++
+		}
+	}
+	for _, c := range v.charters {
+		if c.Pending() != nil {
+			w.Proposed++
 		}
 	}
 	_, err := v.Words()

@@ -34,7 +34,8 @@ type Contact struct {
 	Connected   bool   `json:"connected"`
 	HeardFrom   string `json:"last_heard_from,omitempty"` // three hours that hold the moment
 	HeardTo     string `json:"last_heard_to,omitempty"`
-	Waiting     int    `json:"not_confirmed"` // messages
+	Waiting     int    `json:"not_confirmed"`               // messages
+	Proposed    int    `json:"proposed_charters,omitempty"` // of theirs, which wait for an answer
 	WindowFull  bool   `json:"window_full,omitempty"`
 	WordsReady  bool   `json:"words_ready"`
 	Reachable   bool   `json:"they_can_be_dialled"`
@@ -275,7 +276,7 @@ func contactOf(v channel.View, now time.Time) Contact {
 		Number: v.Number, Name: v.Name, Short: node.Slug(v.Name), Stage: Word(v.Stage.String()), Verified: Word(v.Mark.String()),
 		VerifiedAt: stamp(v.MarkedAt), UsedTwice: v.UsedTwice, Strict: v.Mode.String() == "strict",
 		Paused: v.Paused, OwnConsent: v.OwnConsent, PeerConsent: v.PeerConsent, Connected: v.Connected,
-		Waiting: v.Waiting, WindowFull: v.WindowFull, WordsReady: v.WordsReady, Reachable: !v.PeerPlace.IsNone(),
+		Waiting: v.Waiting, Proposed: v.Proposed, WindowFull: v.WindowFull, WordsReady: v.WordsReady, Reachable: !v.PeerPlace.IsNone(),
 		Made: stamp(v.Made), Expires: stamp(v.Expiry), ClockOff: int64(v.ClockOff / time.Second),
 		Invitation: invitationState(v, now), Introduced: v.Introduced, IntroducedBy: v.IntroducedBy,
 	}

@@ -42,13 +42,20 @@ type Signing struct {
 type (
 	// DraftRequest holds a text, or says that something may be published together.
 	DraftRequest struct {
-		Name  string `json:"name"`
-		Text  string `json:"text,omitempty"`
-		Agree bool   `json:"agree,omitempty"` // without a text
+		Name    string `json:"name"`
+		Channel uint32 `json:"channel,omitempty"` // 0: the conversation that needs no charter
+		Text    string `json:"text,omitempty"`
+		Agree   bool   `json:"agree,omitempty"` // without a text
+	}
+	// CommuniqueRequest names a channel of a contact.
+	CommuniqueRequest struct {
+		Name    string `json:"name"`
+		Channel uint32 `json:"channel,omitempty"` // 0: the conversation that needs no charter
 	}
 	// SignRequest names a version; see channel.Conversation.Sign.
 	SignRequest struct {
 		Name    string `json:"name"`
+		Channel uint32 `json:"channel,omitempty"` // 0: the conversation that needs no charter
 		Version uint32 `json:"version"`
 		Until   string `json:"until,omitempty"`  // of a proposal
 		Agreed  bool   `json:"agreed,omitempty"` // a person has read who can walk away with what
@@ -68,7 +75,8 @@ type (
 	CommuniqueAnswer struct {
 		V         int       `json:"v"`
 		Contact   Contact   `json:"contact"`
-		YouAgree  bool      `json:"you_agree"` // that something may be published together
+		Channel   uint32    `json:"channel,omitempty"` // none: the conversation that needs no charter
+		YouAgree  bool      `json:"you_agree"`         // that something may be published together
 		TheyAgree bool      `json:"they_agree"`
 		Drafts    []Draft   `json:"drafts"`
 		Signings  []Signing `json:"signings"`
@@ -85,16 +93,16 @@ func (s *Server) communiqueRoutes(mux *http.ServeMux) {
 	n := s.node
 	handle(mux, "communique/draft", func(ctx context.Context, r DraftRequest) (DraftAnswer, error) {
 		if r.Agree {
-			return DraftAnswer{V: Version}, n.AgreePublishing(ctx, r.Name)
+			return DraftAnswer{V: Version}, n.AgreePublishing(ctx, r.Name, max(r.Channel, channel.Open))
 		}
-		d, err := n.DraftCommunique(ctx, r.Name, r.Text)
+		d, err := n.DraftCommunique(ctx, r.Name, max(r.Channel, channel.Open), r.Text)
 		out := draftOf(d)
 		return DraftAnswer{Version, &out}, err
 	})
-	handle(mux, "communique/list", func(ctx context.Context, r NameRequest) (CommuniqueAnswer, error) {
-		v, w, err := n.Communique(ctx, r.Name)
+	handle(mux, "communique/list", func(ctx context.Context, r CommuniqueRequest) (CommuniqueAnswer, error) {
+		v, w, err := n.Communique(ctx, r.Name, max(r.Channel, channel.Open))
 		a := CommuniqueAnswer{
-			V: Version, Contact: contactOf(v, s.now()), YouAgree: w.OwnAgreed, TheyAgree: w.PeerAgreed, Drafts: []Draft{}, Signings: []Signing{},
+			V: Version, Contact: contactOf(v, s.now()), Channel: r.Channel, YouAgree: w.OwnAgreed, TheyAgree: w.PeerAgreed, Drafts: []Draft{}, Signings: []Signing{},
 		}
 		for _, d := range w.Drafts {
 			a.Drafts = append(a.Drafts, draftOf(d))
@@ -106,14 +114,14 @@ func (s *Server) communiqueRoutes(mux *http.ServeMux) {
 	})
 	handle(mux, "communique/sign", s.sign)
 	handle(mux, "communique/publish", func(ctx context.Context, r SignRequest) (PublishAnswer, error) {
-		file, err := n.CommuniqueFile(ctx, r.Name, r.Version)
+		file, err := n.CommuniqueFile(ctx, r.Name, max(r.Channel, channel.Open), r.Version)
 		return PublishAnswer{Version, file}, err
 	})
 }
 
 func (s *Server) sign(ctx context.Context, r SignRequest) (SigningAnswer, error) {
 	if r.Leave {
-		return SigningAnswer{V: Version}, s.node.LeaveSigning(ctx, r.Name)
+		return SigningAnswer{V: Version}, s.node.LeaveSigning(ctx, r.Name, max(r.Channel, channel.Open))
 	}
 	var until time.Time
 	if r.Until != "" {
@@ -122,7 +130,7 @@ func (s *Server) sign(ctx context.Context, r SignRequest) (SigningAnswer, error)
 			return SigningAnswer{}, &Error{Code: "bad_request", Exit: ExitUsage, Message: "the time is malformed"}
 		}
 	}
-	x, err := s.node.SignCommunique(ctx, r.Name, r.Version, until, r.Agreed)
+	x, err := s.node.SignCommunique(ctx, r.Name, max(r.Channel, channel.Open), r.Version, until, r.Agreed)
 	return SigningAnswer{Version, signingOf(x)}, err
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/backchannel/backchannel/node/channel"
 	"github.com/backchannel/backchannel/node/journal"
 	"github.com/backchannel/backchannel/protocol/backup"
+	"github.com/backchannel/backchannel/protocol/charter"
 	"github.com/backchannel/backchannel/protocol/communique"
 	"github.com/backchannel/backchannel/protocol/introduction"
 )
@@ -27,6 +28,7 @@ func everyWord(each func(what, word string)) {
 			journal.Event(b), journal.State(b), journal.Reason(b), journal.Took(b), journal.CountOf(i * i * i), backup.Kind(b), channel.Craft(b), channel.MandateState(b),
 			channel.SigningState(b), channel.SoundingState(b), channel.ShuttleState(b), communique.Role(b), communique.Power(b),
 			node.MailStage(b), channel.Policy(b), channel.IntroductionState(b), introduction.Answer(b),
+			charter.Kind(b), charter.Route(b), charter.Receipts(b), charter.Phase(b), charter.Trust(b),
 		} {
 			each(fmt.Sprintf("%T", s), s.String())
 		}
@@ -49,6 +51,9 @@ func everyWord(each func(what, word string)) {
 	for _, word := range []string{"guard", "drop", "you", "them", "neither"} {
 		each("route", word)
 	}
+	for _, word := range []string{"burned", "withheld"} {
+		each("channel", word)
+	}
 	now := time.Unix(1, 0)
 	for _, v := range []channel.View{
 		{UsedTwice: true}, {Stage: channel.Met}, {HasPeer: true}, {Expiry: now}, {Stage: channel.Invited}, {Stage: channel.Accepting},
@@ -58,7 +63,7 @@ func everyWord(each func(what, word string)) {
 }
 
 // nothing are the words for values that do not exist.
-var nothing = regexp.MustCompile(`^(no (route|stage|kind|mark|state|direction|condition|event|reason|time|role)|unknown|\d+|)$`)
+var nothing = regexp.MustCompile(`^(no (route|stage|kind|mark|state|direction|condition|event|reason|time|role|choice|phase)|unknown|\d+|)$`)
 
 // TestWords writes every word as a script reads it, and reads back what a screen
 // shows. Two words are never written alike, and docs/json.md has them all.

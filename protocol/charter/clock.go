@@ -12,6 +12,9 @@ const (
 	Tolerance  = 10 * time.Minute
 )
 
+// statementLife is for how long what somebody said the time was counts.
+const statementLife = 24 * time.Hour
+
 // Trust says what the comparison of clocks came to.
 type Trust byte
 
@@ -78,6 +81,21 @@ func CheckClock(own time.Time, floor uint32, stated []time.Duration) Clock {
 		c.Now, c.Trust = c.own, ClockGood
 	}
 	return c
+}
+
+// jumpLife is how long a statement counts after one of the two clocks was set.
+const jumpLife = 5 * time.Minute
+
+// Stated is what a statement says now that was ahead of the own clock when it came.
+// Since then wall has passed by the own clock, and run by one that nobody sets and that
+// may stand still while the machine sleeps. If the two differ, the own clock was set,
+// or the machine slept: for a moment the statement counts by the time that ran, so that
+// a clock that jumps does not burn anything before others were heard again.
+func Stated(ahead, wall, run time.Duration) (now time.Duration, ok bool) {
+	if set := wall - run; set.Abs() > Tolerance {
+		return ahead - set, run >= 0 && run <= jumpLife
+	}
+	return ahead, wall >= -Tolerance && wall <= statementLife
 }
 
 // Floor is what is stored for the next judgement: without anybody to ask, time

@@ -53,6 +53,30 @@ func TestWrongClock(t *testing.T) {
 	}
 }
 
+// TestStated is what a statement counts for after a while, and after a clock was set.
+func TestStated(t *testing.T) {
+	const h, days = time.Hour, 72 * time.Hour
+	for _, x := range []struct {
+		name             string
+		ahead, wall, run time.Duration
+		want             time.Duration
+		ok               bool
+	}{
+		{"fresh", h, time.Second, time.Second, h, true},
+		{"of yesterday", h, 23 * h, 23 * h, h, true},
+		{"older", h, 25 * h, 25 * h, h, false},
+		{"the own clock was set three days ahead", 0, days + time.Minute, time.Minute, -days, true},
+		{"and back", 0, time.Minute - days, time.Minute, days, true},
+		{"and nobody was heard since", 0, days + 6*time.Minute, 6 * time.Minute, -days, false},
+		{"it slept, and wakes", 0, 8*h + time.Minute, time.Minute, -8 * h, true},
+		{"it slept, and is awake for a while", 0, 8*h + 6*time.Minute, 6 * time.Minute, -8 * h, false},
+	} {
+		if got, ok := charter.Stated(x.ahead, x.wall, x.run); got != x.want || ok != x.ok {
+			t.Errorf("%s: %v, %v", x.name, got, ok)
+		}
+	}
+}
+
 func TestNothingIsAgreedByAWrongClock(t *testing.T) {
 	wrong := charter.CheckClock(time.Unix(minute*60, 0), 0, []time.Duration{time.Hour, time.Hour, time.Hour})
 	if _, err := charter.Propose(identity.Inviter, channel, terms(), wrong); err != charter.ErrClock {

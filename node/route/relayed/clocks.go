@@ -1,6 +1,7 @@
 package relayed
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -36,9 +37,9 @@ func (c clocks) heard(relay onion.ID, sent, now time.Time, said uint32) {
 	c[relay] = all[max(0, len(all)-readings):]
 }
 
-// ahead returns the median over relays, and whether enough of them are known.
-func (c clocks) ahead(now time.Time, relays int) (time.Duration, bool) {
-	var all []time.Duration
+// each returns how far the clock of each relay is ahead, by readings that are fresh.
+func (c clocks) each(now time.Time) map[onion.ID]time.Duration {
+	all := map[onion.ID]time.Duration{}
 	for id, rs := range c {
 		rs = slices.DeleteFunc(rs, func(r reading) bool { return now.Sub(r.at) > fresh })
 		if c[id] = rs; len(rs) == 0 {
@@ -49,12 +50,34 @@ func (c clocks) ahead(now time.Time, relays int) (time.Duration, bool) {
 		for _, r := range rs {
 			sum += r.ahead
 		}
-		all = append(all, sum/time.Duration(len(rs)))
+		all[id] = sum / time.Duration(len(rs))
 	}
+	return all
+}
+
+// Clocks returns how far the clocks of relays are ahead of this machine's, and when each
+// was last read, by replies of the last hour.
+func (m *Machine) Clocks(now time.Time) map[onion.ID]Clock {
+	all := map[onion.ID]Clock{}
+	for id, ahead := range m.clocks.each(now) {
+		rs := m.clocks[id]
+		all[id] = Clock{ahead, rs[len(rs)-1].at}
+	}
+	return all
+}
+
+// A Clock is that of a relay.
+type Clock struct {
+	Ahead time.Duration // of this machine's
+	Read  time.Time     // by this machine's
+}
+
+// ahead returns the median over relays, and whether enough of them are known.
+func (c clocks) ahead(now time.Time, relays int) (time.Duration, bool) {
+	all := slices.Sorted(maps.Values(c.each(now)))
 	if len(all) == 0 || len(all) < min(minClocks, relays-1) {
 		return 0, false
 	}
-	slices.Sort(all)
 	return all[len(all)/2], true
 }
 

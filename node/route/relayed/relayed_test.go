@@ -572,6 +572,18 @@ func TestClocks(t *testing.T) {
 		}
 	}
 	check("at first")
+	right, all := 0, a.m.Clocks(a.local())
+	for id, c := range all {
+		switch off := (c.Ahead + a.off).Abs(); {
+		case off < 5*time.Second && !c.Read.After(a.local()):
+			right++
+		case id != w.relays[0].ID:
+			t.Errorf("the clock of relay %v is %v ahead", id, c.Ahead)
+		}
+	}
+	if right < minClocks {
+		t.Errorf("%d clocks of %d are right", right, len(all))
+	}
 	a.off += 100 * 24 * time.Hour
 	w.run(time.Hour)
 	if _, synced := a.m.Slot(); synced || !slices.Contains(a.notices, ClockOff) {
