@@ -42,6 +42,12 @@ second.`,
 		Example: "  backchannel shuttle open 1 2 --until 48h",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, name := range args { // looked up first: nobody types a subject in vain
+				var ans control.ContactAnswer
+				if err := a.call(cmd, "contact/show", control.NameRequest{Name: name}, &ans); err != nil {
+					return err
+				}
+			}
 			if err := a.canWrite(cmd); err != nil {
 				return err
 			}
