@@ -156,6 +156,7 @@ type answer struct {
 	Contacts      []channel.View
 	Introductions []channel.IntroductionView
 	Sounding      channel.SoundingView
+	Shuttles      []string
 }
 
 func childMain(raw string) int {
