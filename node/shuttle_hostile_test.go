@@ -101,7 +101,7 @@ func (w *between) reads(m *machine, what, theirs string) {
 }
 
 // TestHostileMediator has a mediator read along, hand openings to the wrong side, change
-// one, change a commitment, and withhold.
+// one, change a commitment, call again while somebody types, and withhold.
 func TestHostileMediator(t *testing.T) {
 	t.Parallel()
 	w := newBetween(t)
@@ -163,6 +163,15 @@ func TestHostileMediator(t *testing.T) {
 	}
 
 	c.set(nil)
+	w.open()
+	w.becomes(w.first, peer, channel.OfferAsked)
+	asked := w.shuttle(w.first, peer).Number
+	w.open() // while a person types
+	until(t, "another offer is asked for", func() bool { return w.shuttle(w.first, peer).Number != asked })
+	if s, err := w.first.SealOffer(t.Context(), peer, asked, offers[0]); err != nil || s.Number != asked || w.shuttle(w.first, peer).State != channel.OfferAsked {
+		t.Errorf("an offer is sealed in another exchange than its person read of: %+v, %v", s, err)
+	}
+
 	w.both(offers[0], offers[1]) // and is never released
 	for _, m := range []*machine{w.first, w.second} {
 		w.reads(m, "it is withheld", "")
@@ -186,7 +195,7 @@ func performShuttle(ctx context.Context, n *node.Node, c command, a *answer) (ha
 	case "shuttle/pass":
 		err = n.ReleaseText(ctx, "Larch", c.Seq, "Heron")
 	case "shuttle/offer":
-		_, err = n.SealOffer(ctx, c.Name, c.Text)
+		_, err = n.SealOffer(ctx, c.Name, 0, c.Text)
 	case "shuttle/release":
 		err = n.ReleaseOffers(ctx, "Larch")
 	case "shuttle/show":
