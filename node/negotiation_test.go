@@ -95,7 +95,7 @@ func performNegotiation(ctx context.Context, n *node.Node, c command, a *answer)
 		}
 		_, err = n.SignCommunique(ctx, peer, version, at, true)
 	case "talks/compare":
-		_, err = n.CompareAuthority(ctx, peer, 0, [mandate.WordCount]string(strings.Fields(c.Text)))
+		_, err = n.CompareAuthority(ctx, peer, c.Seq, [mandate.WordCount]string(strings.Fields(c.Text)))
 	case "talks/channel", "talks/accept", "talks/say", "talks/lines":
 		list, err := n.Channels(ctx, peer)
 		if err != nil || len(list[0].List) == 0 {
@@ -376,7 +376,7 @@ func (e *envoy) compared(w *negotiation) bool {
 	shown := w.mandates(e.listener, false, e.scope)
 	if len(shown) == 1 && shown[0].Compared.IsZero() {
 		words := e.authority.Public().Words()
-		e.listener.try(command{Do: "talks/compare", Text: strings.Join(words[:], " ")})
+		e.listener.try(command{Do: "talks/compare", Text: strings.Join(words[:], " "), Seq: shown[0].Number})
 		return false
 	}
 	return len(shown) == 1
@@ -482,9 +482,9 @@ func TestNegotiation(t *testing.T) {
 			plan[i][stages[i].on[mathrand.IntN(len(stages[i].on))]]++
 		}
 		for i, s := range stages {
-			began := time.Now()
+			began, before := time.Now(), w.kills
 			w.play(s, plan[i])
-			t.Logf("%6.2f s: %s", time.Since(began).Seconds(), s.name)
+			t.Logf("%6.2f s: %s, with %d kills", time.Since(began).Seconds(), s.name, w.kills-before)
 		}
 		w.published()
 		for i, e := range w.envoys {
