@@ -173,9 +173,13 @@ func (w *negotiation) play(s stage, deaths map[*process]int) {
 		p.died = func(bomb) { deaths[p]-- }
 		p.kills = 0
 	}
+	t0 := time.Now()
 	slowly(w.t, s.name, func() bool {
 		for _, p := range s.on {
 			p.must(command{Do: "contacts"}) // it lives
+		}
+		if s.name == "the machines sound" {
+			w.t.Log(time.Since(t0), w.sounding(w.larch).Answered, w.sounding(w.heron).Answered, w.larch.kills, w.heron.kills)
 		}
 		return s.done()
 	})

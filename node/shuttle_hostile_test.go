@@ -72,9 +72,10 @@ func openings(w *store.Write) (first, second []byte) {
 // both has both of the two seal, and waits until the mediator could release.
 func (w *between) both(one, other string) {
 	w.t.Helper()
+	before := map[*machine]uint64{w.first: w.shuttle(w.first, peer).Number, w.second: w.shuttle(w.second, peer).Number}
 	w.open()
 	for m, offer := range map[*machine]string{w.first: one, w.second: other} {
-		w.becomes(m, peer, channel.OfferAsked)
+		until(w.t, "an offer is asked for", func() bool { return w.shuttle(m, peer).Number != before[m] })
 		w.offer(m, offer)
 	}
 	w.becomes(w.mediator, "Larch", channel.ShuttleReady)
@@ -145,7 +146,7 @@ func TestHostileMediator(t *testing.T) {
 	})
 	w.open()
 	w.becomes(w.first, peer, channel.OfferAsked)
-	w.becomes(w.second, peer, channel.OfferAsked)
+	w.becomes(w.second, peer, channel.OfferAsked) // its last exchange is open, and this one new
 	w.second.end()
 	until(t, "the mediator knows that the second is off", func() bool { return !w.mediator.of("Heron").Connected })
 	w.offer(w.first, offers[0])
@@ -163,11 +164,18 @@ func TestHostileMediator(t *testing.T) {
 	}
 
 	c.set(nil)
+	for _, m := range []*machine{w.first, w.second} {
+		if s := w.shuttle(m, peer); s.State != channel.OffersSealed {
+			t.Fatalf("%+v", s)
+		}
+	}
 	w.open()
-	w.becomes(w.first, peer, channel.OfferAsked)
+	until(t, "an offer is asked for", func() bool { return w.shuttle(w.first, peer).State == channel.OfferAsked })
 	asked := w.shuttle(w.first, peer).Number
 	w.open() // while a person types
-	until(t, "another offer is asked for", func() bool { return w.shuttle(w.first, peer).Number != asked })
+	for _, m := range []*machine{w.first, w.second} {
+		until(t, "another offer is asked for", func() bool { return w.shuttle(m, peer).Number == asked+1 })
+	}
 	if s, err := w.first.SealOffer(t.Context(), peer, asked, offers[0]); err != nil || s.Number != asked || w.shuttle(w.first, peer).State != channel.OfferAsked {
 		t.Errorf("an offer is sealed in another exchange than its person read of: %+v, %v", s, err)
 	}
