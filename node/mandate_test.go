@@ -30,6 +30,12 @@ func performCraft(ctx context.Context, n *node.Node, c command) (a answer, err e
 	if handled, err := performSounding(ctx, n, c, &a); handled {
 		return a, err
 	}
+	if handled, err := performShuttle(ctx, n, c, &a); handled {
+		return a, err
+	}
+	if handled, err := performNegotiation(ctx, n, c, &a); handled {
+		return a, err
+	}
 	file, err := hex.DecodeString(c.Text)
 	if err != nil {
 		return a, err

@@ -157,6 +157,7 @@ type answer struct {
 	Introductions []channel.IntroductionView
 	Sounding      channel.SoundingView
 	Channels      []channel.ChannelView
+	Shuttles      []string
 }
 
 func childMain(raw string) int {

@@ -61,10 +61,11 @@ func (n *Node) CarryText(ctx context.Context, name, text string) (m channel.Mess
 	return m, err
 }
 
-// SealOffer seals this person's offer in the exchange that a mediator has called for.
-func (n *Node) SealOffer(ctx context.Context, name, offer string) (s channel.ShuttleView, err error) {
+// SealOffer seals this person's offer in an exchange that a mediator has called for; 0
+// stands for the latest one.
+func (n *Node) SealOffer(ctx context.Context, name string, number uint64, offer string) (s channel.ShuttleView, err error) {
 	err = n.with(ctx, name, func(c *channel.Conversation, now time.Time) (out *channel.Output, err error) {
-		s, out, err = c.Offer(now, offer)
+		s, out, err = c.Offer(now, number, offer)
 		return out, err
 	})
 	return s, err

@@ -58,7 +58,7 @@ func (w *between) becomes(m *machine, name string, state channel.ShuttleState) {
 
 func (w *between) offer(m *machine, text string) {
 	w.t.Helper()
-	if _, err := m.SealOffer(w.t.Context(), peer, text); err != nil {
+	if _, err := m.SealOffer(w.t.Context(), peer, 0, text); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -69,7 +69,7 @@ func TestSealedOffers(t *testing.T) {
 	t.Parallel()
 	w := newBetween(t)
 	ctx := t.Context()
-	if _, err := w.first.SealOffer(ctx, peer, "x"); !errors.Is(err, channel.ErrNoCall) {
+	if _, err := w.first.SealOffer(ctx, peer, 0, "x"); !errors.Is(err, channel.ErrNoCall) {
 		t.Errorf("an offer that nobody asked for: %v", err)
 	}
 	w.open()
@@ -88,7 +88,7 @@ func TestSealedOffers(t *testing.T) {
 		if s := w.shuttle(m, peer); s.Theirs != "" {
 			t.Errorf("read before it was released: %q", s.Theirs)
 		}
-		if _, err := m.SealOffer(ctx, peer, "x"); !errors.Is(err, channel.ErrOfferSealed) {
+		if _, err := m.SealOffer(ctx, peer, 0, "x"); !errors.Is(err, channel.ErrOfferSealed) {
 			t.Errorf("a second offer: %v", err)
 		}
 	}

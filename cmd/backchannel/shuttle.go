@@ -1,12 +1,14 @@
 package main
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/backchannel/backchannel/node/channel"
 	"github.com/backchannel/backchannel/node/control"
 )
 
@@ -42,6 +44,12 @@ second.`,
 		Example: "  backchannel shuttle open 1 2 --until 48h",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, name := range args { // looked up first: nobody types a subject in vain
+				var ans control.ContactAnswer
+				if err := a.call(cmd, "contact/show", control.NameRequest{Name: name}, &ans); err != nil {
+					return err
+				}
+			}
 			if err := a.canWrite(cmd); err != nil {
 				return err
 			}
@@ -124,14 +132,16 @@ without your name. How it is written may tell who wrote it.`,
 // sealedOffer says what a mediator can do, reads a text and hands it over.
 func (a *app) sealedOffer(cmd *cobra.Command, now control.ContactShuttles, file string, carry bool) error {
 	who := quoted(now.Contact.Name)
+	request := control.ShuttleOfferRequest{Name: itoa(int(now.Contact.Number)), Carry: carry}
 	if carry {
 		a.note("%s reads this text, can change it, and carries it on or not. Your name does not go with it.", who)
 	} else {
-		for _, s := range now.Shuttles {
-			if s.State == "waits for your offer" {
-				a.note("Offer about: %s\nUntil %s.", cleanLine(s.Subject), longTime(s.Until))
-			}
+		asked, err := offerAsked(now.Shuttles)
+		if err != nil {
+			return err
 		}
+		request.Number = asked.Number // what is typed is about this, whatever else is asked for meanwhile
+		a.note("Offer about: %s\nUntil %s.", cleanLine(asked.Subject), longTime(asked.Until))
 		a.note("It cannot be changed once it is sealed. %s can hold it back. If %s carries honestly,\nnobody but the other side reads it, and only together with theirs.", who, who)
 		a.note("! A mediator who plays the other side reads it. Only words that you compare with the\n  other side by another way show that; they are there when both offers are open.")
 	}
@@ -140,7 +150,7 @@ func (a *app) sealedOffer(cmd *cobra.Command, now control.ContactShuttles, file 
 		return err
 	}
 	var done control.Done
-	request := control.ShuttleOfferRequest{Name: itoa(int(now.Contact.Number)), Text: strings.TrimRight(text, "\n"), Carry: carry}
+	request.Text = strings.TrimRight(text, "\n")
 	if err := a.call(cmd, "shuttle/offer", request, &done); err != nil {
 		return err
 	}
@@ -151,6 +161,21 @@ func (a *app) sealedOffer(cmd *cobra.Command, now control.ContactShuttles, file 
 		}
 		a.say("Sealed. It is opened when the other side has sealed, too, and %s releases both.", who)
 	})
+}
+
+// offerAsked is the exchange in which an offer is sealed next: the latest one that waits
+// for it.
+func offerAsked(list []control.Shuttle) (control.Shuttle, error) {
+	refused := channel.ErrNoCall
+	for _, s := range slices.Backward(list) {
+		switch s.State {
+		case "waits for your offer":
+			return s, nil
+		case "your offer is sealed", "both are sealed":
+			refused = channel.ErrOfferSealed
+		}
+	}
+	return control.Shuttle{}, control.Describe(refused)
 }
 
 func (a *app) shuttleReleaseCommand() *cobra.Command {

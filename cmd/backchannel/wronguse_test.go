@@ -118,6 +118,19 @@ var wrongUse = map[string]struct {
 	"network leave":      {"network leave", ok, ok, skipped, skipped, ok, 1, 1},
 	"route show":         {"route show CONTACT", 3, 4, 5, skipped, 2, 1, 3},
 	"route set":          {"route set CONTACT direct", 3, 4, 5, skipped, 2, 1, 3},
+
+	"contact introduce":     {"contact introduce CONTACT CONTACT", 3, 4, 5, skipped, 2, 1, 3},
+	"contact introductions": {"contact introductions", 3, 4, skipped, skipped, ok, 1, 3},
+	"contact accept":        {"contact accept CONTACT NUMBER", 3, 4, 5, 5, 2, 1, 3},
+	"contact decline":       {"contact decline CONTACT NUMBER", 3, 4, 5, 5, 2, 1, 3},
+	"sounding new":          {"sounding new CONTACT --at 48h", 3, 4, 5, skipped, 2, 1, 3},
+	"sounding list":         {"sounding list CONTACT", 3, 4, 5, skipped, ok, 1, 3},
+	"sounding show":         {"sounding show CONTACT", 3, 4, 5, skipped, 2, 1, 3},
+	"sounding drop":         {"sounding drop CONTACT", 3, 4, 5, skipped, 2, 1, 3},
+	"shuttle open":          {"shuttle open CONTACT CONTACT --until 48h", 3, 4, 5, skipped, 2, 1, 3},
+	"shuttle offer":         {"shuttle offer CONTACT", 3, 4, 5, skipped, 2, 1, 3},
+	"shuttle release":       {"shuttle release CONTACT NUMBER --to 2", 3, 4, 5, 5, 2, 1, 3},
+	"shuttle show":          {"shuttle show CONTACT", 3, 4, 5, skipped, ok, 1, 3},
 }
 
 // TestWrongUse calls every command wrongly, in every way that the table knows: as

@@ -52,14 +52,16 @@ func (v *Conversation) Carry(now time.Time, text string) (Message, *Output, erro
 	return line, v.finish(), nil
 }
 
-// Offer seals this person's offer in the exchange that the mediator has called for.
-func (v *Conversation) Offer(now time.Time, offer string) (ShuttleView, *Output, error) {
+// Offer seals this person's offer in an exchange that the mediator has called for: that
+// of a number, because another call may have come since the person read of it; 0 stands
+// for the latest.
+func (v *Conversation) Offer(now time.Time, number uint64, offer string) (ShuttleView, *Output, error) {
 	if err := v.mayTalk(); err != nil {
 		return ShuttleView{}, nil, err
 	}
-	n, e := v.called(now)
+	n, e := v.called(now, number)
 	if e == nil {
-		return ShuttleView{}, nil, v.noCall(now)
+		return ShuttleView{}, nil, v.noCall(now, number)
 	}
 	v.begin(now)
 	messages, err := e.party.Seal(offer, v.cfg.Random, minute(now))
@@ -71,19 +73,20 @@ func (v *Conversation) Offer(now time.Time, offer string) (ShuttleView, *Output,
 	return e.view(n, now), v.finish(), nil
 }
 
-// called is the latest exchange in which this person can make an offer.
-func (v *Conversation) called(now time.Time) (number uint64, found *errand) {
+// called is the exchange of a number, or the latest, if this person can make an offer
+// in it.
+func (v *Conversation) called(now time.Time, want uint64) (number uint64, found *errand) {
 	for _, n := range v.errandNumbers() {
-		if e := v.errands[n]; e.party != nil && e.party.Stage() == shuttle.Called && minute(now) < e.party.Expiry() {
+		if e := v.errands[n]; (want == 0 || n == want) && e.party != nil && e.party.Stage() == shuttle.Called && minute(now) < e.party.Expiry() {
 			number, found = n, e
 		}
 	}
 	return number, found
 }
 
-func (v *Conversation) noCall(now time.Time) error {
-	for _, e := range v.errands {
-		if e.party != nil && !e.over(minute(now)) {
+func (v *Conversation) noCall(now time.Time, want uint64) error {
+	for n, e := range v.errands {
+		if (want == 0 || n == want) && e.party != nil && !e.over(minute(now)) {
 			return ErrOfferSealed
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 // Shuttle is an exchange of sealed offers: as one of the two in it, or as the mediator.
 type Shuttle struct {
+	Number   uint64 `json:"number"` // among those with the contact
 	State    Word   `json:"state"`
 	Mediator bool   `json:"mediator"`          // you are
 	Between  string `json:"between,omitempty"` // at the mediator: the other of the two
@@ -43,9 +44,10 @@ type (
 	}
 	// ShuttleOfferRequest seals an offer, or hands over a text to be carried.
 	ShuttleOfferRequest struct {
-		Name  string `json:"name"`
-		Text  string `json:"text"`
-		Carry bool   `json:"carry,omitempty"`
+		Name   string `json:"name"`
+		Number uint64 `json:"number,omitempty"` // of the exchange; zero: the latest
+		Text   string `json:"text"`
+		Carry  bool   `json:"carry,omitempty"`
 	}
 	// ShuttleReleaseRequest carries a text on, or opens both offers.
 	ShuttleReleaseRequest struct {
@@ -81,7 +83,7 @@ func (s *Server) shuttleRoutes(mux *http.ServeMux) {
 			_, err := n.CarryText(ctx, r.Name, r.Text)
 			return done, err
 		}
-		_, err := n.SealOffer(ctx, r.Name, r.Text)
+		_, err := n.SealOffer(ctx, r.Name, r.Number, r.Text)
 		return done, err
 	})
 	handle(mux, "shuttle/release", func(ctx context.Context, r ShuttleReleaseRequest) (Done, error) {
@@ -115,7 +117,7 @@ func (s *Server) shuttlesOf(c node.ContactShuttles) ContactShuttles {
 
 func shuttleOf(w channel.ShuttleView) Shuttle {
 	out := Shuttle{
-		State: Word(w.State.String()), Mediator: w.Mediator, Subject: w.Subject, Until: stamp(w.Until), Own: w.Own, Theirs: w.Theirs,
+		Number: w.Number, State: Word(w.State.String()), Mediator: w.Mediator, Subject: w.Subject, Until: stamp(w.Until), Own: w.Own, Theirs: w.Theirs,
 	}
 	spoken := func(s *identity.Spoken) []string {
 		if s == nil {
