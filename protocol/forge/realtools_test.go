@@ -40,8 +40,7 @@ func simulations() []simulation {
 		name string
 		of   forge.Introduction
 	}{
-		{"introduction by the introducer, of the inviter", forge.Introduction{Introducer: true, Role: identity.Inviter}},
-		{"introduction by the introducer, of the accepter", forge.Introduction{Introducer: true, Role: identity.Accepter}},
+		{"introduction by the introducer", forge.Introduction{Introducer: true, Role: identity.Inviter}},
 		{"introduction by the inviter", forge.Introduction{Role: identity.Inviter}},
 		{"introduction by the accepter", forge.Introduction{Role: identity.Accepter}},
 	} {

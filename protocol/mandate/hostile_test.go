@@ -28,6 +28,11 @@ func TestOnePartEach(t *testing.T) {
 		if _, err := mandate.Issue(w.authority, r, terms("x"), prototest.Reader(1)); !errors.Is(err, x.want) {
 			t.Errorf("%s: issued: %v", what, err)
 		}
+		for who, own := range map[string]*mandate.Private{"listener": w.listener, "authority": w.authority, "envoy": w.envoy} {
+			if _, err := mandate.Forge(own, r, terms("x"), prototest.Reader(1)); !errors.Is(err, x.want) {
+				t.Errorf("%s: forged by the %s: %v", what, who, err)
+			}
+		}
 		if _, err := mandate.ForgeGrant(w.envoy, r, m, prototest.Reader(1)); !errors.Is(err, x.want) {
 			t.Errorf("%s: a ring: %v", what, err)
 		}
@@ -38,6 +43,9 @@ func TestOnePartEach(t *testing.T) {
 		if _, err := mandate.OpenRequest(w.authority, file); !errors.Is(err, x.want) {
 			t.Errorf("%s: a request: %v", what, err)
 		}
+	}
+	if _, err := mandate.Forge(w.listener, w.request, terms("x"), bytes.NewReader(make([]byte, 31))); err == nil {
+		t.Error("forged without randomness")
 	}
 	r := w.request
 	r.Envoy = r.Authority

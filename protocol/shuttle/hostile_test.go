@@ -267,3 +267,32 @@ func TestStatesThatAreRefused(t *testing.T) {
 	states(w.first)
 	states(w.second)
 }
+
+// TestOneOpeningIsNotReleased gives the mediator one of both openings.
+func TestOneOpeningIsNotReleased(t *testing.T) {
+	for _, role := range []shuttle.Role{shuttle.First, shuttle.Second} {
+		w := newWorld(t, 1, none)
+		out, err := w.first.Seal("three", w.random, now)
+		check(t, err)
+		pass, err := w.round.Receive(shuttle.First, out[0], now)
+		check(t, err)
+		_, err = w.second.Receive(pass, now)
+		check(t, err)
+		second, err := w.second.Seal("five", w.random, now)
+		check(t, err)
+		pass, err = w.round.Receive(shuttle.Second, second[0], now)
+		check(t, err)
+		opening, err := w.first.Receive(pass, now)
+		check(t, err)
+		one := map[shuttle.Role][]byte{shuttle.First: opening[0], shuttle.Second: second[1]}[role]
+		if pass, err = w.round.Receive(role, one, now); pass != nil || err != nil {
+			t.Fatalf("the %v's opening: passed %v, %v", role, pass != nil, err)
+		}
+		if w.round.Ready() {
+			t.Errorf("ready with the %v's opening alone", role)
+		}
+		if _, _, err := w.round.Release(now); !errors.Is(err, shuttle.ErrOrder) {
+			t.Errorf("released with the %v's opening alone: %v", role, err)
+		}
+	}
+}
