@@ -174,7 +174,7 @@ func TestSentIsWhatASideCanHaveSent(t *testing.T) {
 	if again.Agreed().Terms != charter.Proposed(m).Terms {
 		t.Error("what was sent was not done")
 	}
-	if charter.Verb(nil) != "" || charter.Verb(accepted) != "accepts" {
+	if charter.Verb(nil) != "" || charter.Verb(m[:60]) != "" || charter.Verb(accepted) != "accepts" {
 		t.Errorf("verbs %q and %q", charter.Verb(nil), charter.Verb(accepted))
 	}
 	other := charter.Proposed(m)

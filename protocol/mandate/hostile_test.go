@@ -137,3 +137,60 @@ func TestAWithdrawalIsOfOneMandate(t *testing.T) {
 		}
 	}
 }
+
+// TestForgersGame gives a forger mandates of two authorities, envoys and listeners, and
+// all private keys but those of the pair that he attacks: the first authority and the
+// first listener. He mixes fields of what he has at random, makes tags with the keys
+// that he holds, and wins if that listener takes what his authority never issued. Chance
+// allows 2^-256 for each try.
+func TestForgersGame(t *testing.T) {
+	tries := 5000
+	if testing.Short() {
+		tries = 500
+	}
+	rng := prototest.Reader(4)
+	target := newWorld(1, 2, 3)
+	worlds := []world{target, newWorld(1, 9, 3), newWorld(1, 2, 6), newWorld(7, 2, 3), newWorld(7, 9, 6)}
+	issued := map[string]bool{}
+	var all [][]byte
+	for i, w := range worlds {
+		for j := range byte(3) {
+			all = append(all, w.issue(t, "gauges", byte(10*i)+j).Mandate.Append(nil))
+			issued[string(all[len(all)-1])] = true
+		}
+	}
+	fields := []int{0, 1, 33, 65, 97, 129, 145, 149, 165, 480, mandate.Size}
+	won, genuine := 0, 0
+	for n := range tries {
+		b := bytes.Clone(all[rng.Uint64()%3])
+		from := all[rng.Uint64()%uint64(len(all))]
+		for i := range fields[1:] {
+			if rng.Uint64()%3 == 0 {
+				copy(b[fields[i]:fields[i+1]], from[fields[i]:fields[i+1]])
+			}
+		}
+		if n%2 == 0 { // a tag under a key that he has
+			w := worlds[3+rng.Uint64()%2]
+			r := w.request
+			r.EnvoyCard, r.ListenerCard = target.request.EnvoyCard, target.request.ListenerCard
+			m, err := mandate.Forge(w.listener, r, terms("gauges"), rng)
+			if err != nil {
+				t.Fatal(err)
+			}
+			copy(b[480:], m.Append(nil)[480:])
+		}
+		m, err := mandate.Parse(b)
+		if err != nil {
+			continue
+		}
+		if _, err := target.verify(m); err != nil {
+			continue
+		}
+		if genuine++; !issued[string(b)] {
+			won++
+		}
+	}
+	if won != 0 || genuine == 0 {
+		t.Errorf("of %d tries %d are taken that nobody issued, and %d that were issued", tries, won, genuine)
+	}
+}
