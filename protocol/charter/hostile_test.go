@@ -129,6 +129,12 @@ func TestDraftsThatDoNotBelong(t *testing.T) {
 	closed := open()
 	receive(t, closed, charter.CloseMessage(), charter.EventClosed)
 	waits, _, _ := amended(t)
+	proposer, declined := begin(t, terms())
+	next := charter.Proposed(proposer.Standing()[0])
+	next.Number++
+	afterNo := append(bytes.Clone(proposer.Standing()[0][:34]), next.Append(nil)...)
+	_, err := declined.Decline(declined.Pending().Digest())
+	check(t, err)
 	digest := bytes.Repeat([]byte{7}, 32)
 	for what, x := range map[string]struct {
 		to *charter.Charter
@@ -139,6 +145,7 @@ func TestDraftsThatDoNotBelong(t *testing.T) {
 		"of a later number":     {open(), alter(func(d *charter.Draft) { d.Number++ })},
 		"to what nobody asked":  {open(), append(append([]byte{1, 1}, digest...), m[34:]...)},
 		"after they closed":     {closed, m},
+		"after our no":          {declined, afterNo},
 		"no to nothing":         {open(), append([]byte{1, 3}, digest...)},
 		"no to something else":  {waits, append([]byte{1, 3}, digest...)},
 		"yes to nothing":        {open(), append([]byte{1, 2}, digest...)},
@@ -185,6 +192,7 @@ func TestSentIsWhatASideCanHaveSent(t *testing.T) {
 		want error
 	}{
 		"nothing":              {nil, charter.ErrFormat},
+		"half a draft":         {m[:60], charter.ErrFormat},
 		"yes to another":       {append([]byte{1, 2}, bytes.Repeat([]byte{7}, 32)...), charter.ErrNothing},
 		"a later number":       {append(append([]byte{1, 1}, digestOf(b)...), other.Append(nil)...), charter.ErrStale},
 		"a draft of no answer": {append(append([]byte{1, 1}, make([]byte, 32)...), other.Append(nil)...), charter.ErrStale},

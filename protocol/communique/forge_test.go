@@ -156,4 +156,12 @@ func TestForgeRefuses(t *testing.T) {
 			break
 		}
 	}
+	a, b := pair(t, testText, 85)
+	runTo(t, a, b, messageRelease)
+	published := file(t, a)
+	for n := range 64 + 32 {
+		if _, err := ForgeFrom(published, Initiator, a.key, 1, bytes.NewReader(bytes.Repeat([]byte{1}, n))); err == nil {
+			t.Fatalf("forged from a file with %d random bytes", n)
+		}
+	}
 }
