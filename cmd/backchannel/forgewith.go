@@ -47,7 +47,7 @@ func (a *app) forgeWith(p forge.Params, names []string, minute uint32) ([]forge.
 		}
 		made, err := tool.lines(forgery{p, minute, strings.TrimSpace(text)})
 		if err != nil {
-			return nil, usage("the answer for --with "+name+" is empty, too long or not plain text", "backchannel forge --out t.bct --with "+name)
+			return nil, usage("the answer for --with "+name+" is empty, too long or not plain text", "backchannel forge --out t.bct --with charter,mandate")
 		}
 		lines = append(lines, made...)
 	}
