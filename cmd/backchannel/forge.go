@@ -16,6 +16,7 @@ import (
 
 func (a *app) forgeCommand() *cobra.Command {
 	var out string
+	var with []string
 	c := &cobra.Command{
 		Use:   "forge",
 		Short: "Make a transcript of talks that never took place",
@@ -24,19 +25,27 @@ you make up, with any words. It passes every check that a real one passes. No
 node and no vault is needed.
 
 The questions are: the two names, then the lines as "name: text", ended with a
-single dot.`,
-		Example: "  backchannel forge --out t.bct\n  backchannel forge check t.bct",
+single dot. With --with there is one more for each tool: a charter that both
+agreed on, a mandate that the first one showed, a text that both pre-signed, a
+sounding, an introduction, sealed offers: --with takes charter, mandate,
+communique, sounding, introduction, offers. All of it is made for both sides by
+the code that makes real ones.`,
+		Example: "  backchannel forge --out t.bct\n  backchannel forge --out t.bct --with charter,mandate\n  backchannel forge check t.bct",
 		Args:    cobra.NoArgs,
-		RunE:    func(*cobra.Command, []string) error { return a.forge(out) },
+		RunE:    func(*cobra.Command, []string) error { return a.forge(out, with) },
 	}
 	c.Flags().StringVar(&out, "out", "", "file to write (required)")
+	c.Flags().StringSliceVar(&with, "with", nil, "tools to make up, too: see above (repeatable)")
 	c.AddCommand(a.forgeCheckCommand(), a.forgeFromCommand())
 	return c
 }
 
-func (a *app) forge(out string) error {
+func (a *app) forge(out string, with []string) error {
 	if out == "" {
 		return usage("say where to write it", "backchannel forge --out t.bct")
+	}
+	if err := checkForgeries(with); err != nil {
+		return err
 	}
 	own, err := a.in.ask("Who is the one that hands it over? ")
 	if err != nil {
@@ -58,7 +67,11 @@ func (a *app) forge(out string) error {
 	if err != nil {
 		return err
 	}
-	t, err := forge.Forge(p, lines, rand.Reader)
+	tools, err := a.forgeWith(p, with, lines[len(lines)-1].Minute)
+	if err != nil {
+		return err
+	}
+	t, err := forge.Forge(p, append(lines, tools...), rand.Reader)
 	if err != nil {
 		return err
 	}

@@ -3,12 +3,12 @@ package channel_test
 import (
 	"encoding/binary"
 	"fmt"
-	"math/bits"
 	"slices"
 
 	"github.com/backchannel/backchannel/protocol/forge"
 	"github.com/backchannel/backchannel/protocol/handshake"
 	"github.com/backchannel/backchannel/protocol/identity"
+	"github.com/backchannel/backchannel/protocol/prototest"
 	"github.com/backchannel/backchannel/protocol/ratchet"
 	"github.com/backchannel/backchannel/protocol/secret"
 	"github.com/backchannel/backchannel/protocol/wire"
@@ -74,93 +74,35 @@ func (e forgeryEntry) length() int     { return int(binary.BigEndian.Uint16(e.bo
 func (e forgeryEntry) content() []byte { return e.body()[28:][:min(e.length(), wire.ContentSize)] }
 func (e forgeryEntry) padding() []byte { return e.body()[28+min(e.length(), wire.ContentSize):] }
 
-// forgeryFeatures are what a transcript is judged by: named, and by place.
-type forgeryFeatures struct {
-	names  []string
-	values []float64
-}
-
-func (f *forgeryFeatures) add(name string, v float64) {
-	f.names = append(f.names, name)
-	f.values = append(f.values, v)
-}
-
-// series adds what a list of numbers is like.
-func (f *forgeryFeatures) series(name string, v []float64) {
-	if len(v) == 0 {
-		v = []float64{-1}
-	}
-	sum := 0.0
-	for _, x := range v {
-		sum += x
-	}
-	f.add(name+", first", v[0])
-	f.add(name+", last", v[len(v)-1])
-	f.add(name+", mean", sum/float64(len(v)))
-	f.add(name+", least", slices.Min(v))
-	f.add(name+", most", slices.Max(v))
-}
-
-// noise adds what bytes are like that ought to be noise.
-func (f *forgeryFeatures) noise(name string, b []byte) {
-	var histogram [256]float64
-	ones, sum, repeats := 0, 0, 0
-	for i, x := range b {
-		histogram[x]++
-		ones += bits.OnesCount8(x)
-		sum += int(x)
-		if i > 0 && b[i-1] == x {
-			repeats++
-		}
-	}
-	n := float64(max(len(b), 1))
-	chi := 0.0
-	for _, h := range histogram {
-		chi += (h - n/256) * (h - n/256) / (n / 256)
-	}
-	f.add(name+": chi-square", chi)
-	f.add(name+": ones", float64(ones)/n)
-	f.add(name+": mean", float64(sum)/n)
-	f.add(name+": repeats", float64(repeats)/n)
-	f.add(name+": zeros", histogram[0])
-	if len(b) > 0 {
-		f.add(name+": first", float64(b[0]))
-		f.add(name+": last", float64(b[len(b)-1]))
-	} else {
-		f.add(name+": first", -1)
-		f.add(name+": last", -1)
-	}
-}
-
 // judgeForgery takes all named features of a transcript.
-func judgeForgery(raw []byte) *forgeryFeatures {
-	r, f := cutForgery(raw), &forgeryFeatures{}
-	f.add("size", float64(r.size))
+func judgeForgery(raw []byte) *prototest.Features {
+	r, f := cutForgery(raw), &prototest.Features{}
+	f.Add("size", float64(r.size))
 	hour := int(binary.BigEndian.Uint32(r.head[3:]))
 	for i, name := range []string{"mode", "role", "side"} {
-		f.add(name, float64(r.head[i]))
+		f.Add(name, float64(r.head[i]))
 	}
-	f.add("hour", float64(hour))
-	f.add("hour of the day", float64(hour%24))
+	f.Add("hour", float64(hour))
+	f.Add("hour of the day", float64(hour%24))
 	for i, name := range []string{"own name", "peer name"} {
-		f.add(name+": length", float64(len(r.names[i])))
-		f.noise(name, r.names[i])
+		f.Add(name+": length", float64(len(r.names[i])))
+		f.Noise(name, r.names[i])
 	}
 	for i, name := range []string{"static", "own card's key", "peer card's key", "pair", "coins"} {
-		f.noise(name, r.keys[i])
+		f.Noise(name, r.keys[i])
 	}
 	for i, name := range []string{"own card", "peer card"} {
 		for j, b := range r.cards[i][:64] {
 			if j < 2 || j >= 34 {
-				f.add(fmt.Sprintf("%s: byte %d", name, j), float64(b))
+				f.Add(fmt.Sprintf("%s: byte %d", name, j), float64(b))
 			}
 		}
-		f.noise(name+": rest", r.cards[i][64:])
+		f.Noise(name+": rest", r.cards[i][64:])
 	}
 	for i := range r.messages {
-		f.noise(fmt.Sprintf("m%d", i+1), r.messages[i])
+		f.Noise(fmt.Sprintf("m%d", i+1), r.messages[i])
 	}
-	f.add("count", float64(binary.BigEndian.Uint32(r.count)))
+	f.Add("count", float64(binary.BigEndian.Uint32(r.count)))
 	for from, name := range []string{"own", "peer"} {
 		var list []forgeryEntry
 		for _, e := range r.entries {
@@ -168,14 +110,14 @@ func judgeForgery(raw []byte) *forgeryFeatures {
 				list = append(list, e)
 			}
 		}
-		f.frames(name, list, hour)
+		forgeryFrames(f, name, list, hour)
 	}
-	f.order(r, hour)
+	forgeryOrder(f, r, hour)
 	return f
 }
 
-// frames adds the fields of all frames of one side.
-func (f *forgeryFeatures) frames(who string, list []forgeryEntry, hour int) {
+// forgeryFrames adds the fields of all frames of one side.
+func forgeryFrames(f *prototest.Features, who string, list []forgeryEntry, hour int) {
 	fields := map[string]func(forgeryEntry) float64{
 		"kind":            func(e forgeryEntry) float64 { return float64(e.kind()) },
 		"flags":           func(e forgeryEntry) float64 { return float64(e.body()[1]) },
@@ -208,7 +150,7 @@ func (f *forgeryFeatures) frames(who string, list []forgeryEntry, hour int) {
 		for i, e := range list {
 			v[i] = fields[name](e)
 		}
-		f.series(who+": "+name, v)
+		f.Series(who+": "+name, v)
 	}
 	var ids, coins, cells, texts, firsts, lasts []byte
 	var steps, gaps []float64
@@ -221,16 +163,16 @@ func (f *forgeryFeatures) frames(who string, list []forgeryEntry, hour int) {
 			gaps = append(gaps, float64(e.minute()-list[i-1].minute()))
 		}
 	}
-	f.series(who+": number's step", steps)
-	f.series(who+": minutes between", gaps)
+	f.Series(who+": number's step", steps)
+	f.Series(who+": minutes between", gaps)
 	for i, b := range [][]byte{ids, coins, cells, texts, firsts, lasts} {
-		f.noise(who+": "+[]string{"IDs", "coins", "cells", "contents", "first bytes of cells", "last bytes of cells"}[i], b)
+		f.Noise(who+": "+[]string{"IDs", "coins", "cells", "contents", "first bytes of cells", "last bytes of cells"}[i], b)
 	}
-	f.add(who+": frames", float64(len(list)))
+	f.Add(who+": frames", float64(len(list)))
 }
 
-// order adds what comes after what.
-func (f *forgeryFeatures) order(r forgeryRaw, hour int) {
+// forgeryOrder adds what comes after what.
+func forgeryOrder(f *prototest.Features, r forgeryRaw, hour int) {
 	turns, longest, run, text := 0, 0, 0, 0
 	var gaps, back []float64
 	ids := map[string]bool{}
@@ -254,18 +196,18 @@ func (f *forgeryFeatures) order(r forgeryRaw, hour int) {
 		}
 		longest = max(longest, run)
 	}
-	f.series("minutes between frames", gaps)
-	f.series("minutes backwards", back)
-	f.add("turns", float64(turns))
-	f.add("longest run", float64(longest))
-	f.add("distinct IDs", float64(len(ids)))
-	f.add("place of the first text", float64(text))
+	f.Series("minutes between frames", gaps)
+	f.Series("minutes backwards", back)
+	f.Add("turns", float64(turns))
+	f.Add("longest run", float64(longest))
+	f.Add("distinct IDs", float64(len(ids)))
+	f.Add("place of the first text", float64(text))
 	if n := len(r.entries); n > 0 {
-		f.add("minutes of the whole", float64(forgeryEntry(r.entries[n-1]).minute()-60*hour))
-		f.add("minutes before the first text", float64(forgeryEntry(r.entries[text]).minute()-forgeryEntry(r.entries[0]).minute()))
+		f.Add("minutes of the whole", float64(forgeryEntry(r.entries[n-1]).minute()-60*hour))
+		f.Add("minutes before the first text", float64(forgeryEntry(r.entries[text]).minute()-forgeryEntry(r.entries[0]).minute()))
 	} else {
-		f.add("minutes of the whole", -1)
-		f.add("minutes before the first text", -1)
+		f.Add("minutes of the whole", -1)
+		f.Add("minutes before the first text", -1)
 	}
 	for i := range 10 { // each kind of beginning is a feature of its own
 		for from := range 2 {
@@ -274,7 +216,7 @@ func (f *forgeryFeatures) order(r forgeryRaw, hour int) {
 				if i < len(r.entries) && forgeryEntry(r.entries[i]).from() == from && forgeryEntry(r.entries[i]).kind() == kind {
 					is = 1
 				}
-				f.add(fmt.Sprintf("frame %d is of %d and kind %d", i, from, kind), is)
+				f.Add(fmt.Sprintf("frame %d is of %d and kind %d", i, from, kind), is)
 			}
 		}
 	}
@@ -282,7 +224,7 @@ func (f *forgeryFeatures) order(r forgeryRaw, hour int) {
 
 // judgeForgeryHeaders adds what the discloser's keys show inside the headers of
 // the peer's cells: the chains, and the places in them.
-func judgeForgeryHeaders(f *forgeryFeatures, t *forge.Transcript) error {
+func judgeForgeryHeaders(f *prototest.Features, t *forge.Transcript) error {
 	session, err := forgeryHandshake(t)
 	if err != nil {
 		return err
@@ -320,15 +262,15 @@ func judgeForgeryHeaders(f *forgeryFeatures, t *forge.Transcript) error {
 			return err
 		}
 	}
-	f.series("place in the chain", places)
-	f.series("new chain", fresh)
+	f.Series("place in the chain", places)
+	f.Series("new chain", fresh)
 	unseen := 0 // cells that were sealed before the last own one had come
 	for _, x := range fresh {
 		if x == 2 {
 			unseen++
 		}
 	}
-	f.add("cells that crossed", float64(unseen))
+	f.Add("cells that crossed", float64(unseen))
 	return nil
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/backchannel/backchannel/protocol/forge"
 	"github.com/backchannel/backchannel/protocol/handshake"
 	"github.com/backchannel/backchannel/protocol/identity"
+	"github.com/backchannel/backchannel/protocol/prototest"
 	"github.com/backchannel/backchannel/protocol/secret"
 	"github.com/backchannel/backchannel/protocol/wire"
 )
@@ -213,7 +214,7 @@ func makeForgeryPair(seed uint64, f *forger) (p forgeryPair, err error) {
 	for i, flaw := range forgeryFlaws {
 		spoilt := bytes.Clone(raw)
 		flaw.plant(rand.New(forgerySource(seed, byte(i))), cutForgery(spoilt).entries)
-		v := judgeForgery(spoilt).values
+		v := judgeForgery(spoilt).Values
 		p.forged = append(p.forged, append(v, named[len(v):]...))
 	}
 	return p, nil
@@ -228,7 +229,7 @@ func featuresOfForgery(raw []byte, want []forge.Line) ([]string, []float64, erro
 	if err := judgeForgeryHeaders(f, t); err != nil {
 		return nil, nil, err
 	}
-	return f.names, f.values, nil
+	return f.Names, f.Values, nil
 }
 
 // TestForgeryCannotBeToldApart shows real and forged sessions to one verifier and
@@ -253,8 +254,8 @@ func TestForgeryCannotBeToldApart(t *testing.T) {
 		}()
 	}
 	var names []string
-	cases := make([]forgeryCase, 1+len(forgeryFlaws))
-	places := newForgeryPlaces(n / 2)
+	cases := make([]prototest.Heaps, 1+len(forgeryFlaws))
+	places := prototest.NewPlaces(n / 2)
 	for i := range n {
 		p := <-made[i%workers]
 		if p.err != nil {
@@ -263,28 +264,28 @@ func TestForgeryCannotBeToldApart(t *testing.T) {
 		}
 		names = p.names
 		for c := range cases {
-			cases[c].add(p.real, p.forged[c])
+			cases[c].Add(p.real, p.forged[c])
 		}
-		places.add(p.realPlaces, p.fakePlaces)
+		places.Add(p.realPlaces, p.fakePlaces)
 	}
 	if t.Failed() {
 		return
 	}
-	t.Logf("%d real and %d forged sessions accepted; judged by %d features and %d places", n, n, len(names), places.count())
-	verdict := cases[0].judge(names)
+	t.Logf("%d real and %d forged sessions accepted; judged by %d features and %d places", n, n, len(names), places.Count())
+	verdict := cases[0].Judge(names)
 	t.Logf("as they are: %v", verdict)
-	if verdict.told() {
+	if verdict.Told() {
 		t.Errorf("forged sessions can be told apart: %v", verdict)
 	}
-	byPlace := places.judge()
+	byPlace := places.Judge()
 	t.Logf("by place: %v", byPlace)
-	if byPlace.told() {
+	if byPlace.Told() {
 		t.Errorf("forged sessions can be told apart by a place: %v", byPlace)
 	}
 	for i, flaw := range forgeryFlaws {
-		verdict := cases[i+1].judge(names)
+		verdict := cases[i+1].Judge(names)
 		t.Logf("%s: %v", flaw.name, verdict)
-		if verdict.auc <= verdict.aucLimit || len(verdict.found) == 0 {
+		if verdict.AUC <= verdict.AUCLimit || len(verdict.Found) == 0 {
 			t.Errorf("%s planted in every forgery was not seen: %v", flaw.name, verdict)
 		}
 	}

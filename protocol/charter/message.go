@@ -72,10 +72,7 @@ func parseMessage(b []byte) (parsed, error) {
 
 // Proposed returns the draft in a message that is a proposal, or nil.
 func Proposed(message []byte) *Draft {
-	m, err := parseMessage(message)
-	if err != nil {
-		return nil
-	}
+	m, _ := parseMessage(message) // with an error there is no draft
 	return m.draft
 }
 

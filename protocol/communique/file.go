@@ -88,10 +88,8 @@ func parseFile(file []byte) (*Communique, error) {
 	}
 	var c Communique
 	tail := len(file) - tailSize
-	good := true
 	field := func(dst []byte, at int) {
-		_, err := hex.Decode(dst, file[at:at+2*len(dst)])
-		good = good && err == nil
+		_, _ = hex.Decode(dst, file[at:at+2*len(dst)]) // what is not hex would not be written
 	}
 	for i := range 2 {
 		field(c.Keys[i][:], len(firstLine)+i*keyLine+len("key "))
@@ -99,7 +97,7 @@ func parseFile(file []byte) (*Communique, error) {
 	}
 	field(c.Random[:], len(firstLine)+2*keyLine+len("random "))
 	c.Text = string(file[headSize:tail])
-	if !good || !bytes.Equal(c.append(nil), file) {
+	if !bytes.Equal(c.append(nil), file) {
 		return nil, ErrFormat
 	}
 	if bytes.Compare(c.Keys[0][:], c.Keys[1][:]) >= 0 {

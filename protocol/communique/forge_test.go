@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"errors"
+	"io"
 	"testing"
 
 	"github.com/backchannel/backchannel/protocol/prototest"
@@ -148,12 +149,38 @@ func TestForgeRefuses(t *testing.T) {
 	if _, err := ForgeFrom([]byte("x"), Initiator, key, 1, prototest.Reader(1)); !errors.Is(err, ErrFormat) {
 		t.Errorf("forged from no file: %v", err)
 	}
-	for n := range 300 {
-		if _, err := Forge(Responder, key, newKey(t, 84).public, testText, 1, bytes.NewReader(bytes.Repeat([]byte{1}, n))); err == nil {
-			if n < 32+32+128 {
-				t.Fatalf("forged with %d random bytes", n)
+	// The error is that of the draw at which the source ends.
+	ends := func(what string, n int, err error, draws ...int) {
+		t.Helper()
+		want, at := io.ErrUnexpectedEOF, 0
+		for _, d := range draws {
+			if n == at {
+				want = io.EOF
 			}
-			break
+			at += d
 		}
+		if n == at {
+			want = nil
+		}
+		if !errors.Is(err, want) {
+			t.Fatalf("%s with %d random bytes: %v, want %v", what, n, err, want)
+		}
+	}
+	short := func(n int) io.Reader { return bytes.NewReader(bytes.Repeat([]byte{1}, n)) }
+	peer := newKey(t, 84).public
+	for n := range 32 + 32 + 128 + 1 {
+		_, err := Forge(Responder, key, peer, testText, 1, short(n))
+		ends("the responder", n, err, 32, 32, 64, 64)
+		if n <= 64 {
+			_, err = Forge(Initiator, key, peer, testText, 1, short(n))
+			ends("the initiator", n, err, 32, 32)
+		}
+	}
+	a, b := pair(t, testText, 85)
+	runTo(t, a, b, messageRelease)
+	published := file(t, a)
+	for n := range 64 + 32 + 1 {
+		_, err := ForgeFrom(published, Initiator, a.key, 1, short(n))
+		ends("from a file", n, err, 64, 32)
 	}
 }

@@ -39,6 +39,20 @@ func (x *Exchange) Send(now uint32) ([]byte, error) {
 	return x.message(x.seen), nil
 }
 
+// Messages returns what both have sent so far, in its order: the initiator's first.
+func (x *Exchange) Messages() [][]byte {
+	var all [][]byte
+	for n := uint8(1); n <= x.seen; n++ {
+		all = append(all, x.message(n))
+	}
+	return all
+}
+
+// IsMessage reports whether b has the form of a message of an exchange.
+func IsMessage(b []byte) bool {
+	return len(b) >= 2 && b[0] == messageVersion && b[1] <= messageRelease && len(b) == messageSizes[b[1]]
+}
+
 // Last returns this side's latest message again, or nil if it has sent none: the
 // same bytes, to be sent anew after a restart.
 func (x *Exchange) Last() []byte {
@@ -96,8 +110,7 @@ func (x *Exchange) message(n uint8) []byte {
 // nothing. A release is taken also after the expiry: the other side has both
 // signatures then.
 func (x *Exchange) Receive(message []byte, now uint32) error {
-	if len(message) < 2 || message[0] != messageVersion || message[1] > messageRelease ||
-		len(message) != messageSizes[message[1]] {
+	if !IsMessage(message) {
 		return ErrMessage
 	}
 	n := message[1]

@@ -14,7 +14,8 @@ type Line struct {
 	FromPeer bool
 	Minute   uint32 // minutes since 1970
 	Text     string // or the bytes of a message, if Kind is not zero
-	// Kind is zero for a text, or FrameCharter, FrameIntroduction or FrameShuttle.
+	// Kind is zero for a text, or that of a tool: FrameCharter, FrameIntroduction,
+	// FrameShuttle, FrameMandate, FrameCommunique or FrameSounding.
 	Kind wire.FrameKind
 	// Channel is where it was said; zero stands for the one that is open without a
 	// charter, or for the contact itself if Kind has its place there.

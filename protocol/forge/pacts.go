@@ -12,35 +12,45 @@ import (
 	"github.com/backchannel/backchannel/protocol/wire"
 )
 
-// ErrPact is returned for messages of a charter, an introduction or a shuttle that
-// no two sides would have sent one after the other.
+// ErrPact is returned for messages of a charter or another tool that no two sides
+// would have sent one after the other.
 var ErrPact = errors.New("what was agreed on cannot have come about like this")
 
 // isPact reports whether a frame of this kind is a line of a transcript though it
 // is no text.
 func isPact(kind wire.FrameKind) bool {
-	return kind == wire.FrameCharter || kind == wire.FrameIntroduction || kind == wire.FrameShuttle
+	switch kind {
+	case wire.FrameCharter, wire.FrameIntroduction, wire.FrameShuttle, wire.FrameMandate, wire.FrameCommunique, wire.FrameSounding:
+		return true
+	}
+	return false
+}
+
+// inTalk reports whether lines of this kind stand in the channel of the texts.
+func inTalk(kind wire.FrameKind) bool {
+	return kind == wire.FrameText || kind == wire.FrameMandate || kind == wire.FrameCommunique
 }
 
 // place is the frame's kind and channel of a line.
 func (l Line) place() (wire.FrameKind, uint32) {
-	switch {
-	case l.Kind != 0:
-		return l.Kind, l.Channel
-	case l.Channel == 0:
-		return wire.FrameText, 1
+	kind := l.Kind
+	if kind == 0 {
+		kind = wire.FrameText
 	}
-	return wire.FrameText, l.Channel
+	if inTalk(kind) && l.Channel == 0 {
+		return kind, 1
+	}
+	return kind, l.Channel
 }
 
 // lineOf is the line that a whole message says.
 func lineOf(fromPeer bool, f wire.Frame, content []byte) Line {
 	l := Line{FromPeer: fromPeer, Minute: f.Minute, Text: string(content), Kind: f.Kind, Channel: f.Channel}
-	if f.Kind == wire.FrameText {
+	if l.Kind == wire.FrameText {
 		l.Kind = 0
-		if f.Channel == 1 {
-			l.Channel = 0
-		}
+	}
+	if inTalk(f.Kind) && l.Channel == 1 {
+		l.Channel = 0
 	}
 	return l
 }
@@ -70,6 +80,10 @@ func (p *pacts) follow(l Line) error {
 	case wire.FrameShuttle:
 		_, text := shuttle.ParseText([]byte(l.Text))
 		if _, _, err := shuttle.IDOf([]byte(l.Text)); err != nil && text != nil || l.Channel != 0 {
+			return ErrPact
+		}
+	case wire.FrameMandate, wire.FrameCommunique, wire.FrameSounding:
+		if !wellFormed(l) {
 			return ErrPact
 		}
 	default:
@@ -215,6 +229,8 @@ func (l Line) Summary() string {
 			return "<carried> " + text
 		}
 		return "<sealed offers>"
+	case wire.FrameMandate, wire.FrameCommunique, wire.FrameSounding:
+		return toolSummary(l)
 	default:
 		return l.Text
 	}

@@ -47,13 +47,9 @@ func OpenWithdrawal(listener *Private, b []byte) (Withdrawal, error) {
 	if len(b) != WithdrawalSize || b[0] != version {
 		return Withdrawal{}, ErrFormat
 	}
-	w := Withdrawal{Serial: Serial(b[65:81]), NotAfter: fromMinutes(binary.BigEndian.Uint32(b[81:]))}
-	var err error
-	if w.Authority, err = ParseKey(b[1:33]); err != nil {
-		return Withdrawal{}, err
-	}
-	if w.Listener, err = ParseKey(b[33:65]); err != nil {
-		return Withdrawal{}, err
+	w := Withdrawal{
+		Authority: PublicKey(b[1:33]), Listener: PublicKey(b[33:65]),
+		Serial: Serial(b[65:81]), NotAfter: fromMinutes(binary.BigEndian.Uint32(b[81:])),
 	}
 	if listener.public != w.Listener {
 		return Withdrawal{}, ErrRefused

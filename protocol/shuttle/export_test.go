@@ -39,3 +39,17 @@ func SealOther(p *Party, offer string, otherNonce bool) ([]byte, error) {
 
 // Coins returns what a party has drawn.
 func Coins(p *Party) secret.Key { return p.coins }
+
+// SecondWith is a second who commits to what is no offer, and opens it: the messages
+// are its commitment and its opening. It was called, and has the first's commitment.
+func SecondWith(p *Party, padded []byte, coins secret.Key) ([2][]byte, error) {
+	d := drawSecond(coins, p.id, padded, p.first)
+	second, k, err := d.secondBody(p.first, padded, p.shared)
+	if err != nil {
+		return [2][]byte{}, err
+	}
+	return [2][]byte{message(messageSecond, p.id, second), message(messageOpening, p.id, k.seal(Second, d.nonce, padded))}, nil
+}
+
+// OfferSize is the length of what is committed to.
+const OfferSize = offerSize

@@ -41,6 +41,7 @@ const (
 	messageOpening                        // of each
 )
 
+// messageSizes has a size that no message has for the kinds that are none.
 var messageSizes = [...]int{
 	messageCall: CallSize, messageFirst: FirstSize, messageSecond: SecondSize, messageOpening: OpeningSize,
 }
@@ -59,8 +60,7 @@ func message(kind messageKind, id ID, body ...[]byte) []byte {
 
 // split checks version, kind and length of a message of an exchange.
 func split(b []byte) (kind messageKind, id ID, body []byte, err error) {
-	if len(b) < headerSize || b[0] != version || int(b[1]) < int(messageCall) || int(b[1]) >= len(messageSizes) ||
-		len(b) != messageSizes[b[1]] {
+	if len(b) < headerSize || b[0] != version || int(b[1]) >= len(messageSizes) || len(b) != messageSizes[b[1]] {
 		return 0, ID{}, nil, ErrFormat
 	}
 	return messageKind(b[1]), ID(b[2:headerSize]), b[headerSize:], nil

@@ -108,9 +108,6 @@ func (p *Party) Seal(offer string, random io.Reader, now uint32) ([][]byte, erro
 	if now >= p.expiry {
 		return nil, ErrExpired
 	}
-	if _, err := padOffer(offer); err != nil {
-		return nil, err
-	}
 	coins, err := secret.Read(random)
 	if err != nil {
 		return nil, err

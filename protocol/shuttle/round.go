@@ -57,7 +57,7 @@ func (r *Round) Committed() (first, second bool) { return r.committed[0], r.comm
 
 // Ready reports whether both openings are here, so that [Round.Release] lets both
 // read at once.
-func (r *Round) Ready() bool { return !r.released && r.openings[0] != nil && r.openings[1] != nil }
+func (r *Round) Ready() bool { return r.openings[0] != nil && r.openings[1] != nil }
 
 // Released reports whether both openings were passed on.
 func (r *Round) Released() bool { return r.released }

@@ -50,16 +50,10 @@ func (s *Sounding) Outgoing() []byte {
 // comes too early, or after [Sounding.Close] gives ErrOrder; an error changes
 // nothing.
 func (s *Sounding) Receive(b []byte) error {
-	if len(b) < headerSize || b[0] != version || b[1] > Rounds {
+	if !IsMessage(b) {
 		return ErrFormat
 	}
-	m, size := b[1], RoundSize
-	if m == 0 {
-		size = SharesSize
-	}
-	if len(b) != size {
-		return ErrFormat
-	}
+	m := b[1]
 	if s.closed || m != s.step {
 		return ErrOrder
 	}
@@ -72,6 +66,17 @@ func (s *Sounding) Receive(b []byte) error {
 	}
 	s.step++
 	return nil
+}
+
+// IsMessage reports whether b has the form of a message of a sounding.
+func IsMessage(b []byte) bool {
+	if len(b) < headerSize || b[0] != version || b[1] > Rounds {
+		return false
+	}
+	if b[1] == 0 {
+		return len(b) == SharesSize
+	}
+	return len(b) == RoundSize
 }
 
 // takeBits drops the pairs that differ, without branching on which they are.

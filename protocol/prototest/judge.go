@@ -1,4 +1,4 @@
-package channel_test
+package prototest
 
 import (
 	"fmt"
@@ -7,61 +7,64 @@ import (
 	"strings"
 )
 
-// forgeryAlpha is the chance that a fair classifier cries out, over all tests of
+// alpha is the chance that a fair classifier cries out, over all tests of
 // one kind together. The seeds are fixed: it cannot fail now and then.
-const forgeryAlpha = 1e-3
+const alpha = 1e-3
 
-// A forgeryVerdict is what the classifier says of two heaps of transcripts.
-type forgeryVerdict struct {
+// A Verdict is what a judge says of two heaps: what is genuine, and what was forged.
+type Verdict struct {
 	worst    string  // the feature that differs most
 	distance float64 // of it, and what is too much
 	limit    float64
-	found    []string // features beyond the limit
-	auc      float64  // of a classifier trained on one half, on the other
-	aucLimit float64
+	Found    []string // features beyond the limit
+	AUC      float64  // of a classifier trained on one half, on the other
+	AUCLimit float64  // what is too far from a half is not by chance
 }
 
-func (v forgeryVerdict) told() bool {
-	return len(v.found) > 0 || v.auc > v.aucLimit || v.auc < 1-v.aucLimit
+// Told reports whether the two can be told apart.
+func (v Verdict) Told() bool {
+	return len(v.Found) > 0 || v.AUC > v.AUCLimit || v.AUC < 1-v.AUCLimit
 }
 
-func (v forgeryVerdict) String() string {
-	s := fmt.Sprintf("AUC %.3f (limit %.3f); worst is %q with %.3f (limit %.3f)", v.auc, v.aucLimit, v.worst, v.distance, v.limit)
-	if len(v.found) > 0 {
-		s += "; beyond it: " + strings.Join(v.found[:min(len(v.found), 12)], "; ")
+// String says it in one line.
+func (v Verdict) String() string {
+	s := fmt.Sprintf("AUC %.3f (limit %.3f); worst is %q with %.3f (limit %.3f)", v.AUC, v.AUCLimit, v.worst, v.distance, v.limit)
+	if len(v.Found) > 0 {
+		s += "; beyond it: " + strings.Join(v.Found[:min(len(v.Found), 12)], "; ")
 	}
 	return s
 }
 
-// forgeryCase holds the named features of both heaps.
-type forgeryCase struct{ genuine, forged [][]float64 }
+// Heaps holds the named features of what is genuine and of what was forged.
+type Heaps struct{ genuine, forged [][]float64 }
 
-func (c *forgeryCase) add(genuine, forged []float64) {
+// Add adds one of each.
+func (c *Heaps) Add(genuine, forged []float64) {
 	c.genuine, c.forged = append(c.genuine, genuine), append(c.forged, forged)
 }
 
-// judge compares each feature with the test of Kolmogorov and Smirnov, and trains
+// Judge compares each feature with the test of Kolmogorov and Smirnov, and trains
 // a logistic regression on all of them.
-func (c *forgeryCase) judge(names []string) forgeryVerdict {
+func (c *Heaps) Judge(names []string) Verdict {
 	n := float64(len(c.genuine))
-	v := forgeryVerdict{limit: math.Sqrt(-math.Log(forgeryAlpha/float64(len(names))/2)/2) * math.Sqrt(2/n)}
+	v := Verdict{limit: math.Sqrt(-math.Log(alpha/float64(len(names))/2)/2) * math.Sqrt(2/n)}
 	for i, name := range names {
-		d := kolmogorovSmirnov(forgeryColumn(c.genuine, i), forgeryColumn(c.forged, i))
+		d := kolmogorovSmirnov(column(c.genuine, i), column(c.forged, i))
 		if d > v.distance {
 			v.distance, v.worst = d, name
 		}
 		if d > v.limit {
-			v.found = append(v.found, fmt.Sprintf("%s (%.2f)", name, d))
+			v.Found = append(v.Found, fmt.Sprintf("%s (%.2f)", name, d))
 		}
 	}
 	half := len(c.genuine) / 2
-	model := trainForgery(c.genuine[:half], c.forged[:half])
-	v.auc = forgeryAUC(model.scores(c.genuine[half:]), model.scores(c.forged[half:]))
-	v.aucLimit = forgeryAUCLimit(len(c.genuine) - half)
+	m := train(c.genuine[:half], c.forged[:half])
+	v.AUC = area(m.scores(c.genuine[half:]), m.scores(c.forged[half:]))
+	v.AUCLimit = areaLimit(len(c.genuine) - half)
 	return v
 }
 
-func forgeryColumn(rows [][]float64, i int) []float64 {
+func column(rows [][]float64, i int) []float64 {
 	v := make([]float64, len(rows))
 	for j := range rows {
 		v[j] = rows[j][i]
@@ -86,8 +89,8 @@ func kolmogorovSmirnov(a, b []float64) float64 {
 	return d
 }
 
-// forgeryAUC is the chance that a forged one scores above a genuine one.
-func forgeryAUC(genuine, forged []float64) float64 {
+// area is the chance that a forged one scores above a genuine one.
+func area(genuine, forged []float64) float64 {
 	slices.Sort(genuine)
 	sum := 0.0
 	for _, s := range forged {
@@ -98,15 +101,15 @@ func forgeryAUC(genuine, forged []float64) float64 {
 	return sum / float64(len(genuine)) / float64(len(forged))
 }
 
-// forgeryAUCLimit is 3.5 standard deviations above a half, for m against m.
-func forgeryAUCLimit(m int) float64 {
+// areaLimit is 3.5 standard deviations above a half, for m against m.
+func areaLimit(m int) float64 {
 	return 0.5 + 3.5*math.Sqrt(float64(2*m+1)/(12*float64(m)*float64(m)))
 }
 
-// A forgeryModel is a logistic regression over features brought to one scale.
-type forgeryModel struct{ mean, scale, weight []float64 }
+// A model is a logistic regression over features brought to one scale.
+type model struct{ mean, scale, weight []float64 }
 
-func (m *forgeryModel) row(v []float64) []float64 {
+func (m *model) row(v []float64) []float64 {
 	out := make([]float64, len(v))
 	for i := range v {
 		out[i] = max(-6, min(6, (v[i]-m.mean[i])*m.scale[i]))
@@ -114,14 +117,14 @@ func (m *forgeryModel) row(v []float64) []float64 {
 	return out
 }
 
-func (m *forgeryModel) score(row []float64) (s float64) {
+func (m *model) score(row []float64) (s float64) {
 	for i, x := range row {
 		s += x * m.weight[i]
 	}
 	return s
 }
 
-func (m *forgeryModel) scores(rows [][]float64) []float64 {
+func (m *model) scores(rows [][]float64) []float64 {
 	out := make([]float64, len(rows))
 	for i := range rows {
 		out[i] = m.score(m.row(rows[i]))
@@ -129,11 +132,11 @@ func (m *forgeryModel) scores(rows [][]float64) []float64 {
 	return out
 }
 
-// trainForgery descends the gradient, with a pull of the weights towards zero.
-func trainForgery(genuine, forged [][]float64) *forgeryModel {
+// train descends the gradient, with a pull of the weights towards zero.
+func train(genuine, forged [][]float64) *model {
 	const steps, rate, pull = 150, 0.3, 1e-2
 	size := len(genuine[0])
-	m := &forgeryModel{mean: make([]float64, size), scale: make([]float64, size), weight: make([]float64, size)}
+	m := &model{mean: make([]float64, size), scale: make([]float64, size), weight: make([]float64, size)}
 	n := float64(len(genuine) + len(forged))
 	all := append(slices.Clone(genuine), forged...)
 	for i := range size {
@@ -171,9 +174,9 @@ func trainForgery(genuine, forged [][]float64) *forgeryModel {
 	return m
 }
 
-// forgeryPlaces judges by place: the mean of every byte in both heaps, and the
+// Places judges by place: the mean of every byte in both heaps, and the
 // nearer of two centres. It learns from the first pairs and scores the others.
-type forgeryPlaces struct {
+type Places struct {
 	learn        int
 	n            int
 	sum, squares [2][]float64
@@ -182,11 +185,14 @@ type forgeryPlaces struct {
 	scores       [2][]float64
 }
 
-func newForgeryPlaces(learn int) *forgeryPlaces { return &forgeryPlaces{learn: learn} }
+// NewPlaces begins with so many pairs to learn from.
+func NewPlaces(learn int) *Places { return &Places{learn: learn} }
 
-func (p *forgeryPlaces) count() int { return len(p.sum[0]) }
+// Count is how many places there are.
+func (p *Places) Count() int { return len(p.sum[0]) }
 
-func (p *forgeryPlaces) add(genuine, forged []float64) {
+// Add adds one of each.
+func (p *Places) Add(genuine, forged []float64) {
 	for heap, v := range [][]float64{genuine, forged} {
 		if p.sum[heap] == nil {
 			p.sum[heap], p.squares[heap] = make([]float64, len(v)), make([]float64, len(v))
@@ -201,7 +207,7 @@ func (p *forgeryPlaces) add(genuine, forged []float64) {
 	}
 	if p.n++; p.n == p.learn {
 		p.centre = [2][]float64{slices.Clone(p.sum[0]), slices.Clone(p.sum[1])}
-		p.spread = make([]float64, p.count())
+		p.spread = make([]float64, p.Count())
 		for i := range p.spread {
 			p.spread[i] = p.variance(0, i) + p.variance(1, i)
 			p.centre[0][i] /= float64(p.n)
@@ -210,14 +216,14 @@ func (p *forgeryPlaces) add(genuine, forged []float64) {
 	}
 }
 
-func (p *forgeryPlaces) variance(heap, i int) float64 {
+func (p *Places) variance(heap, i int) float64 {
 	n := float64(p.n)
 	mean := p.sum[heap][i] / n
 	return max(0, p.squares[heap][i]/n-mean*mean)
 }
 
 // score is above zero if the centre of the forged is nearer.
-func (p *forgeryPlaces) score(v []float64) (s float64) {
+func (p *Places) score(v []float64) (s float64) {
 	for i, x := range v {
 		if p.spread[i] > 1e-9 {
 			middle := (p.centre[0][i] + p.centre[1][i]) / 2
@@ -229,10 +235,11 @@ func (p *forgeryPlaces) score(v []float64) (s float64) {
 	return s
 }
 
-func (p *forgeryPlaces) judge() forgeryVerdict {
+// Judge compares the means of each place, and counts how often the nearer centre is right.
+func (p *Places) Judge() Verdict {
 	n := float64(p.n)
-	v := forgeryVerdict{limit: math.Sqrt2 * math.Erfcinv(forgeryAlpha/float64(p.count()))}
-	for i := range p.count() {
+	v := Verdict{limit: math.Sqrt2 * math.Erfcinv(alpha/float64(p.Count()))}
+	for i := range p.Count() {
 		apart := math.Abs(p.sum[0][i]-p.sum[1][i]) / n
 		spread := math.Sqrt((p.variance(0, i) + p.variance(1, i)) / n)
 		z := 0.0
@@ -244,10 +251,10 @@ func (p *forgeryPlaces) judge() forgeryVerdict {
 			v.distance, v.worst = z, name
 		}
 		if z > v.limit {
-			v.found = append(v.found, fmt.Sprintf("%s (%.1f)", name, z))
+			v.Found = append(v.Found, fmt.Sprintf("%s (%.1f)", name, z))
 		}
 	}
-	v.auc = forgeryAUC(p.scores[0], p.scores[1])
-	v.aucLimit = forgeryAUCLimit(p.n - p.learn)
+	v.AUC = area(p.scores[0], p.scores[1])
+	v.AUCLimit = areaLimit(p.n - p.learn)
 	return v
 }
