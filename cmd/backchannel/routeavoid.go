@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,17 +15,19 @@ import (
 // leastLeft is how many relays are left at least: two guards, and a drop.
 const leastLeft = 3
 
-// avoidedRelay is a relay that is avoided for itself, and not for its operator.
-type avoidedRelay struct {
+// vouchedRelay is a relay of the network file.
+type vouchedRelay struct {
 	Operator string `json:"operator"`
 	Address  string `json:"address"`
+	Avoided  bool   `json:"avoided,omitempty"` // for itself or for its operator
 }
 
 // avoidAnswer is what this machine avoids.
 type avoidAnswer struct {
 	V         int            `json:"v"`
 	Operators []string       `json:"operators"`
-	Relays    []avoidedRelay `json:"relays"`
+	Relays    []vouchedRelay `json:"relays"`      // that are avoided for themselves
+	Network   []vouchedRelay `json:"network"`     // all that there are
 	Left      int            `json:"relays_left"` // from which guards and own drops are drawn
 	Taken     bool           `json:"taken,omitempty"`
 	Restart   bool           `json:"takes_effect_at_next_online,omitempty"`
@@ -82,7 +85,7 @@ func (a *app) avoid(cmd *cobra.Command, args []string, more bool) error {
 	if len(args) == 1 {
 		which, ok := named(all, args[0])
 		if !ok {
-			return &control.Error{Code: "no_such_relay", Exit: control.ExitUsage, Message: "the network file names no such operator, and no relay at that address", Hint: "see who is known: backchannel route show"}
+			return &control.Error{Code: "no_such_relay", Exit: control.ExitUsage, Message: "the network file names no such operator, and no relay at that address", Hint: "see whom it names: backchannel route avoid"}
 		}
 		now = with(now, which, more)
 		if more && len(chosenFrom(all, now)) < leastLeft {
@@ -97,15 +100,22 @@ func (a *app) avoid(cmd *cobra.Command, args []string, more bool) error {
 		}
 	}
 	ans.Operators, ans.Left = append([]string{}, now.Operators...), len(chosenFrom(all, now))
-	ans.Relays = []avoidedRelay{}
-	for _, id := range now.Relays {
-		for _, v := range all {
-			if v.Relay.ID() == id {
-				ans.Relays = append(ans.Relays, avoidedRelay{v.Operator, v.Place.Address()})
-			}
+	ans.Relays = []vouchedRelay{}
+	for _, v := range all {
+		id := v.Relay.ID()
+		r := vouchedRelay{v.Operator, v.Place.Address(), now.Has(id, v.Operator)}
+		if ans.Network = append(ans.Network, r); slices.Contains(now.Relays, id) {
+			ans.Relays = append(ans.Relays, r)
 		}
 	}
-	return a.answer(ans, func() { a.printAvoided(ans) })
+	return a.answer(ans, func() {
+		if len(args) == 0 {
+			for _, r := range ans.Network {
+				a.say("%s %-24s %s", map[bool]string{true: "avoided", false: "       "}[r.Avoided], clean(r.Operator), r.Address)
+			}
+		}
+		a.printAvoided(ans)
+	})
 }
 
 // chosenFrom are the relays that are not avoided.
