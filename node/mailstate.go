@@ -79,7 +79,7 @@ func (m *mail) state() *MailState {
 	for _, r := range m.view.Members() {
 		operators[r.Operator] = true
 	}
-	s.Meeting = time.Duration(4*(meetingSlots+m.machine.Lag()+2)) * m.slot // four flights
+	s.Meeting = time.Duration(4*(m.meetingSlots()+uint64(m.machine.Lag())+2)) * m.slot // four flights
 	s.Relays, s.Operators, s.Losers = len(m.view.Members()), len(operators), m.losers()
 	if v := m.voucher(m.machine.Guard()); v != nil {
 		s.Guard = m.addressOf(v)

@@ -49,7 +49,7 @@ func epochThatEndsSoon(now time.Time) time.Duration {
 
 // found makes the network of the demo: its founders sign what it is and which relays are
 // in it. Each relay has that file, and nothing else.
-func (d *demo) found() (stations []*station, file string, err error) {
+func (d *demo) found(suite onion.Suite) (stations []*station, file string, err error) {
 	founders := make([]ed25519.PrivateKey, 2)
 	var known []directory.Founder
 	for i, name := range []string{"alpha", "beta"} {
@@ -61,7 +61,7 @@ func (d *demo) found() (stations []*station, file string, err error) {
 		known = append(known, directory.Founder{Key: [32]byte(public), Name: name})
 	}
 	n, err := directory.NewNetwork("demo.example", directory.Constants{
-		Suite: onion.Hybrid, Slot: time.Second, Mean: 20 * time.Millisecond, Epoch: epochThatEndsSoon(time.Now()), Pool: 1, PerBlock: 16,
+		Suite: suite, Slot: time.Second, Mean: 20 * time.Millisecond, Epoch: epochThatEndsSoon(time.Now()), Pool: 1, PerBlock: 16,
 	}, len(founders), known)
 	if err != nil {
 		return nil, "", err

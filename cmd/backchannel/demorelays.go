@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/backchannel/backchannel/node/control"
+	"github.com/backchannel/backchannel/protocol/onion"
 )
 
 // withRelays lets the demo play what relays are for.
@@ -81,7 +82,7 @@ func (a *app) demoRelays(parent context.Context) (err error) {
 
 func (d *relayDemo) network() (err error) {
 	d.tell("Three operators run five relays, each a process with a folder of its own. Two founders\n   have signed which relays there are; with which keys, they tell one another.")
-	if d.stations, d.file, err = d.found(); err != nil {
+	if d.stations, d.file, err = d.found(onion.Hybrid); err != nil {
 		return err
 	}
 	for _, s := range d.stations {

@@ -5,9 +5,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
-	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -15,18 +12,15 @@ import (
 	"time"
 
 	"github.com/backchannel/backchannel/node/control"
+	"github.com/backchannel/backchannel/protocol/onion"
 )
 
-// relayCount is how many relays a village has; their operators are three.
-const relayCount = 5
-
-// A village is a network of real relays, each a process, and the people who use it, with
-// a node each.
+// A village is a network of relays, each a process, and the people who use it, with a
+// node each. The relays are those of the demo: the program itself.
 type village struct {
-	dir    string
-	relay  string // the program
-	relays [relayCount]*exec.Cmd
-	begun  time.Time
+	demo
+	network string // its file
+	begun   time.Time
 }
 
 // person is one of them, by the folder of the home.
@@ -40,77 +34,25 @@ type person struct {
 
 // newVillage founds a network and starts its relays. They come into use at the end of an
 // epoch.
-func newVillage(t *testing.T, slot time.Duration) *village {
+func newVillage(t *testing.T) *village {
 	t.Helper()
-	v := &village{dir: t.TempDir(), begun: time.Now()}
-	v.relay = filepath.Join(v.dir, "backchannel-relay")
-	if out, err := exec.Command("go", "build", "-o", v.relay, "../backchannel-relay").CombinedOutput(); err != nil {
-		t.Fatalf("building the relay: %v %s", err, out)
-	}
-	t.Cleanup(v.end)
-	key := strings.TrimSpace(v.asRelay(t, "--quiet", "network", "key", "founder.key"))
-	v.asRelay(t, "network", "new", "network.pem", "--name", "talks.example", "--suite", "1", "--slot", slot.String(), "--delay", "20ms", "--pool", "1",
-		"--per-block", "16", "--epoch", epochThatEndsSoon(time.Now()).String(), "--founder", "alpha="+key)
-	for i := range relayCount {
-		port, err := freePort()
-		if err != nil {
-			t.Fatal(err)
-		}
-		var ans struct{ Relay, Address string }
-		operator := []string{"one", "two", "three"}[i%3]
-		out := v.asRelay(t, "--json", "--home", relayHome(i), "init", "--address", "127.0.0.1:"+port, "--bind", "127.0.0.1", "--operator", operator)
-		if err := json.Unmarshal([]byte(out), &ans); err != nil {
-			t.Fatal(err)
-		}
-		v.asRelay(t, "network", "add", "network.pem", "--relay", ans.Relay, "--operator", operator, "--address", ans.Address)
-	}
-	v.asRelay(t, "network", "sign", "network.pem", "--key", "founder.key")
-	text, err := os.ReadFile(filepath.Join(v.dir, "network.pem"))
+	v := &village{demo: demo{ctx: context.Background(), dir: t.TempDir()}, begun: time.Now()}
+	relays, file, err := v.found(onion.X25519)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range relayCount {
-		if err := os.WriteFile(filepath.Join(v.dir, relayHome(i), "network.pem"), text, 0o600); err != nil {
+	v.network = file
+	t.Cleanup(func() {
+		for _, r := range relays {
+			r.kill()
+		}
+	})
+	for _, r := range relays {
+		if err := r.start(v.ctx, "backchannel"); err != nil {
 			t.Fatal(err)
 		}
-		v.start(t, i)
 	}
-	t.Logf("%.1f s: the relays are started", time.Since(v.begun).Seconds())
 	return v
-}
-
-func relayHome(i int) string { return fmt.Sprintf("relay-%d", i) }
-
-func (v *village) start(t *testing.T, i int) {
-	t.Helper()
-	cmd := exec.Command(v.relay, "--home", relayHome(i), "run")
-	cmd.Dir = v.dir
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	v.relays[i] = cmd
-}
-
-func (v *village) end() {
-	for _, cmd := range v.relays {
-		if cmd != nil {
-			_ = cmd.Process.Kill()
-			_ = cmd.Wait()
-		}
-	}
-}
-
-func (v *village) asRelay(t *testing.T, args ...string) string {
-	t.Helper()
-	cmd := exec.Command(v.relay, args...)
-	cmd.Dir = v.dir
-	var errOut bytes.Buffer
-	cmd.Stderr = &errOut
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("%v: %v %s", args, err, errOut.String())
-	}
-	return string(out)
 }
 
 // until waits for something, and says in the log when it came.
@@ -130,7 +72,7 @@ func (v *village) person(t *testing.T, home string) *person {
 	p := &person{village: v, T: t, home: filepath.Join(v.dir, home)}
 	p.client = control.NewClient(filepath.Join(p.home, "run", "node.sock"))
 	p.run("pass "+home+"\n", "setup")
-	p.run("", "network", "join", filepath.Join(v.dir, "network.pem"))
+	p.run("", "network", "join", v.network)
 	return p
 }
 
@@ -210,7 +152,7 @@ func (p *person) state(text string) (s control.Word) {
 // operators run them.
 func TestRelays(t *testing.T) {
 	t.Parallel()
-	v := newVillage(t, time.Second)
+	v := newVillage(t)
 	t.Run("NeverOnlineTogether", func(t *testing.T) { t.Parallel(); v.neverOnlineTogether(t) })
 	t.Run("MeetAtDrop", func(t *testing.T) { t.Parallel(); v.meetAtDrop(t) })
 }
