@@ -30,7 +30,6 @@ type demoOrder struct {
 // own mix and its own drop, and from nobody else.
 type demoSight struct {
 	Members int // relays that it knows for this epoch
-	Linked  int // of them it is linked with
 	Clients int // machines of people that are linked with it now
 	Passed  uint64
 	Put     uint64 // boxes that came
@@ -106,7 +105,7 @@ func (c *countingDrop) sight(ctx context.Context, r *relay.Relay) (demoSight, er
 		return demoSight{}, err
 	}
 	return demoSight{
-		Members: s.Members, Linked: s.Linked, Clients: s.Clients,
+		Members: s.Members, Clients: s.Clients,
 		Passed: s.Counts[mix.Forwarded] + s.Counts[mix.Delivered] + s.Counts[mix.Answered],
 		Put:    c.put.Load(), Asked: c.asked.Load(), Found: c.found.Load(),
 	}, nil

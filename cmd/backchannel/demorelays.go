@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -48,7 +50,7 @@ type relayDemo struct {
 }
 
 func (a *app) demoRelays(parent context.Context) (err error) {
-	ctx, cancel := context.WithTimeout(parent, 4*time.Minute)
+	ctx, cancel := context.WithTimeout(parent, 10*time.Minute)
 	defer cancel()
 	d := &relayDemo{demo: &demo{a: a, ctx: ctx}}
 	if d.binary, err = os.Executable(); err != nil {
@@ -99,21 +101,14 @@ func (d *relayDemo) people() error {
 	if err != nil {
 		return err
 	}
-	for _, p := range []*player{d.alder, d.larch} {
-		if _, err := p.run(demoPassphrase+"\n", "setup"); err != nil {
-			return err
-		}
-		if _, err := p.run("", "network", "join", d.file); err != nil {
-			return err
-		}
+	var begun [2]error
+	var both sync.WaitGroup
+	for i, p := range []*player{d.alder, d.larch} {
+		both.Go(func() { begun[i] = p.join(d.file, port) })
 	}
-	if _, err := d.larch.run("", "node", "listen", "on", "--bind", "127.0.0.1", "--address", "127.0.0.1:"+port); err != nil {
+	both.Wait()
+	if err := errors.Join(begun[:]...); err != nil {
 		return err
-	}
-	for _, p := range []*player{d.alder, d.larch} {
-		if err := p.start(); err != nil {
-			return err
-		}
 	}
 	var inv control.InviteAnswer
 	if err := d.larch.ask(&inv, d.larch.contact+"\n", "invite", "new", "--direct"); err != nil {
@@ -131,8 +126,27 @@ func (d *relayDemo) people() error {
 	if err != nil {
 		return err
 	}
-	d.a.say("   Relay 1 has learnt of %d relays, and is linked with %d. The two have agreed on three\n   of them as drops, where boxes wait.", seen.Members, seen.Linked)
+	if seen.Members != len(d.stations) {
+		return fmt.Errorf("relay 1 has learnt of %d relays", seen.Members)
+	}
+	d.a.say("   Relay 1 has learnt of all %d relays, and of their keys. The two have agreed on three of\n   them as drops, where boxes wait.", seen.Members)
 	return nil
+}
+
+// join makes a vault in a relay network, and starts its node. Larch can be reached.
+func (p *player) join(network, port string) error {
+	if _, err := p.run(demoPassphrase+"\n", "setup"); err != nil {
+		return err
+	}
+	if _, err := p.run("", "network", "join", network); err != nil {
+		return err
+	}
+	if p.name == "Larch" {
+		if _, err := p.run("", "node", "listen", "on", "--bind", "127.0.0.1", "--address", "127.0.0.1:"+port); err != nil {
+			return err
+		}
+	}
+	return p.start()
 }
 
 // apart is a talk of two people who are never online together.
@@ -224,7 +238,7 @@ func (d *relayDemo) sights() error {
 	} else {
 		d.a.say("\n   No relay has been linked with both.")
 	}
-	d.a.say("   Guards know an address, and no box. Drops know boxes of one size, each put once and\n   asked for once: those of talks, and those that idle machines write to themselves.")
+	d.a.say("   Guards know an address, and no box. Drops know boxes of one size, each put once and\n   asked for once. Those of the talk look like those that idle machines write to themselves,\n   and most of what is asked for was never there: that is cover.")
 	looked, err := d.search()
 	if err != nil {
 		return err
@@ -244,15 +258,10 @@ func (d *relayDemo) search() (looked int, err error) {
 			if err != nil {
 				return err
 			}
-			raw, err := os.ReadFile(path)
-			if errors.Is(err, fs.ErrNotExist) {
-				return nil
-			}
 			looked++
-			for _, w := range words {
-				if bytes.Contains(raw, []byte(w)) {
-					return fmt.Errorf("a file of relay %d holds a text or a name", s.number)
-				}
+			found, err := holdsOne(path, words)
+			if found {
+				return fmt.Errorf("a file of relay %d holds a text or a name", s.number)
 			}
 			return err
 		}))
@@ -261,6 +270,42 @@ func (d *relayDemo) search() (looked int, err error) {
 		err = errors.Join(err, errors.New("the relays have no files"))
 	}
 	return looked, err
+}
+
+// holdsOne reports whether one of the words is in a file. It reads a piece at a time, and
+// looks at no piece of zeros: the files of a database are mostly room.
+func holdsOne(path string, words []string) (bool, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = f.Close() }()
+	const overlap = 256 // longer than any of the words
+	piece, zeros := make([]byte, 1<<20), make([]byte, 1<<20)
+	for kept := 0; ; {
+		n, err := io.ReadFull(f, piece[kept:])
+		if errors.Is(err, io.EOF) {
+			return false, nil
+		}
+		here := piece[:kept+n]
+		if !bytes.Equal(here, zeros[:len(here)]) {
+			for _, w := range words {
+				if bytes.Contains(here, []byte(w)) {
+					return true, nil
+				}
+			}
+		}
+		if err != nil {
+			if errors.Is(err, io.ErrUnexpectedEOF) {
+				err = nil
+			}
+			return false, err
+		}
+		kept = copy(piece, here[len(here)-overlap:])
+	}
 }
 
 // direct is the change to a direct connection in mid-conversation.
@@ -342,9 +387,10 @@ func (d *relayDemo) lose() error {
 	return nil
 }
 
-// within waits until something holds, for a minute at most.
+// within waits until something holds, for two minutes at most: slots are a second here, and
+// a machine that is busy misses some.
 func (d *relayDemo) within(holds func() bool) error {
-	for range 600 {
+	for range 1200 {
 		if holds() {
 			return nil
 		}
