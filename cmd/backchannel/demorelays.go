@@ -25,7 +25,7 @@ func (a *app) withRelays(c *cobra.Command) *cobra.Command {
 	var relays, one bool
 	direct := c.RunE
 	c.Example += "\n  backchannel demo --relays"
-	c.Flags().BoolVar(&relays, "relays", false, "play the talk over five relays, by two people who are never online together")
+	c.Flags().BoolVar(&relays, "relays", false, "play a talk over relays, of two who are never both online")
 	c.Flags().BoolVar(&one, "one-relay", false, "be one relay of the demo")
 	_ = c.Flags().MarkHidden("one-relay")
 	c.RunE = func(cmd *cobra.Command, args []string) error {

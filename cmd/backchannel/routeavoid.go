@@ -36,8 +36,8 @@ type avoidAnswer struct {
 func (a *app) routeAvoid() *cobra.Command {
 	return &cobra.Command{
 		Use: "avoid [OPERATOR | HOST:PORT]", Short: "Choose no guard and no drop among some relays",
-		Long: `Avoid the relays of an operator, or the relay at an address. Without an argument,
-say which are avoided.
+		Long: `Avoid the relays of an operator, or the relay at an address. Without an
+argument, say which relays there are, and which are avoided.
 
 It holds where this machine chooses alone: for its guards, which see its network
 address, and for the drop that its side names to a contact from now on. A guard
