@@ -176,10 +176,11 @@ func (m *mail) agree(p *person, now time.Time) {
 	_ = m.desk.apply(p, p.conversation.NameDrops(now, set))
 }
 
-// chooseDrop draws a relay that is no guard of this machine's, if there is one.
+// chooseDrop draws a relay that is not avoided, and no guard of this machine's if there is
+// such a one.
 func (m *mail) chooseDrop() (onion.ID, bool) {
 	guards := pinnedIn(m.relays.Guards())
-	all := slices.Clone(m.view.Members())
+	all := m.mayChoose(m.view.Members())
 	free := slices.DeleteFunc(slices.Clone(all), func(r directory.Member) bool { return slices.Contains(guards, r.ID) })
 	if len(free) == 0 {
 		free = all

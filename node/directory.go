@@ -27,7 +27,7 @@ func (m *mail) look(now time.Time) {
 	}
 	m.asked = at
 	m.askGuard()
-	for _, g := range pinnedIn(m.relays.Guards()) {
+	for _, g := range pinnedIn(m.guards()) {
 		if g != m.link.guard {
 			m.askOther(g)
 		}

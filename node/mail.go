@@ -35,8 +35,9 @@ type mail struct {
 	link     *guardLink
 	dialling bool
 	dialAt   time.Time
-	tries    int          // of the first link, which goes to one relay after the other
-	pinned   bool         // there are guards
+	tries    int  // of the first link, which goes to one relay after the other
+	pinned   bool // there are guards
+	avoided  relayed.Avoided
 	held     []heldPacket // decided; they wait for the disk, and then for their moments
 	losing   bool         // the machine has told that packets are lost
 	clockOff bool         // or that the clock is off by days
@@ -80,7 +81,9 @@ func (d *desk) openMail() error {
 		m.vouchers[v.Relay.ID()] = v
 	}
 	m.machine = relayed.New(relayed.Config{Constants: f.Network.Constants, Random: d.cfg.Random, Lead: m.lead})
-	if g := r.Guards(); g != nil && m.machine.LoadGuards(now, g) == nil {
+	m.avoided = r.Avoided()
+	m.machine.SetAvoided(now, m.avoided)
+	if g := m.guards(); g != nil && m.machine.LoadGuards(now, g) == nil {
 		m.pinned = true
 	}
 	m.at = now
@@ -219,7 +222,7 @@ func (m *mail) nextRelay(now time.Time) *directory.Voucher {
 	if m.pinned {
 		if m.view == nil { // the guard in use may be the one that is gone
 			m.tries++
-			if g := pinnedIn(m.relays.Guards()); len(g) > 0 {
+			if g := pinnedIn(m.guards()); len(g) > 0 {
 				return m.voucher(g[m.tries%len(g)])
 			}
 		}
@@ -228,7 +231,7 @@ func (m *mail) nextRelay(now time.Time) *directory.Voucher {
 	var all []*directory.Voucher
 	e := m.network.EpochAt(now)
 	for _, v := range m.vouchers {
-		if !v.Revoked && v.From <= e && v.Until > e {
+		if !v.Revoked && v.From <= e && v.Until > e && !m.avoids(v.Relay.ID()) {
 			all = append(all, v)
 		}
 	}

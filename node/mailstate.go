@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/backchannel/backchannel/node/channel"
@@ -47,7 +48,9 @@ type MailState struct {
 	Operators int
 	Guard     string        // where the guard in use is; empty: none is chosen
 	Meeting   time.Duration // until two who meet at a drop, and are on, have agreed on keys, about
-	Losing    bool          // many packets are lost, and no relay alone explains it
+	Losing    bool          // many packets were lost, and no relay behind the guard explained it
+	LosingNow bool          // and at present
+	Losers    []RelaySeen   // relays behind the guard that lose packets
 	ClockOff  bool          // the relays' clocks are days away from this machine's
 	Taken     int           // boxes of which a drop said that somebody else wrote them first
 	Lost      uint64        // packets that did not leave at their moments
@@ -59,7 +62,7 @@ func (m *mail) state() *MailState {
 		return nil
 	}
 	s := &MailState{
-		Network: m.network.Name, Stage: MailRunning, Losing: m.losing, ClockOff: m.clockOff, Taken: m.taken,
+		Network: m.network.Name, Stage: MailRunning, Losing: m.losing, LosingNow: m.machine.Losing(), ClockOff: m.clockOff, Taken: m.taken,
 		Lost: m.lost + uint64(m.machine.Skipped()),
 	}
 	_, synced := m.machine.Slot()
@@ -76,8 +79,8 @@ func (m *mail) state() *MailState {
 	for _, r := range m.view.Members() {
 		operators[r.Operator] = true
 	}
-	s.Meeting = time.Duration(4*(meetingSlots+m.machine.Lag()+2)) * m.slot // four flights
-	s.Relays, s.Operators = len(m.view.Members()), len(operators)
+	s.Meeting = time.Duration(4*(m.meetingSlots()+uint64(m.machine.Lag())+2)) * m.slot // four flights
+	s.Relays, s.Operators, s.Losers = len(m.view.Members()), len(operators), m.losers()
 	if v := m.voucher(m.machine.Guard()); v != nil {
 		s.Guard = m.addressOf(v)
 	}
@@ -98,6 +101,7 @@ type RelaySeen struct {
 	Operator string
 	Address  string
 	Chosen   string // of a drop, by whom
+	Losing   bool   // it loses packets, as far as this machine can tell
 }
 
 // RouteState is how a contact is talked to, and who sees what of it.
@@ -151,10 +155,15 @@ func (m *mail) routeOf(p *person, s *RouteState) {
 	s.Period, s.PeriodIs = o.Set.Period, time.Duration(o.Set.Period)*m.slot
 	s.Rule, s.Latest = m.machine.Expect(o.Set.Period)
 	s.KeptFor = m.network.Constants.Expiry
+	bad := m.machine.Bad()
 	var seen []relayed.Watcher
 	seen, s.Twice = m.machine.Watchers(relayed.ContactID(p.conversation.ID()))
 	for _, w := range seen {
-		s.Relays = append(s.Relays, RelaySeen{Role: w.Role, Operator: w.Operator, Address: m.placeOf(w.Relay), Chosen: chosen(o, w.Relay, w.Role)})
+		losing := slices.Contains(bad, w.Relay)
+		if w.Relay == m.machine.Guard() {
+			losing = m.machine.Losing() // it, or the line to it
+		}
+		s.Relays = append(s.Relays, RelaySeen{w.Role, w.Operator, m.placeOf(w.Relay), chosen(o, w.Relay, w.Role), losing})
 	}
 }
 

@@ -14,12 +14,10 @@ import (
 	"github.com/backchannel/backchannel/protocol/wire"
 )
 
-// A meeting time is so many slots. In each, a first contact has one box written, and
-// some read when it is over.
 const (
+	// meetingSlots are the slots of a meeting time (docs/spec/drop.md). In each time a
+	// first contact has one box written, and some read when it is over.
 	meetingSlots = 12
-	// meetingPut is in how many of them a box is put: it then waits for a lane.
-	meetingPut = 8
 	// meetingStride is of how many times that were missed one is looked at first. Who
 	// was on for an hour has written in one of them.
 	meetingStride = 10
@@ -140,6 +138,13 @@ func (m *mail) meet(now time.Time) {
 	}
 }
 
+func (m *mail) meetingSlots() uint64 {
+	if n := m.desk.cfg.MeetingSlots; n > 0 {
+		return uint64(n)
+	}
+	return meetingSlots
+}
+
 func (m *mail) endMeeting(id channel.ContactID) {
 	if t := m.meetings[id]; t != nil {
 		delete(m.meetings, id)
@@ -161,15 +166,17 @@ func (m *mail) meetingOf(id channel.ContactID, at uint32) *meeting {
 		}
 		m.meetings[id] = t
 	}
-	t.forget(at - min(at, uint32(m.network.Constants.Expiry/(meetingSlots*m.slot)), meetingTimes))
+	t.forget(at - min(at, uint32(m.network.Constants.Expiry/(time.Duration(m.meetingSlots())*m.slot)), meetingTimes))
 	return t
 }
 
 // attend puts the box that is due, and asks for those of times that are over.
 func (m *mail) attend(id channel.ContactID, w channel.Meeting, slot uint64) {
-	at := uint32(slot / meetingSlots)
+	slots := m.meetingSlots()
+	at := uint32(slot / slots)
 	t := m.meetingOf(id, at)
-	if w.Write != nil && t.put != at && slot%meetingSlots < meetingPut {
+	// What is put in the last third of a time could wait for a lane until it is over.
+	if w.Write != nil && t.put != at && slot%slots < slots-slots/3 {
 		t.put = at
 		number := uint64(0)
 		if w.Write.Numbers > 1 {
@@ -180,10 +187,10 @@ func (m *mail) attend(id channel.ContactID, w channel.Meeting, slot uint64) {
 		m.run(id, t, relayed.Errand{Command: onion.Put, Drop: w.Drop, Keys: keys, Control: control, Cell: w.Cell})
 	}
 	lag := uint64(m.machine.Lag()) + 2
-	if slot < lag+meetingSlots {
+	if slot < lag+slots {
 		return
 	}
-	last := uint32((slot-lag)/meetingSlots) - 1
+	last := uint32((slot-lag)/slots) - 1
 	for _, r := range w.Read {
 		kind := kindOfAsked(r)
 		for len(t.open) < meetingErrands {

@@ -61,6 +61,10 @@ type Config struct {
 	Rest   time.Duration    // without a command until faces lock, unless Settings say; zero: 15 min
 	Pace   Pace
 
+	// MeetingSlots are the slots of a meeting time; zero: 12. All machines of a network
+	// have to have the same, so that nothing but a test sets it.
+	MeetingSlots int
+
 	BackupCost backup.Cost // of a backup's passphrase; zero: as of a vault's
 
 	Channel channel.Config // its Records, Known and Random are set by the node

@@ -6,6 +6,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/backchannel/backchannel/node/route/relayed"
 	"github.com/backchannel/backchannel/protocol/directory"
 	"github.com/backchannel/backchannel/protocol/onion"
 )
@@ -18,6 +19,7 @@ type Relays interface {
 	Dial(ctx context.Context, relay directory.Identity, address string) (RelayLink, error)
 	Guards() []byte            // what KeepGuards was last given; nil: nothing
 	KeepGuards(b []byte) error // for the next run
+	Avoided() relayed.Avoided  // relays that are not to be guards, nor drops of this side's choice
 }
 
 // A RelayLink is a connection to a relay. [link.Guard] is one.

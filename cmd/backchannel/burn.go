@@ -256,7 +256,7 @@ func notAllBurned(ans burnAnswer) error {
 // these that was cut off may have left.
 func (p paths) machineFiles() []string {
 	half, _ := filepath.Glob(filepath.Join(filepath.Dir(p.networkFile()), newFilePrefix+"*"))
-	return append(half, p.config, p.networkFile(), p.guardsFile())
+	return append(half, p.config, p.networkFile(), p.guardsFile(), p.avoidedFile())
 }
 
 // anythingLeft reports whether there is something to burn: a burning that was cut off

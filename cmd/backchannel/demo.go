@@ -20,7 +20,7 @@ import (
 )
 
 func (a *app) demoCommand() *cobra.Command {
-	return &cobra.Command{
+	return a.withRelays(&cobra.Command{
 		Use:   "demo",
 		Short: "Play the whole thing on this machine, with two real nodes",
 		Long: `Play the whole thing on this machine: two nodes, each a process with its own
@@ -29,7 +29,7 @@ is left behind.`,
 		Example: "  backchannel demo",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.demo(cmd.Context()) },
-	}
+	})
 }
 
 // demoPace is how often the vaults of the demo are written.

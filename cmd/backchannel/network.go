@@ -172,6 +172,13 @@ func (a *app) sayRelayNetwork(s control.RelayNetwork) {
 	if s.Losing {
 		a.say("! Many packets are lost, and no relay alone explains it. Somebody may be holding back\n  all but yours. Say nothing that cannot wait.")
 	}
+	if s.LosingNow {
+		a.say("! At present they are lost at its guard, %s, or on the line to it.", s.Guard)
+		a.advise("  another guard   %s", a.here("backchannel route avoid "+s.Guard))
+	}
+	for _, w := range s.Losers {
+		a.say("! The relay at %s (%s) loses packets. Ways go around it where they can.", w.Address, clean(w.Operator))
+	}
 	if s.ClockOff {
 		a.say("! The relays' clocks are days away from this machine's. Nothing is read or written\n  until one of them is set.")
 	}
@@ -191,7 +198,7 @@ and goes directly, or when the network is joined again.`,
 				return err
 			}
 			removed := false
-			for _, path := range []string{p.networkFile(), p.guardsFile()} {
+			for _, path := range []string{p.networkFile(), p.guardsFile(), p.avoidedFile()} {
 				err := os.Remove(path)
 				if err != nil && !errors.Is(err, os.ErrNotExist) {
 					return &control.Error{Code: "no_config", Exit: control.ExitFailed, Message: "the network file cannot be deleted", Hint: "check that the folder can be written, then: backchannel network leave"}

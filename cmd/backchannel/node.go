@@ -29,6 +29,8 @@ var (
 	wall   func() time.Time
 	pace   node.Pace
 	timing channel.Config
+
+	meetingSlots int
 )
 
 // cost is what trying a passphrase costs. Only tests change it.
@@ -95,7 +97,7 @@ func (a *app) nodeRun(ctx context.Context) error {
 		},
 		OpenRelays: p.openRelays,
 		Settings:   p.settings, BackupCost: backupCost(),
-		Now: wall, Pace: pace,
+		Now: wall, Pace: pace, MeetingSlots: meetingSlots,
 		Channel: timing,
 	})
 	server, err := control.Listen(n, p.socket, version)

@@ -4,9 +4,7 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
-	"fmt"
-	"os"
+	"context"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -14,163 +12,94 @@ import (
 	"time"
 
 	"github.com/backchannel/backchannel/node/control"
+	"github.com/backchannel/backchannel/protocol/onion"
 )
 
-// relayCount is how many relays a village has; their operators are three.
-const relayCount = 5
-
-// A village is a network of real relays, each a process, and two people with a node each.
+// A village is a network of relays, each a process, and the people who use it, with a
+// node each. The relays are those of the demo: the program itself.
 type village struct {
-	*testing.T
-	dir    string
-	relay  string // the program
-	relays [relayCount]*exec.Cmd
+	demo
+	network string // its file
+	begun   time.Time
 }
 
-// person is one of the two, by the folder of the home.
+// person is one of them, by the folder of the home.
 type person struct {
 	*village
-	home string
-	node *exec.Cmd
+	*testing.T
+	home   string
+	node   *exec.Cmd
+	client *control.Client
 }
 
-func newVillage(t *testing.T, slot time.Duration) *village {
+// newVillage founds a network and starts its relays. They come into use at the end of an
+// epoch.
+func newVillage(t *testing.T) *village {
 	t.Helper()
-	v := &village{T: t, dir: t.TempDir()}
-	v.relay = filepath.Join(v.dir, "backchannel-relay")
-	if out, err := exec.Command("go", "build", "-o", v.relay, "../backchannel-relay").CombinedOutput(); err != nil {
-		t.Fatalf("building the relay: %v %s", err, out)
-	}
-	epoch := epochThatEndsSoon()
-	v.asRelay("network", "key", "founder.key")
-	key := strings.TrimSpace(v.asRelay("--quiet", "network", "key", "other.key"))
-	v.asRelay("network", "new", "network.pem", "--name", "talks.example", "--suite", "1", "--slot", slot.String(), "--delay", "50ms", "--pool", "1",
-		"--per-block", "16", "--epoch", epoch.String(), "--founder", "alpha="+key)
-	for i := range relayCount {
-		port, err := freePort()
-		if err != nil {
-			t.Fatal(err)
-		}
-		var ans struct{ Relay, Address string }
-		operator := []string{"one", "two", "three"}[i%3]
-		v.read(&ans, "--home", relayHome(i), "init", "--address", "127.0.0.1:"+port, "--bind", "127.0.0.1", "--operator", operator)
-		v.asRelay("network", "add", "network.pem", "--relay", ans.Relay, "--operator", operator, "--address", ans.Address)
-	}
-	v.asRelay("network", "sign", "network.pem", "--key", "other.key")
-	text, err := os.ReadFile(filepath.Join(v.dir, "network.pem"))
+	v := &village{demo: demo{ctx: context.Background(), dir: t.TempDir()}, begun: time.Now()}
+	relays, file, err := v.found(onion.X25519)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range relayCount {
-		if err := os.WriteFile(filepath.Join(v.dir, relayHome(i), "network.pem"), text, 0o600); err != nil {
+	v.network = file
+	t.Cleanup(func() {
+		for _, r := range relays {
+			r.kill()
+		}
+	})
+	for _, r := range relays {
+		if err := r.start(v.ctx, "backchannel"); err != nil {
 			t.Fatal(err)
 		}
-		v.start(i)
 	}
-	t.Cleanup(v.end)
 	return v
 }
 
-func relayHome(i int) string { return fmt.Sprintf("relay-%d", i) }
-
-// epochThatEndsSoon returns the length of an epoch, ten to thirty seconds, one of which
-// ends in eight seconds or little more.
-func epochThatEndsSoon() time.Duration {
-	now, best, least := time.Now().Unix(), int64(10), int64(1<<30)
-	for s := int64(10); s <= 30; s++ {
-		if left := s - now%s; left >= 8 && left < least {
-			best, least = s, left
-		}
-	}
-	return time.Duration(best) * time.Second
-}
-
-func (v *village) start(i int) {
-	v.Helper()
-	cmd := exec.Command(v.relay, "--home", relayHome(i), "run")
-	cmd.Dir = v.dir
-	if err := cmd.Start(); err != nil {
-		v.Fatal(err)
-	}
-	v.relays[i] = cmd
-}
-
-func (v *village) end() {
-	for _, cmd := range v.relays {
-		if cmd != nil {
-			_ = cmd.Process.Kill()
-			_ = cmd.Wait()
-		}
-	}
-}
-
-func (v *village) asRelay(args ...string) string {
-	v.Helper()
-	cmd := exec.Command(v.relay, args...)
-	cmd.Dir = v.dir
-	var errOut bytes.Buffer
-	cmd.Stderr = &errOut
-	out, err := cmd.Output()
-	if err != nil {
-		v.Fatalf("%v: %v %s", args, err, errOut.String())
-	}
-	return string(out)
-}
-
-func (v *village) read(into any, args ...string) {
-	v.Helper()
-	if err := json.Unmarshal([]byte(v.asRelay(append([]string{"--json"}, args...)...)), into); err != nil {
-		v.Fatal(err)
-	}
-}
-
-func (v *village) until(what string, holds func() bool) {
-	v.Helper()
-	for end := time.Now().Add(4 * patience); !holds(); <-time.After(100 * time.Millisecond) {
+// until waits for something, and says in the log when it came.
+func (p *person) until(what string, holds func() bool) {
+	p.Helper()
+	for end := time.Now().Add(4 * patience); !holds(); <-time.After(50 * time.Millisecond) {
 		if time.Now().After(end) {
-			v.Fatalf("not in time: %s", what)
+			p.Fatalf("not in time: %s: %s", filepath.Base(p.home), what)
 		}
 	}
+	p.Logf("%.1f s: %s: %s", time.Since(p.begun).Seconds(), filepath.Base(p.home), what)
 }
 
-// person makes a home with a vault that is in the network.
-func (v *village) person(home string) *person {
-	v.Helper()
-	p := &person{village: v, home: filepath.Join(v.dir, home)}
+// person makes a home with a vault that is in the network, and starts its node.
+func (v *village) person(t *testing.T, home string) *person {
+	t.Helper()
+	p := &person{village: v, T: t, home: filepath.Join(v.dir, home)}
+	p.client = control.NewClient(filepath.Join(p.home, "run", "node.sock"))
 	p.run("pass "+home+"\n", "setup")
-	p.run("", "network", "join", filepath.Join(v.dir, "network.pem"))
+	p.run("", "network", "join", v.network)
 	return p
 }
 
-// call runs the program for this person.
-func (p *person) call(stdin string, args ...string) (string, error) {
+// run runs the program for this person.
+func (p *person) run(stdin string, args ...string) string {
+	p.Helper()
 	cmd := exec.Command("backchannel", append([]string{"--home", p.home}, args...)...)
 	cmd.Stdin = strings.NewReader(stdin)
 	var errOut bytes.Buffer
 	cmd.Stderr = &errOut
 	out, err := cmd.Output()
 	if err != nil {
-		return errOut.String(), err
+		p.Fatalf("%v: %v %s", args, err, errOut.String())
 	}
-	return string(out), nil
+	return string(out)
 }
 
-func (p *person) run(stdin string, args ...string) string {
-	p.Helper()
-	out, err := p.call(stdin, args...)
-	if err != nil {
-		p.Fatalf("%v: %v %s", args, err, out)
-	}
-	return out
+// ask asks the node what a screen would show; it is asked often, and a process for each
+// time would take more than all the rest. An answer that cannot be had leaves into as it
+// is.
+func (p *person) ask(into any, call string, request any) bool {
+	ctx, cancel := context.WithTimeout(p.Context(), 10*time.Second)
+	defer cancel()
+	return p.client.Call(ctx, call, request, into) == nil
 }
 
-// ask reads an answer; one that cannot be had leaves it as it is.
-func (p *person) ask(into any, args ...string) bool {
-	out, err := p.call("", append([]string{"--json"}, args...)...)
-	return err == nil && json.Unmarshal([]byte(out), into) == nil
-}
-
-// runs starts the node, which stays locked.
+// runs starts the node and goes online.
 func (p *person) runs() {
 	p.Helper()
 	p.node = exec.Command("backchannel", "--home", p.home, "node", "run")
@@ -181,17 +110,16 @@ func (p *person) runs() {
 		_ = p.node.Process.Kill()
 		_ = p.node.Wait()
 	})
-	p.until("the node answers", func() bool { _, err := p.call("", "status"); return err == nil })
+	p.until("the node answers", func() bool { return p.ask(&control.StatusAnswer{}, "status", control.Empty{}) })
+	p.online()
 }
 
-// joins starts the node, goes online and waits until the relay network is in use.
-func (p *person) joins() {
+// joined waits until the relay network is in use.
+func (p *person) joined() {
 	p.Helper()
-	p.runs()
-	p.online()
 	p.until("the relay network is in use", func() bool {
 		var s control.StatusAnswer
-		return p.ask(&s, "status") && s.RelayNetwork != nil && s.RelayNetwork.State == "running"
+		return p.ask(&s, "status", control.Empty{}) && s.RelayNetwork != nil && s.RelayNetwork.State == "running"
 	})
 }
 
@@ -199,12 +127,12 @@ func (p *person) online()  { p.Helper(); p.run("pass "+filepath.Base(p.home)+"\n
 func (p *person) offline() { p.Helper(); p.run("", "lock") }
 
 func (p *person) route() (r control.RouteAnswer) {
-	p.ask(&r, "route", "show", "1")
+	p.ask(&r, "route/show", control.NameRequest{Name: "1"})
 	return r
 }
 
 func (p *person) messages() (r control.ReadAnswer) {
-	p.ask(&r, "read", "1")
+	p.ask(&r, "read", control.ReadRequest{Name: "1"})
 	return r
 }
 
@@ -220,59 +148,56 @@ func (p *person) state(text string) (s control.Word) {
 	return s
 }
 
-// wantVillage skips what starts five relays and waits for hundreds of slots, unless
-// it is asked for: RELAYS_TEST=1 go test ./cmd/backchannel -run 'NeverOnline|MeetAtDrop' -timeout 30m.
-func wantVillage(t *testing.T) {
-	t.Helper()
-	if os.Getenv("RELAYS_TEST") == "" {
-		t.Skip("it takes minutes, and misses slots on a busy machine: set RELAYS_TEST=1")
-	}
+// TestRelays lets people talk over five relays, each a process of its own, as people and
+// operators run them.
+func TestRelays(t *testing.T) {
 	t.Parallel()
+	v := newVillage(t)
+	t.Run("NeverOnlineTogether", func(t *testing.T) { t.Parallel(); v.neverOnlineTogether(t) })
+	t.Run("MeetAtDrop", func(t *testing.T) { t.Parallel(); v.meetAtDrop(t) })
 }
 
-// TestNeverOnlineTogether lets two people talk over five relays, of whom one is always
-// offline: two real nodes, five real relays.
-func TestNeverOnlineTogether(t *testing.T) {
-	wantVillage(t)
-	v := newVillage(t, time.Second)
-	larch, alder := v.person("larch"), v.person("alder")
+// neverOnlineTogether lets two people talk of whom one is always offline.
+func (v *village) neverOnlineTogether(t *testing.T) {
+	larch, alder := v.person(t, "larch"), v.person(t, "alder")
 	port, err := freePort()
 	if err != nil {
 		t.Fatal(err)
 	}
 	larch.run("", "node", "listen", "on", "--bind", "127.0.0.1", "--address", "127.0.0.1:"+port)
 	for _, p := range []*person{larch, alder} {
-		p.joins()
+		p.runs()
 	}
 	alder.run(larch.run("Alder desk\n", "invite", "new", "--direct")+"Larch\n", "invite", "accept")
 	for _, p := range []*person{larch, alder} {
-		v.until("drops are agreed", func() bool { r := p.route(); return r.Agreed && len(r.Relays) == 4 })
+		p.joined()
+		p.until("drops are agreed", func() bool { r := p.route(); return r.Agreed && len(r.Relays) == 4 })
 	}
 	t.Log(larch.run("", "route", "show", "1"))
 
 	alder.offline()
 	larch.run("", "route", "set", "1", "relayed")
 	larch.run("Two is fine.", "send", "1")
-	v.until("it is in their mailbox", func() bool { return larch.state("Two is fine.") == "in their mailbox" })
+	larch.until("it is in their mailbox", func() bool { return larch.state("Two is fine.") == "in their mailbox" })
 	larch.offline()
 
 	alder.online()
-	v.until("the text came", func() bool { return alder.state("Two is fine.") == "here" })
+	alder.until("the text came", func() bool { return alder.state("Two is fine.") == "here" })
 	alder.run("Seven, then.", "send", "1")
-	v.until("the answer is in their mailbox", func() bool { return alder.state("Seven, then.") == "in their mailbox" })
+	alder.until("the answer is in their mailbox", func() bool { return alder.state("Seven, then.") == "in their mailbox" })
 	alder.offline()
 
 	larch.online()
-	v.until("the answer came", func() bool { return larch.state("Seven, then.") == "here" })
-	v.until("the first text is confirmed", func() bool { return larch.state("Two is fine.") == "delivered" })
+	larch.until("the answer came", func() bool { return larch.state("Seven, then.") == "here" })
+	larch.until("the first text is confirmed", func() bool { return larch.state("Two is fine.") == "delivered" })
 
 	alder.online() // and now together, and directly
 	larch.run("Relayed still.", "send", "1")
 	larch.run("", "route", "set", "1", "both")
-	v.until("they are connected", func() bool { return larch.route().Direct })
+	larch.until("they are connected", func() bool { return larch.route().Direct })
 	larch.run("Direct now.", "send", "1")
 	for _, text := range []string{"Relayed still.", "Direct now."} {
-		v.until("it is delivered", func() bool { return larch.state(text) == "delivered" })
+		larch.until(text+" is delivered", func() bool { return larch.state(text) == "delivered" })
 	}
 	var got []string
 	for _, m := range alder.messages().Messages {
@@ -285,29 +210,30 @@ func TestNeverOnlineTogether(t *testing.T) {
 	}
 }
 
-// TestMeetAtDrop lets two people meet of whom neither can be reached: the invitation
-// names a relay, and all that follows goes over boxes.
-func TestMeetAtDrop(t *testing.T) {
-	wantVillage(t)
-	v := newVillage(t, time.Second)
-	larch, alder := v.person("larch"), v.person("alder")
-	for _, p := range []*person{larch, alder} {
-		p.joins()
+// meetAtDrop lets two people meet of whom neither can be reached: the invitation names a
+// relay, and all that follows goes over boxes.
+func (v *village) meetAtDrop(t *testing.T) {
+	quince, rowan := v.person(t, "quince"), v.person(t, "rowan")
+	for _, p := range []*person{quince, rowan} {
+		p.runs()
 	}
-	out := strings.TrimSpace(larch.run("Alder desk\n", "invite", "new"))
-	alder.run(out+"\nLarch\n", "invite", "accept")
-	for _, p := range []*person{larch, alder} {
-		v.until("the two have met", func() bool {
+	for _, p := range []*person{quince, rowan} {
+		p.joined()
+	}
+	out := strings.TrimSpace(quince.run("Rowan desk\n", "invite", "new"))
+	rowan.run(out+"\nQuince\n", "invite", "accept")
+	for _, p := range []*person{quince, rowan} {
+		p.until("the two have met", func() bool {
 			var c control.ContactAnswer
-			return p.ask(&c, "contact", "show", "1") && c.Contact.Stage == "met" && c.Contact.WordsReady
+			return p.ask(&c, "contact/show", control.NameRequest{Name: "1"}) && c.Contact.Stage == "met" && c.Contact.WordsReady
 		})
 		if r := p.route(); r.Route != "relayed" || r.Direct || !r.Agreed {
 			t.Errorf("after the meeting: %+v", r)
 		}
 	}
-	alder.run("We meet at last.", "send", "1")
-	v.until("it is delivered", func() bool { return alder.state("We meet at last.") == "delivered" })
-	if larch.state("We meet at last.") != "here" {
+	rowan.run("We meet at last.", "send", "1")
+	rowan.until("it is delivered", func() bool { return rowan.state("We meet at last.") == "delivered" })
+	if quince.state("We meet at last.") != "here" {
 		t.Error("what is delivered is not there")
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 func (a *app) routeCommand() *cobra.Command {
 	c := &cobra.Command{Use: "route", Short: "Say and choose how a contact is reached, and who sees what"}
-	c.AddCommand(a.routeShow(), a.routeSet())
+	c.AddCommand(a.routeShow(), a.routeSet(), a.routeAvoid(), a.routeAllow())
 	return c
 }
 
@@ -110,11 +110,26 @@ func (a *app) printRelays(r control.RouteAnswer) {
 		a.say("%-7s %-28s %-32s %s", who, clean(w.Operator)+" "+w.Address, sees, not)
 	}
 	a.say("What stands between them is drawn anew for each packet, and sees relays alone.")
+	a.sayLosing(r.Relays)
 	if r.Twice {
 		a.say("! ONE OPERATOR STANDS IN TWO OF THESE PLACES: it can guess by timing which boxes are\n  yours.")
 	}
 	a.say("\nA text is there in about %s, if their machine is on; in %s at the latest, if nothing\nis lost. It waits up to %d h for a machine that is off.",
 		span(r.Expected), span(r.Latest), r.KeptHours)
+}
+
+// sayLosing says which of a contact's own relays lose packets.
+func (a *app) sayLosing(relays []control.RelaySeen) {
+	for _, w := range relays {
+		switch {
+		case !w.Losing:
+		case w.Role == "guard":
+			a.say("! PACKETS ARE LOST at the guard, or on the line to it. Texts are sent again, and come\n  late. Somebody may be holding back all but yours.")
+			a.advise("  another guard   %s", a.here("backchannel route avoid "+w.Address))
+		default:
+			a.say("! THE DROP AT %s LOSES PACKETS. Each box goes to two of the three, so that texts\n  come by the others, later.", w.Address)
+		}
+	}
 }
 
 // relayed returns how a contact is reached if what is sent now goes over relays, else

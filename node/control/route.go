@@ -19,9 +19,12 @@ type (
 		Guard     string `json:"guard,omitempty"`                 // where the guard in use is
 		Meeting   int64  `json:"first_contact_seconds,omitempty"` // about, of two machines that are on
 		Losing    bool   `json:"packets_are_lost,omitempty"`
+		LosingNow bool   `json:"guard_loses_packets,omitempty"` // it, or the line to it, at present
 		ClockOff  bool   `json:"clock_off_by_days,omitempty"`
 		Taken     int    `json:"boxes_taken,omitempty"`
 		Missed    uint64 `json:"packets_not_sent_in_time,omitempty"`
+
+		Losers []RelaySeen `json:"relays_that_lose_packets,omitempty"` // behind the guard
 	}
 	// RouteRequest chooses a contact's route.
 	RouteRequest struct {
@@ -30,10 +33,11 @@ type (
 	}
 	// RelaySeen is a relay on the way of a contact's boxes.
 	RelaySeen struct {
-		Role     Word   `json:"role"`
+		Role     Word   `json:"role,omitempty"` // guard or drop; none: it may stand anywhere
 		Operator string `json:"operator"`
 		Address  string `json:"address"`
 		Chosen   Word   `json:"chosen_by,omitempty"` // of a drop
+		Losing   bool   `json:"loses_packets,omitempty"`
 	}
 	// RouteAnswer is how a contact is talked to, and who sees what of it.
 	RouteAnswer struct {
@@ -51,16 +55,29 @@ type (
 		KeptHours int64       `json:"boxes_kept_hours,omitempty"`
 		Period    int64       `json:"period_seconds,omitempty"`
 	}
+	// AvoidAnswer says whether the node took a new list of relays that are avoided.
+	AvoidAnswer struct {
+		V     int  `json:"v"`
+		Taken bool `json:"taken"` // else it does when it goes online
+	}
 )
 
 func relayNetworkOf(s *node.MailState) *RelayNetwork {
 	if s == nil {
 		return nil
 	}
-	return &RelayNetwork{
+	r := &RelayNetwork{
 		Name: s.Network, State: Word(s.Stage.String()), Relays: s.Relays, Operators: s.Operators, Guard: s.Guard, Meeting: int64(s.Meeting / time.Second),
-		Losing: s.Losing, ClockOff: s.ClockOff, Taken: s.Taken, Missed: s.Lost,
+		Losing: s.Losing, LosingNow: s.LosingNow, ClockOff: s.ClockOff, Taken: s.Taken, Missed: s.Lost,
 	}
+	for _, w := range s.Losers {
+		r.Losers = append(r.Losers, relaySeen(w))
+	}
+	return r
+}
+
+func relaySeen(w node.RelaySeen) RelaySeen {
+	return RelaySeen{Word(w.Role), w.Operator, w.Address, Word(w.Chosen), w.Losing}
 }
 
 // routeRoutes are the calls about how contacts are reached.
@@ -71,6 +88,10 @@ func (s *Server) routeRoutes(mux *http.ServeMux) {
 		return s.routeOf(r), err
 	}
 	handle(mux, "route/show", func(ctx context.Context, r NameRequest) (RouteAnswer, error) { return show(ctx, r.Name) })
+	handle(mux, "route/avoid", func(ctx context.Context, _ Empty) (AvoidAnswer, error) {
+		taken, err := n.Avoid(ctx)
+		return AvoidAnswer{Version, taken}, err
+	})
 	handle(mux, "route/set", func(ctx context.Context, r RouteRequest) (RouteAnswer, error) {
 		for _, p := range []channel.Policy{channel.BothRoutes, channel.DirectRoute, channel.RelayRoute} {
 			if r.Route != Word(p.String()) {
@@ -92,7 +113,7 @@ func (s *Server) routeOf(r node.RouteState) RouteAnswer {
 		KeptHours: int64(r.KeptFor / time.Hour), Period: int64(r.PeriodIs / time.Second),
 	}
 	for _, w := range r.Relays {
-		a.Relays = append(a.Relays, RelaySeen{Word(w.Role), w.Operator, w.Address, Word(w.Chosen)})
+		a.Relays = append(a.Relays, relaySeen(w))
 	}
 	return a
 }

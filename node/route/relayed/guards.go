@@ -29,6 +29,7 @@ type guard struct {
 
 type guards struct {
 	pinned    [guardCount]guard
+	avoided   Avoided
 	using     int
 	home      onion.ID // the machine's name at the guard, while there is a connection
 	linked    bool
@@ -103,7 +104,7 @@ func (m *Machine) useOther() bool {
 // keepGuards replaces guards whose time is over, or that are gone. Never both at once,
 // but at the very beginning.
 func (m *Machine) keepGuards(now time.Time) {
-	changed := false
+	changed := m.leaveAvoided()
 	for i := range m.guards.pinned {
 		g := &m.guards.pinned[i]
 		if _, ok := m.view.Member(g.id); ok {
@@ -128,8 +129,8 @@ func (m *Machine) keepGuards(now time.Time) {
 	}
 }
 
-// newGuard draws a relay that is not the other guard and at which no contact's boxes
-// lie, of another operator than the other guard. In a small network the last and then
+// newGuard draws a relay that is not avoided and not the other guard, and at which no
+// contact's boxes lie, of another operator than the other guard. In a small network the last and then
 // the second of these conditions are given up.
 func (m *Machine) newGuard(place int) (onion.ID, bool) {
 	other := m.guards.pinned[1-place].id
@@ -144,7 +145,7 @@ func (m *Machine) newGuard(place int) (onion.ID, bool) {
 		var from []directory.Member
 		for _, r := range m.view.Members() {
 			switch {
-			case r.ID == other || r.ID == m.guards.pinned[place].id:
+			case r.ID == other || r.ID == m.guards.pinned[place].id || m.guards.avoided.Has(r.ID, r.Operator):
 			case given < 2 && atDrop[r.ID]:
 			case given < 1 && beside.Operator != "" && r.Operator == beside.Operator:
 			default:

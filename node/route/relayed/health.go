@@ -20,8 +20,9 @@ const (
 // health is what became of the last packets: each trip went over the guard and some
 // relays, and came back or did not.
 type health struct {
-	trips []trip
-	bad   []onion.ID
+	trips  []trip
+	bad    []onion.ID
+	losing bool // at the end of the last slot, what Losing tells
 }
 
 type trip struct {
@@ -135,7 +136,8 @@ func (m *Machine) judge(now time.Time) {
 	if !slices.Equal(before, m.health.bad) {
 		clear(m.middles)
 	}
-	if trips >= window/4 && rest > alarming && now.Sub(m.guards.alarmed) >= alarmEvery {
+	m.health.losing = trips >= window/4 && rest > alarming
+	if m.health.losing && now.Sub(m.guards.alarmed) >= alarmEvery {
 		m.guards.alarmed = now
 		m.notice(Losing, ContactID{})
 	}
@@ -151,5 +153,10 @@ func (m *Machine) prefers(a, b onion.ID) bool {
 	return m.misses[a] == 0 && m.misses[b] >= 3
 }
 
-// Bad returns the relays that lose packets, as far as this machine can tell.
+// Losing reports whether many packets are lost at present that no relay behind the guard
+// explains: the guard loses them, or the line to it, or somebody holds back all but ours.
+func (m *Machine) Losing() bool { return m.health.losing }
+
+// Bad returns the relays behind the guard that lose packets, as far as this machine can
+// tell. Loops and all other packets count, so that it needs no contact.
 func (m *Machine) Bad() []onion.ID { return slices.Clone(m.health.bad) }

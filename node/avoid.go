@@ -1,0 +1,74 @@
+package node
+
+import (
+	"context"
+	"slices"
+
+	"github.com/backchannel/backchannel/protocol/directory"
+	"github.com/backchannel/backchannel/protocol/onion"
+)
+
+// Avoid reads anew which relays the machine avoids. It reports whether the node is in its
+// relay network; one that is not reads them when it goes online. It concerns no vault, so
+// that it makes no difference whether somebody has unlocked one, or rests.
+func (n *Node) Avoid(ctx context.Context) (taken bool, err error) {
+	d := n.current()
+	if d == nil {
+		return false, nil
+	}
+	err = d.do(ctx, func(d *desk) error {
+		if taken = d.mail != nil; taken {
+			d.mail.avoid()
+		}
+		return nil
+	})
+	return taken, err
+}
+
+func (m *mail) avoid() {
+	m.avoided = m.relays.Avoided()
+	m.turn(m.at, m.machine.SetAvoided(m.desk.cfg.Now(), m.avoided))
+}
+
+// avoids reports whether a relay is avoided, by the operator that founders name.
+func (m *mail) avoids(id onion.ID) bool {
+	operator := ""
+	if v := m.vouchers[id]; v != nil {
+		operator = v.Operator
+	}
+	return m.avoided.Has(id, operator)
+}
+
+// guards is the record of the guards without those that are avoided; nil if none is left.
+func (m *mail) guards() []byte {
+	b := slices.Clone(m.relays.Guards())
+	for at := b; len(at) >= guardRecord; at = at[guardRecord:] {
+		if m.avoids(onion.ID(at[:onion.IDSize])) {
+			clear(at[:guardRecord])
+		}
+	}
+	if len(pinnedIn(b)) == 0 {
+		return nil
+	}
+	return b
+}
+
+// mayChoose leaves of relays those that this side may choose for itself.
+func (m *mail) mayChoose(all []directory.Member) []directory.Member {
+	return slices.DeleteFunc(slices.Clone(all), func(r directory.Member) bool { return m.avoided.Has(r.ID, r.Operator) })
+}
+
+// losers are the relays that lose packets, as far as this machine can tell.
+func (m *mail) losers() (all []RelaySeen) {
+	for _, id := range m.machine.Bad() {
+		all = append(all, RelaySeen{Operator: m.operatorOf(id), Address: m.placeOf(id), Losing: true})
+	}
+	return all
+}
+
+func (m *mail) operatorOf(id onion.ID) string {
+	if v := m.voucher(id); v != nil {
+		return v.Operator
+	}
+	return ""
+}
