@@ -11,25 +11,26 @@ import (
 
 	"github.com/backchannel/backchannel/node"
 	"github.com/backchannel/backchannel/node/channel"
+	"github.com/backchannel/backchannel/protocol/charter"
 	"github.com/backchannel/backchannel/protocol/communique"
 )
 
 // performCommunique is performCraft for communiqués, and for burning what is in the
 // way of more.
 func performCommunique(ctx context.Context, n *node.Node, c command, a *answer) (handled bool, err error) {
-	version := uint32(c.Seq)
+	version, number := uint32(c.Seq), publishable(ctx, n)
 	switch c.Do {
 	case "communique/draft":
-		_, err = n.DraftCommunique(ctx, peer, channel.Open, c.Text)
+		_, err = n.DraftCommunique(ctx, peer, number, c.Text)
 	case "communique/sign":
-		_, err = n.SignCommunique(ctx, peer, channel.Open, version, time.Now().Add(time.Hour), true)
+		_, err = n.SignCommunique(ctx, peer, number, version, time.Now().Add(time.Hour), true)
 	case "communique/publish":
 		var file []byte
-		file, err = n.CommuniqueFile(ctx, peer, channel.Open, version)
+		file, err = n.CommuniqueFile(ctx, peer, number, version)
 		a.Text = hex.EncodeToString(file)
 	case "communique/list":
 		var w channel.CommuniqueView
-		_, w, err = n.Communique(ctx, peer, channel.Open)
+		_, w, err = n.Communique(ctx, peer, number)
 		a.Communique = &w
 	case "burn":
 		_, err = n.Burn(ctx, peer)
@@ -37,6 +38,21 @@ func performCommunique(ctx context.Context, n *node.Node, c command, a *answer) 
 		return false, nil
 	}
 	return true, err
+}
+
+// publishable is the first channel in which something may be published, or else the
+// conversation without a charter.
+func publishable(ctx context.Context, n *node.Node) uint32 {
+	all, err := n.Channels(ctx, peer)
+	if err != nil {
+		return channel.Open
+	}
+	for _, w := range all[0].List {
+		if !w.Burned && w.Agreed != nil && w.Agreed.Kind == charter.Publishable {
+			return w.Number
+		}
+	}
+	return channel.Open
 }
 
 // once gives a party a command that it may have carried out although it was killed.

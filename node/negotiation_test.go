@@ -34,7 +34,8 @@ const (
 	otherDraft     = "Both sides read the gauges.\n"
 )
 
-// negotiationEnd is how it ends for each of the two, every time.
+// negotiationEnd is how it ends for each of the two, every time. What was said about the
+// communiqué went with its channel.
 const negotiationEnd = `peer met words compared by voice introduced true
 finch met not verified introduced false
 sounding both named it [{gauges 40}]
@@ -42,7 +43,6 @@ mandate held shown delivered
 mandate valid compared
 channel burned
 notice ` + channel.NoteSoundingOver + `
-notice ` + channel.NoteSigned + `
 `
 
 // A negotiation is one of two parties and an intermediary, finch, who are processes that
@@ -94,7 +94,7 @@ func performNegotiation(ctx context.Context, n *node.Node, c command, a *answer)
 		if _, err := fmt.Sscan(c.Text, &version); err != nil {
 			return true, err
 		}
-		_, err = n.SignCommunique(ctx, peer, version, at, true)
+		_, err = n.SignCommunique(ctx, peer, publishable(ctx, n), version, at, true)
 	case "talks/compare":
 		_, err = n.CompareAuthority(ctx, peer, c.Seq, [mandate.WordCount]string(strings.Fields(c.Text)))
 	case "talks/channel", "talks/accept", "talks/say", "talks/lines":
