@@ -49,7 +49,7 @@ func kinds(t *testing.T, dir string) map[store.Kind]int {
 		t.Error("the store is rolled back")
 	}
 	n := map[store.Kind]int{}
-	for kind := channel.KindContact; kind <= channel.KindCommunique; kind++ {
+	for kind := channel.KindContact; kind <= channel.KindSounding; kind++ {
 		for _, err := range s.ScanKind(kind) {
 			if err != nil {
 				t.Fatal(err)
