@@ -1,6 +1,8 @@
 package main
 
 import (
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"github.com/backchannel/backchannel/node/control"
@@ -48,6 +50,10 @@ func (a *app) printChannel(ans control.ChannelAnswer) {
 	}
 	if c.Agreed != nil {
 		a.printCharter(a.say, *c.Agreed)
+	}
+	if c.State == "open" && c.Agreed.Route != "direct" && ans.Route != "relayed" {
+		a.say("! Its messages go over relays alone. Nothing flows before you say so: %s",
+			a.here(strings.Replace("backchannel route set 1 relayed", "1", itoa(int(ans.Contact.Number)), 1)))
 	}
 	if c.Yours != nil {
 		a.say("Your draft %d waits for %s:", c.Yours.Draft, who)

@@ -240,6 +240,18 @@ func (v *Conversation) mayFlow(n uint32) error {
 	return nil
 }
 
+// mayLeave reports whether a line that waits may leave: not while its channel is
+// withheld, nor by another way than what was agreed on since it was written. What says
+// so itself may.
+func (v *Conversation) mayLeave(m Message) bool {
+	c := v.charters[m.Channel]
+	if c == nil || m.Craft == CharterCraft {
+		return !v.withheld(m.Channel)
+	}
+	d := c.Agreed()
+	return !v.withheld(m.Channel) && (d == nil || d.Route == charter.RouteDirect || v.drops.policy == RelayRoute)
+}
+
 // mayTake reports whether a text of the peer belongs to a channel that both agreed
 // on. It may have left before the peer learned that this side closed the channel. To
 // what belongs nowhere the answer is that there is no such channel.

@@ -169,6 +169,27 @@ func TestHostileTexts(t *testing.T) {
 	}
 }
 
+// TestAmendedToRelays has a text wait while both agree that texts go over relays alone.
+// It does not leave by a direct connection.
+func TestAmendedToRelays(t *testing.T) {
+	t.Parallel()
+	w := opened(t, 21)
+	relays := w.a.terms("river gauges", 48*time.Hour)
+	relays.Route = charter.RouteRelays
+	w.a.agree(w.a.c.AmendChannel(w.a.now(), 2, relays))
+	w.cut()
+	w.b.sayIn(2, "written before")
+	w.b.acceptPending(2)
+	w.connect()
+	w.pass(5*time.Second, time.Second)
+	if v := w.a.channel(2); v.Agreed.Route != charter.RouteRelays || len(w.a.textsIn(2)) != 0 {
+		t.Errorf("%v, %q", v.Agreed.Route, w.a.textsIn(2))
+	}
+	if _, _, err := w.b.c.SendIn(w.b.now(), 2, "more"); !errors.Is(err, channel.ErrCharterRoute) {
+		t.Errorf("a text against the charter: %v", err)
+	}
+}
+
 // TestOldAcceptance has an acceptance wait longer than a message lives. It still comes,
 // and before the texts that were written after it.
 func TestOldAcceptance(t *testing.T) {

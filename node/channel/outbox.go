@@ -90,7 +90,7 @@ func (v *Conversation) requeue() {
 		if t := v.files[m.Seq]; m.File && (t == nil || t.final() || v.s != nil && t.told == v.s.epoch) {
 			continue
 		}
-		if partial := v.s != nil && v.s.partSeq == m.Seq; partial || !sealed[m.Seq] && !v.withheld(m.Channel) {
+		if partial := v.s != nil && v.s.partSeq == m.Seq; partial || !sealed[m.Seq] && v.mayLeave(m) {
 			v.queue = append(v.queue, m.Seq)
 		}
 	}
