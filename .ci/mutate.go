@@ -8,7 +8,9 @@
 //
 // A check is an operand of || in the condition of an if, or in a case of a switch
 // without a value, that ends with an error, false, nil or zero; and an operand of && in
-// what a function returns as its one bool. Every package is built once, with each check
+// one that ends with no error or true, or whose switch has such a refusal as its
+// default; in what a function returns as its one bool; and in what a variable is set
+// to. Every package is built once, with each check
 // behind a switch that the environment throws; so a check costs one run of its tests.
 // What survives must stand in docs/mutants.md with the reason, and nothing else may.
 package main
@@ -129,6 +131,30 @@ func refuses(body []ast.Stmt, results *ast.FieldList) bool {
 	return false
 }
 
+// accepts reports whether a list of statements ends with a return of no error, or true.
+func accepts(body []ast.Stmt, results *ast.FieldList) bool {
+	if len(body) == 0 || results == nil {
+		return false
+	}
+	r, ok := body[len(body)-1].(*ast.ReturnStmt)
+	if !ok || len(r.Results) == 0 {
+		return false
+	}
+	last, _ := r.Results[len(r.Results)-1].(*ast.Ident)
+	kind, _ := results.List[len(results.List)-1].Type.(*ast.Ident)
+	return last != nil && kind != nil && (kind.Name == "error" && last.Name == "nil" || kind.Name == "bool" && last.Name == "true")
+}
+
+// refusesElse reports whether a switch refuses what none of its cases is about.
+func refusesElse(s *ast.SwitchStmt, results *ast.FieldList) bool {
+	for _, c := range s.Body.List {
+		if c := c.(*ast.CaseClause); c.List == nil {
+			return refuses(c.Body, results)
+		}
+	}
+	return false
+}
+
 func oneBool(results *ast.FieldList) bool {
 	if results == nil || len(results.List) != 1 || len(results.List[0].Names) > 1 {
 		return false
@@ -145,13 +171,28 @@ func (f *instrumented) walk(name string, body ast.Node, results *ast.FieldList) 
 			f.walk(name, n.Body, n.Type.Results)
 			return false
 		case *ast.IfStmt:
-			if refuses(n.Body.List, results) {
+			switch {
+			case refuses(n.Body.List, results):
 				f.add(name, token.LOR, n.Cond)
+			case accepts(n.Body.List, results):
+				f.add(name, token.LAND, n.Cond)
 			}
 		case *ast.SwitchStmt:
+			if n.Tag != nil {
+				return true
+			}
 			for _, s := range n.Body.List {
-				if c := s.(*ast.CaseClause); n.Tag == nil && refuses(c.Body, results) {
+				switch c := s.(*ast.CaseClause); {
+				case refuses(c.Body, results):
 					f.add(name, token.LOR, c.List...)
+				case accepts(c.Body, results) || refusesElse(n, results):
+					f.add(name, token.LAND, c.List...)
+				}
+			}
+		case *ast.AssignStmt:
+			for _, e := range n.Rhs {
+				if len(operands(e, token.LAND)) > 1 {
+					f.add(name, token.LAND, e)
 				}
 			}
 		case *ast.ReturnStmt:

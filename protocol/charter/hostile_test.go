@@ -136,6 +136,18 @@ func TestDraftsThatDoNotBelong(t *testing.T) {
 	_, err := declined.Decline(declined.Pending().Digest())
 	check(t, err)
 	digest := bytes.Repeat([]byte{7}, 32)
+	mine := terms()
+	mine.Files = 9
+	waiting := func() *charter.Charter { // the accepter's own draft waits
+		c := open()
+		_, err := c.Amend(mine, now)
+		check(t, err)
+		return c
+	}
+	_, answering, _ := amended(t)
+	_, err = answering.Amend(mine, now)
+	check(t, err)
+	_, asked, _ := amended(t)
 	for what, x := range map[string]struct {
 		to *charter.Charter
 		m  []byte
@@ -151,6 +163,10 @@ func TestDraftsThatDoNotBelong(t *testing.T) {
 		"yes to nothing":        {open(), append([]byte{1, 2}, digest...)},
 		"yes to something else": {waits, append([]byte{1, 2}, digest...)},
 		"nothing taken back":    {open(), append([]byte{1, 4}, digest...)},
+		"another taken back":    {asked, append([]byte{1, 4}, digest...)},
+		"across, as an answer":  {waiting(), append(append([]byte{1, 1}, digest...), m[34:]...)},
+		"across, later":         {waiting(), alter(func(d *charter.Draft) { d.Number++ })},
+		"across an answer":      {answering, alter(func(d *charter.Draft) { d.Number++ })},
 	} {
 		before := x.to.Append(nil)
 		if r, err := x.to.Receive(x.m, now); !errors.Is(err, charter.ErrStale) || r.Reply != nil {
@@ -159,6 +175,9 @@ func TestDraftsThatDoNotBelong(t *testing.T) {
 		if !bytes.Equal(before, x.to.Append(nil)) {
 			t.Errorf("%s: an error changed the charter", what)
 		}
+	}
+	for far, want := range map[uint32]charter.Event{0: charter.EventProposed, 1: charter.EventRefused} {
+		receive(t, open(), alter(func(d *charter.Draft) { d.Deadline = minute + charter.MaxLife + day + far }), want)
 	}
 	a, _ := begin(t, terms())
 	first := a.Standing()[0]

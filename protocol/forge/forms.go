@@ -49,8 +49,9 @@ func wellFormed(l Line) bool {
 		return communiqueForm(what, body)
 	case wire.FrameSounding:
 		return soundingForm(what, len(l.Text), body)
+	default:
+		return false
 	}
-	return false
 }
 
 func mandateForm(what byte, body []byte) bool {

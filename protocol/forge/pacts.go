@@ -22,8 +22,9 @@ func isPact(kind wire.FrameKind) bool {
 	switch kind {
 	case wire.FrameCharter, wire.FrameIntroduction, wire.FrameShuttle, wire.FrameMandate, wire.FrameCommunique, wire.FrameSounding:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // inTalk reports whether lines of this kind stand in the channel of the texts.

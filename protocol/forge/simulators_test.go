@@ -104,14 +104,14 @@ func (s shown) spoilt(line, at int) shown {
 }
 
 // noisy finds a byte of the peer's whose lowest bit is one as often as not.
-func noisy(real []shown) (line, at int, ok bool) {
-	for line, l := range real[0].lines {
+func noisy(genuine []shown) (line, at int, ok bool) {
+	for line, l := range genuine[0].lines {
 		for at := range l.Text {
 			ones := 0
-			for _, s := range real {
+			for _, s := range genuine {
 				ones += int(s.lines[line].Text[at] & 1)
 			}
-			if n := len(real); l.FromPeer && ones >= n/2 && ones < 3*n/5+2 {
+			if n := len(genuine); l.FromPeer && ones >= n/2 && ones < 3*n/5+2 {
 				return line, at, true
 			}
 		}
@@ -119,15 +119,15 @@ func noisy(real []shown) (line, at int, ok bool) {
 	return 0, 0, false
 }
 
-func compare(real, forged []shown) (byFeature, byPlace prototest.Verdict) {
+func compare(genuine, forged []shown) (byFeature, byPlace prototest.Verdict) {
 	var heaps prototest.Heaps
-	places := prototest.NewPlaces(len(real) / 2)
+	places := prototest.NewPlaces(len(genuine) / 2)
 	var names []string
-	for i := range real {
-		f := real[i].features()
+	for i := range genuine {
+		f := genuine[i].features()
 		names = f.Names
 		heaps.Add(f.Values, forged[i].features().Values)
-		places.Add(real[i].bits(), forged[i].bits())
+		places.Add(genuine[i].bits(), forged[i].bits())
 	}
 	return heaps.Judge(names), places.Judge()
 }

@@ -194,3 +194,25 @@ func TestForgersGame(t *testing.T) {
 		t.Errorf("of %d tries %d are taken that nobody issued, and %d that were issued", tries, won, genuine)
 	}
 }
+
+// TestAGrantAnswersItsRequest has the authority put its ring on a mandate between
+// others than the envoy asked for: one field at a time.
+func TestAGrantAnswersItsRequest(t *testing.T) {
+	w := newWorld(1, 2, 3)
+	for what, change := range map[string]func(*mandate.Mandate){
+		"authority":           func(m *mandate.Mandate) { m.Authority = private(7).Public() },
+		"listener":            func(m *mandate.Mandate) { m.Listener = private(7).Public() },
+		"card of the envoy":   func(m *mandate.Mandate) { m.EnvoyCard[0] ^= 1 },
+		"card of who listens": func(m *mandate.Mandate) { m.ListenerCard[0] ^= 1 },
+	} {
+		m := w.issue(t, "gauges", 1).Mandate
+		change(&m)
+		g, err := mandate.ForgeGrant(w.authority, w.request, m, prototest.Reader(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := g.Check(w.envoy, w.request, now); !errors.Is(err, mandate.ErrRefused) {
+			t.Errorf("another %s: %v, want ErrRefused", what, err)
+		}
+	}
+}

@@ -62,8 +62,8 @@ func (k PublicKey) MatchWords(typed [WordCount]string) (fit [WordCount]bool, all
 	words := k.Words()
 	all = true
 	for i, t := range typed {
-		word, ok := identity.FindWord(t)
-		fit[i] = ok && word == words[i]
+		word, _ := identity.FindWord(t) // empty if it is none
+		fit[i] = word == words[i]
 		all = all && fit[i]
 	}
 	return fit, all

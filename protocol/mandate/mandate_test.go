@@ -377,10 +377,12 @@ func TestWordsOfAKey(t *testing.T) {
 		t.Error("its own words do not match")
 	}
 	for i := range words {
-		typed := words
-		typed[i] = "zzzz"
-		if fit, all := k.MatchWords(typed); all || fit[i] || !fit[(i+1)%len(fit)] {
-			t.Errorf("word %d wrong: %v %v", i, fit, all)
+		for _, wrong := range []string{"zzzz", "", words[(i+1)%len(words)]} {
+			typed := words
+			typed[i] = wrong
+			if fit, all := k.MatchWords(typed); all || fit[i] || !fit[(i+1)%len(fit)] {
+				t.Errorf("word %d wrong: %v %v", i, fit, all)
+			}
 		}
 	}
 	seen := map[string]bool{}

@@ -296,3 +296,62 @@ func TestOneOpeningIsNotReleased(t *testing.T) {
 		}
 	}
 }
+
+// TestEachMessageOnce gives the mediator and the two what they took already, or take
+// from nobody, at every stage.
+func TestEachMessageOnce(t *testing.T) {
+	w := newWorld(t, 1, none)
+	refused := func(what string, from shuttle.Role, m []byte) {
+		t.Helper()
+		before := w.round.Append(nil)
+		if pass, err := w.round.Receive(from, w.under(m, from), now); !errors.Is(err, shuttle.ErrOrder) || pass != nil || !bytes.Equal(before, w.round.Append(nil)) {
+			t.Errorf("the mediator, %s: %v, want ErrOrder", what, err)
+		}
+	}
+	unread := func(what string, by shuttle.Role, m []byte) {
+		t.Helper()
+		before := w.party(by).Append(nil)
+		if out, err := w.party(by).Receive(w.under(m, by), now); !errors.Is(err, shuttle.ErrOrder) || out != nil || !bytes.Equal(before, w.party(by).Append(nil)) {
+			t.Errorf("the %v, %s: %v, want ErrOrder", by, what, err)
+		}
+	}
+	zeros := func(m []byte) []byte { return append(bytes.Clone(m[:18]), make([]byte, len(m)-18)...) }
+	out, err := w.first.Seal("three", w.random, now)
+	check(t, err)
+	first := out[0]
+	opening := append([]byte{1, 5}, make([]byte, shuttle.OpeningSize-2)...)
+	opening[20] = 1
+	refused("an opening at the beginning", shuttle.First, opening)
+	unread("an opening at the beginning", shuttle.Second, opening)
+	unread("a commitment of zeros", shuttle.Second, zeros(first))
+	pass, err := w.round.Receive(shuttle.First, first, now)
+	check(t, err)
+	_, err = w.second.Seal("five", w.random, now)
+	check(t, err)
+	second := append([]byte{1, 4}, bytes.Repeat([]byte{1}, shuttle.SecondSize-2)...)
+	unread("the second's commitment", shuttle.Second, second)
+	refused("the second's commitment from the first", shuttle.First, second)
+	out, err = w.second.Receive(pass, now)
+	check(t, err)
+	second, opened := out[0], out[1]
+	pass, err = w.round.Receive(shuttle.Second, second, now)
+	check(t, err)
+	refused("the second's commitment twice", shuttle.Second, second)
+	refused("the first's commitment, late", shuttle.First, first)
+	refused("an opening of zeros", shuttle.First, zeros(opening))
+	out, err = w.first.Receive(pass, now)
+	check(t, err)
+	unread("the second's commitment twice", shuttle.First, second)
+	unread("a call", shuttle.First, w.round.Call(shuttle.First))
+	unread("the first's commitment twice", shuttle.Second, first)
+	for role, m := range map[shuttle.Role][]byte{shuttle.First: out[0], shuttle.Second: opened} {
+		_, err = w.round.Receive(role, m, now)
+		check(t, err)
+		refused("an opening twice", role, m)
+	}
+	w.release()
+	refused("an opening after the release", shuttle.First, out[0])
+	unread("the first's commitment after the end", shuttle.Second, first)
+	unread("an opening after the end", shuttle.Second, out[0])
+	unread("the second's commitment after the end", shuttle.First, second)
+}
