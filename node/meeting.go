@@ -191,7 +191,7 @@ func (m *mail) attend(id channel.ContactID, w channel.Meeting, slot uint64) {
 		return
 	}
 	last := uint32((slot-lag)/slots) - 1
-	for _, r := range w.Read {
+	for _, r := range answersFirst(w.Read) {
 		kind := kindOfAsked(r)
 		for len(t.open) < meetingErrands {
 			over, ok := t.next(kind, last)
@@ -204,6 +204,13 @@ func (m *mail) attend(id channel.ContactID, w channel.Meeting, slot uint64) {
 			}
 		}
 	}
+}
+
+// answersFirst puts answers before cards: there is one of them in a time, and four boxes
+// of cards, which would keep it waiting until it is too late for the next flight.
+func answersFirst(all []channel.Rendezvous) []channel.Rendezvous {
+	slices.SortStableFunc(all, func(a, b channel.Rendezvous) int { return kindOfAsked(b) - kindOfAsked(a) })
+	return all
 }
 
 func meetingKeys(r channel.Rendezvous, d drop.Direction, at uint32, number uint64) drop.Keys {

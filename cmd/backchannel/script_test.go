@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"backchannel": func() {
 		pace.Eager = true // scripts are many, and none looks at when the vault is written
 		timing = channel.Config{KeepAlive: 20 * time.Second, ResendAfter: 15 * time.Second, AnswerTimeout: 10 * time.Second}
-		meetingSlots = 3
+		meetingSlots = 5
 		if os.Getenv(realCost) == "" {
 			cost = store.Cheap
 		}

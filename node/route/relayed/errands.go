@@ -72,6 +72,17 @@ func (m *Machine) errand(now time.Time, c onion.Command) bool {
 	return false
 }
 
+// wantedAt returns the drop of a get that waits and can be reached, but not by the packet
+// that leaves now.
+func (m *Machine) wantedAt() (at onion.ID, ok bool) {
+	for _, e := range m.errands {
+		if _, there := m.view.Member(e.Drop); there && e.Command == onion.Get && e.Drop != m.guards.active() {
+			return e.Drop, true
+		}
+	}
+	return at, false
+}
+
 func (m *Machine) sendErrand(now time.Time, p *pending, e Errand) bool {
 	if e.Command == onion.Get {
 		address := e.Keys.Address()

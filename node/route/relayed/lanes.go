@@ -199,7 +199,13 @@ func (m *Machine) catchUp(now time.Time, lane int) bool {
 		}
 		return false
 	}
-	return m.errand(now, onion.Get) || m.getAnything(now)
+	if m.errand(now, onion.Get) {
+		return true
+	}
+	if at, waits := m.wantedAt(); waits && m.later(lane, at) {
+		return false
+	}
+	return m.getAnything(now)
 }
 
 func (m *Machine) ask(lane int, fitting bool) cadence.Question {
