@@ -118,6 +118,8 @@ var wrongUse = map[string]struct {
 	"network leave":      {"network leave", ok, ok, skipped, skipped, ok, 1, 1},
 	"route show":         {"route show CONTACT", 3, 4, 5, skipped, 2, 1, 3},
 	"route set":          {"route set CONTACT direct", 3, 4, 5, skipped, 2, 1, 3},
+	"route avoid":        {"route avoid north", 9, 9, skipped, skipped, 9, 1, 9},
+	"route allow":        {"route allow north", 9, 9, skipped, skipped, 2, 1, 9},
 
 	"contact introduce":     {"contact introduce CONTACT CONTACT", 3, 4, 5, skipped, 2, 1, 3},
 	"contact introductions": {"contact introductions", 3, 4, skipped, skipped, ok, 1, 3},
