@@ -211,29 +211,29 @@ func TestRefusalLooksLikeSilence(t *testing.T) {
 
 // accepts has larch accept an introduction of which nothing comes, and returns what he
 // sees of it, before and after its end.
-func (larch *machine) accepts(finch, heron *machine, clock *shifted, other func()) string {
-	t := larch.t
+func (m *machine) accepts(finch, heron *machine, clock *shifted, other func()) string {
+	t := m.t
 	finch.introduce("Larch", "Heron")
-	larch.answer("Finch", true, "Upstream")
+	m.answer("Finch", true, "Upstream")
 	until(t, "the question came", func() bool { return slices.Contains(heron.states(), channel.IntroductionOffered) })
 	other()
-	larch.flush("Finch")
+	m.flush("Finch")
 	var b strings.Builder
 	look := func() {
-		for _, x := range larch.introductions() {
+		for _, x := range m.introductions() {
 			fmt.Fprintln(&b, x.State, x.Text, x.Contact.Waiting, x.Trouble)
 		}
-		for _, m := range larch.lines2("Finch") {
-			fmt.Fprintln(&b, m.Direction, m.Text)
+		for _, l := range m.lines2("Finch") {
+			fmt.Fprintln(&b, l.Direction, l.Text)
 		}
-		fmt.Fprintln(&b, len(larch.status().Contacts))
+		fmt.Fprintln(&b, len(m.status().Contacts))
 	}
 	look()
 	clock.by.Add(int64(73 * time.Hour))
-	until(t, "it is over", func() bool { return len(larch.introductions())+len(heron.introductions()) == 0 })
+	until(t, "it is over", func() bool { return len(m.introductions())+len(heron.introductions()) == 0 })
 	until(t, "the introducer sees it", func() bool { return !slices.Contains(finch.states(), channel.IntroductionOut) })
 	look()
-	if _, err := larch.Burn(t.Context(), "Finch"); err != nil { // the next one begins anew
+	if _, err := m.Burn(t.Context(), "Finch"); err != nil { // the next one begins anew
 		t.Fatal(err)
 	}
 	return b.String()

@@ -248,11 +248,11 @@ nothing in it says whose it is.`,
 }
 
 func (a *app) printShuttles(ans control.ShuttlesAnswer) {
-	any := false
+	some := false
 	shown := map[[4]string]bool{} // an exchange stands with both of the two
 	for _, c := range ans.Contacts {
 		for _, s := range c.Shuttles {
-			any = true
+			some = true
 			if s.Mediator && shown[[4]string{s.Between, c.Contact.Name, s.Subject, s.Until}] {
 				continue
 			}
@@ -260,11 +260,11 @@ func (a *app) printShuttles(ans control.ShuttlesAnswer) {
 			a.printShuttle(c.Contact, s)
 		}
 		for _, t := range c.Texts {
-			any = true
+			some = true
 			a.sayFolded(hang, "%4d  %s  by %s: %s", t.Number, localTime(t.Time), cleanLine(c.Contact.Name), standIn(t.Text))
 		}
 	}
-	if !any {
+	if !some {
 		a.say("Nothing is carried.")
 	}
 }

@@ -257,10 +257,10 @@ func (a *app) soundingListCommand() *cobra.Command {
 }
 
 func (a *app) printSoundings(ans control.SoundingsAnswer) {
-	any := false
+	some := false
 	for _, c := range ans.Contacts {
 		for _, s := range c.Soundings {
-			any = true
+			some = true
 			names := []string{}
 			for _, t := range s.Common {
 				names = append(names, cleanLine(t.Topic))
@@ -272,7 +272,7 @@ func (a *app) printSoundings(ans control.SoundingsAnswer) {
 			a.sayFolded(4, "%3d  %s, %s: %s", c.Contact.Number, cleanLine(c.Contact.Name), longTime(s.At), text)
 		}
 	}
-	if !any {
+	if !some {
 		a.say("There is no sounding.")
 	}
 }

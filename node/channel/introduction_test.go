@@ -59,7 +59,9 @@ func TestHostileIntroductions(t *testing.T) {
 	over := w.ask(identity.Inviter)
 	copy(over[19:], []byte{0, 0, 0, 1})
 	for _, m := range [][]byte{
-		{0}, {1}, make([]byte, 18), make([]byte, wire.ContentSize), long, over,
+		{0},
+		{1},
+		make([]byte, 18), make([]byte, wire.ContentSize), long, over,
 		append([]byte{1, 1}, make([]byte, 16)...), append([]byte{1, 5}, make([]byte, introduction.PassSize-2)...), w.ask(identity.Inviter)[:151],
 	} {
 		w.a.hidden(m)
@@ -157,7 +159,10 @@ func TestIntroducedInviter(t *testing.T) {
 	}
 	w.b.do(w.b.c.Burn(w.now))
 	w.pass(time.Minute, time.Second)
-	for r := range w.b.store.Scan(channel.KindIntroduction, w.b.id) {
+	for r, err := range w.b.store.Scan(channel.KindIntroduction, w.b.id) {
+		if err != nil {
+			t.Fatal(err)
+		}
 		t.Errorf("after burning there is the record %d", r.Key.Seq)
 	}
 }

@@ -234,7 +234,7 @@ func (v *Conversation) speak(s *sounded) {
 		say(soundingCall, binary.BigEndian.AppendUint32(nil, s.window))
 		said = 1
 	}
-	if m := s.due(v.now); m != nil && said < m[1]+2 {
+	if m := s.due(v.now); len(m) > 1 && said < m[1]+2 {
 		say(soundingStep, m)
 		said = m[1] + 2
 	}

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/backchannel/backchannel/node/channel"
-	"github.com/backchannel/backchannel/node/store/storetest"
 	"github.com/backchannel/backchannel/protocol/wire"
 )
 
@@ -240,7 +239,7 @@ func TestSoundingPutBack(t *testing.T) {
 		w.a.sound(agreedAt, "gauges")
 		w.b.sound(time.Time{}, "gauges")
 		w.passTo(windowAt.Add(at))
-		var old *storetest.Memory = w.b.store.Copy()
+		old := w.b.store.Copy()
 		w.pass(20*time.Minute, 30*time.Second)
 		heard := w.a.sounding().Answered
 		w.b.putBack(old)
@@ -272,7 +271,13 @@ func TestHostileSoundings(t *testing.T) {
 	before := len(w.b.c.Transcript(0))
 	far := uint32(w.now.Unix()/60) + 60*24*60
 	for _, content := range [][]byte{
-		nil, {1}, {2}, {1, 0, 0, 0, 1}, {2, 0, 0, 0, 1, 1, 0}, {3, 0, 0, 0, 1, 0, 0, 0, 0}, make([]byte, wire.ContentSize),
+		nil,
+		{1},
+		{2},
+		{1, 0, 0, 0, 1},
+		{2, 0, 0, 0, 1, 1, 0},
+		{3, 0, 0, 0, 1, 0, 0, 0, 0},
+		make([]byte, wire.ContentSize),
 		{1, byte(far >> 24), byte(far >> 16), byte(far >> 8), byte(far), 0, 0, 0, 120},
 		{1, 0, 0, 0, 1, 0, 0, 0, 120}, // long ago
 	} {

@@ -36,7 +36,7 @@ func (s *sounded) due(now time.Time) []byte {
 		return nil
 	}
 	m := s.run.Outgoing()
-	if m == nil || now.Before(s.slot(m[1])) {
+	if len(m) < 2 || now.Before(s.slot(m[1])) {
 		return nil
 	}
 	return m
@@ -106,7 +106,7 @@ func (v *Conversation) soundingNext(s *sounded, now time.Time) time.Time {
 	if s.run == nil {
 		return next
 	}
-	if m := s.run.Outgoing(); m != nil && said < m[1]+2 {
+	if m := s.run.Outgoing(); len(m) > 1 && said < m[1]+2 {
 		if slot := s.slot(m[1]); slot.Before(next) {
 			return slot
 		}

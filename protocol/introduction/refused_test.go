@@ -33,8 +33,12 @@ func TestQuestionsThatNobodyTakes(t *testing.T) {
 		end  uint32
 		want error
 	}{
-		{0, introduction.ErrExpired}, {now, introduction.ErrExpired}, {now + 1, nil},
-		{now + introduction.MaxLife + 24*60, nil}, {now + introduction.MaxLife + 24*60 + 1, introduction.ErrExpiry}, {1<<32 - 1, introduction.ErrExpiry},
+		{0, introduction.ErrExpired},
+		{now, introduction.ErrExpired},
+		{now + 1, nil},
+		{now + introduction.MaxLife + 24*60, nil},
+		{now + introduction.MaxLife + 24*60 + 1, introduction.ErrExpiry},
+		{1<<32 - 1, introduction.ErrExpiry},
 	} {
 		if _, err := introduction.NewParty(with(ask, 19, binary.BigEndian.AppendUint32(nil, c.end)...), now); !errors.Is(err, c.want) {
 			t.Errorf("until %d: %v, want %v", c.end, err, c.want)
