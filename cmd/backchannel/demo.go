@@ -24,7 +24,8 @@ func (a *app) demoCommand() *cobra.Command {
 		Use:   "demo",
 		Short: "Play the whole thing on this machine, with two real nodes",
 		Long: `Play the whole thing on this machine: two nodes, each a process with its own
-vault in a temporary folder, talk over loopback. Every step is checked. Nothing
+vault in a temporary folder, talk over loopback; then a third joins, and two of
+them negotiate, with clocks that are set ahead. Every step is checked. Nothing
 is left behind.`,
 		Example: "  backchannel demo",
 		Args:    cobra.NoArgs,
@@ -42,6 +43,7 @@ type player struct {
 	contact string // what this one calls the other
 	home    string
 	node    *exec.Cmd
+	ahead   time.Duration // of the node's clock
 }
 
 // demo runs the program itself, as a person would.
@@ -56,7 +58,7 @@ type demo struct {
 const demoPassphrase = "a passphrase that only the demo uses"
 
 func (a *app) demo(parent context.Context) (err error) {
-	ctx, cancel := context.WithTimeout(parent, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(parent, 3*time.Minute)
 	defer cancel()
 	d := &demo{a: a, ctx: ctx}
 	if d.binary, err = os.Executable(); err != nil {
@@ -71,7 +73,7 @@ func (a *app) demo(parent context.Context) (err error) {
 	defer alder.kill()
 	defer larch.kill()
 	began := time.Now()
-	for _, act := range []func(alder, larch *player) error{d.setUp, d.meet, d.compareWords, d.talk, d.file, d.interrupt, d.transcripts, d.forgery} {
+	for _, act := range []func(alder, larch *player) error{d.setUp, d.meet, d.compareWords, d.talk, d.file, d.interrupt, d.transcripts, d.forgery, d.negotiation} {
 		if err := act(alder, larch); err != nil {
 			if parent.Err() != nil {
 				return parent.Err()
@@ -79,7 +81,7 @@ func (a *app) demo(parent context.Context) (err error) {
 			return &control.Error{Code: "demo_failed", Exit: control.ExitFailed, Message: fmt.Sprintf("step %d of the demo failed: %v", d.step, err)}
 		}
 	}
-	a.say("\nAll steps were checked. It took %.1f s. The two vaults are deleted now.", time.Since(began).Seconds())
+	a.say("\nAll steps were checked. It took %.1f s. The vaults are deleted now.", time.Since(began).Seconds())
 	return nil
 }
 
@@ -356,7 +358,7 @@ func (p *player) ask(answer any, stdin string, args ...string) error {
 
 // start runs the node in a process of its own and has it go online.
 func (p *player) start() error {
-	p.node = exec.CommandContext(p.d.ctx, p.d.binary, "--home", p.home, "--quiet", "node", "run", "--write-every", demoPace.String())
+	p.node = exec.CommandContext(p.d.ctx, p.d.binary, "--home", p.home, "--quiet", "node", "run", "--write-every", demoPace.String(), "--clock-ahead", p.ahead.String())
 	p.node.Stderr = io.Discard
 	if err := p.node.Start(); err != nil {
 		return err
