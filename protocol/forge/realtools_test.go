@@ -28,11 +28,11 @@ func simulations() []simulation {
 	list := []simulation{
 		{name: "mandate by its listener", side: identity.Inviter, real: realMandate(false), forged: forgedMandate(false)},
 		{name: "mandate and ring by the envoy", side: identity.Accepter, real: realMandate(true), forged: forgedMandate(true)},
-		{name: "pre-signatures by the initiator", side: identity.Inviter, slow: true, real: realSigning(communique.Initiator, false), forged: forgedSigning(communique.Initiator, false)},
-		{name: "pre-signatures by the responder", side: identity.Accepter, slow: true, real: realSigning(communique.Responder, false), forged: forgedSigning(communique.Responder, false)},
-		{name: "the way to a published text", side: identity.Inviter, slow: true, real: realSigning(communique.Initiator, true), forged: forgedSigning(communique.Initiator, true)},
-		{name: "sounding by who called", side: identity.Inviter, slow: true, real: realSounding(false), forged: forgedSounding(false)},
-		{name: "sounding by who was called", side: identity.Accepter, slow: true, real: realSounding(true), forged: forgedSounding(true)},
+		{name: "pre-signatures by the initiator", side: identity.Inviter, real: realSigning(communique.Initiator, false), forged: forgedSigning(communique.Initiator, false)},
+		{name: "pre-signatures by the responder", side: identity.Accepter, real: realSigning(communique.Responder, false), forged: forgedSigning(communique.Responder, false)},
+		{name: "the way to a published text", side: identity.Inviter, real: realSigning(communique.Initiator, true), forged: forgedSigning(communique.Initiator, true)},
+		{name: "sounding by who called", side: identity.Inviter, real: realSounding(false), forged: forgedSounding(false)},
+		{name: "sounding by who was called", side: identity.Accepter, real: realSounding(true), forged: forgedSounding(true)},
 		{name: "charter by who opens", side: identity.Inviter, real: realCharter(true), forged: forgedCharter(true)},
 		{name: "charter by who accepts", side: identity.Inviter, real: realCharter(false), forged: forgedCharter(false)},
 	}

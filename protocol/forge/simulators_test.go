@@ -28,7 +28,6 @@ type shown struct {
 type simulation struct {
 	name         string
 	side         identity.Side // of the discloser
-	slow         bool          // compared less often without -long
 	real, forged func(t testing.TB, random *rand.ChaCha8) shown
 }
 
@@ -139,12 +138,9 @@ func TestThePeersHalfCannotBeToldApart(t *testing.T) {
 	for _, sim := range simulations() {
 		t.Run(sim.name, func(t *testing.T) {
 			t.Parallel()
-			n := 100
-			switch {
-			case *long:
+			n := 40
+			if *long {
 				n = 1000
-			case testing.Short() || sim.slow:
-				n = 40
 			}
 			var heaps [2][]shown
 			for i := range n {

@@ -316,6 +316,14 @@ func TestEachMessageOnce(t *testing.T) {
 		}
 	}
 	zeros := func(m []byte) []byte { return append(bytes.Clone(m[:18]), make([]byte, len(m)-18)...) }
+	another := append([]byte{1, 3}, bytes.Repeat([]byte{1}, shuttle.FirstSize-2)...)
+	unread("a first's commitment", shuttle.First, another)
+	early, m := called(t)
+	_, err := early.second.Receive(m, now)
+	check(t, err)
+	if _, err := early.second.Receive(early.under(another, shuttle.Second), now); !errors.Is(err, shuttle.ErrOrder) {
+		t.Errorf("a second commitment of the first: %v, want ErrOrder", err)
+	}
 	out, err := w.first.Seal("three", w.random, now)
 	check(t, err)
 	first := out[0]
@@ -339,6 +347,7 @@ func TestEachMessageOnce(t *testing.T) {
 	refused("the second's commitment twice", shuttle.Second, second)
 	refused("the first's commitment, late", shuttle.First, first)
 	refused("an opening of zeros", shuttle.First, zeros(opening))
+	unread("the second's commitment of zeros", shuttle.First, zeros(second))
 	out, err = w.first.Receive(pass, now)
 	check(t, err)
 	unread("the second's commitment twice", shuttle.First, second)
