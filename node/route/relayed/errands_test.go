@@ -112,3 +112,32 @@ func TestErrandsThatFail(t *testing.T) {
 		t.Errorf("errands without a bound: %v", err)
 	}
 }
+
+// TestErrandsKeepUp: boxes that are asked for outside of any contact's periods leave soon,
+// also in a small network, where many packets do not lead to their drop: those change
+// places with loops that do.
+func TestErrandsKeepUp(t *testing.T) {
+	w := newWorld(t, 33, 5)
+	u := w.user(1)
+	u.start()
+	w.run(5 * time.Minute)
+	at := onion.ID{1}
+	for at == u.m.guards.pinned[0].id || at == u.m.guards.pinned[1].id {
+		at[0]++
+	}
+	const gets = 40
+	root := drop.MeetingRoot(make([]byte, 16), []byte("invitation"))
+	for n := range uint64(gets) {
+		if err := u.m.Run(Errand{Number: n, Command: onion.Get, Drop: at, Keys: drop.DeriveKeys(root, drop.FromAccepter, n, 0)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	slots := 0
+	for ; len(u.done) < gets && slots < 10*gets; slots++ {
+		w.run(30 * time.Second)
+	}
+	t.Logf("%d boxes were asked for in %d slots", gets, slots)
+	if slots > gets*4/5 { // 37, if none changes places
+		t.Error("they wait for packets that happen to lead to their drop")
+	}
+}
