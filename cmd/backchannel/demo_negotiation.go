@@ -246,13 +246,13 @@ func (t *talks) mandates() error {
 func (t *talks) sign() error {
 	t.tell("They draft one text, and sign it at once. It is the only thing here that is signed.")
 	alder, heron := t.two[0], t.two[1]
-	if _, err := alder.run(demoText, "communique", "draft", "2"); err != nil {
+	if _, err := alder.run(demoText, "communique", "draft", "2", "--channel", t.channel); err != nil {
 		return err
 	}
-	if err := t.eventually(func() bool { return len(heron.communique().Drafts) == 1 }); err != nil {
+	if err := t.eventually(func() bool { return len(t.communique(heron).Drafts) == 1 }); err != nil {
 		return err
 	}
-	if _, err := alder.run("", "communique", "sign", "2", "--until", t.at.Add(12*time.Hour).Format(time.RFC3339)); err != nil {
+	if _, err := alder.run("", "communique", "sign", "2", "--channel", t.channel, "--until", t.at.Add(12*time.Hour).Format(time.RFC3339)); err != nil {
 		return err
 	}
 	first := strings.Join(strings.Fields(demoText)[:3], " ") + "\n"
@@ -261,20 +261,20 @@ func (t *talks) sign() error {
 		state control.Word
 		input string
 	}{{heron, "proposed by them", ""}, {alder, "waits for your signature", first}, {heron, "waits for your signature", first}} {
-		if err := t.eventually(func() bool { return step.p.signing() == step.state }); err != nil {
-			return fmt.Errorf("the signing is at %q: %w", step.p.signing(), err)
+		if err := t.eventually(func() bool { return t.signing(step.p) == step.state }); err != nil {
+			return fmt.Errorf("the signing is at %q: %w", t.signing(step.p), err)
 		}
-		if _, err := step.p.run(step.input, "communique", "sign", "2"); err != nil {
+		if _, err := step.p.run(step.input, "communique", "sign", "2", "--channel", t.channel); err != nil {
 			return err
 		}
 	}
 	var files [2][]byte
 	for i, p := range t.two {
-		if err := t.eventually(func() bool { return p.signing() == "signed by both" }); err != nil {
+		if err := t.eventually(func() bool { return t.signing(p) == "signed by both" }); err != nil {
 			return err
 		}
 		path := filepath.Join(t.dir, fmt.Sprint("communique", i))
-		if _, err := p.run("", "communique", "publish", "2", "--out", path); err != nil {
+		if _, err := p.run("", "communique", "publish", "2", "--channel", t.channel, "--out", path); err != nil {
 			return err
 		}
 		raw, err := os.ReadFile(path)
@@ -293,14 +293,14 @@ func (t *talks) sign() error {
 	return nil
 }
 
-func (p *player) communique() (c control.CommuniqueAnswer) {
-	_ = p.ask(&c, "", "communique", "list", "2")
+func (t *talks) communique(p *player) (c control.CommuniqueAnswer) {
+	_ = p.ask(&c, "", "communique", "list", "2", "--channel", t.channel)
 	return c
 }
 
 // signing is how the only signing stands.
-func (p *player) signing() control.Word {
-	c := p.communique()
+func (t *talks) signing(p *player) control.Word {
+	c := t.communique(p)
 	if len(c.Signings) == 0 {
 		return ""
 	}
