@@ -265,6 +265,54 @@ func TestAmendedToSecret(t *testing.T) {
 	}
 }
 
+// TestSigningBurnsWithItsChannel burns a channel in the middle of a signing, and has its
+// deadline come.
+func TestSigningBurnsWithItsChannel(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 23)
+	w.meet()
+	terms := w.a.terms("wells", 2*time.Hour)
+	terms.Kind = charter.Publishable
+	w.a.agree(w.a.c.OpenChannel(w.a.now(), terms))
+	w.b.acceptPending(2)
+	_, out, err := w.a.c.Draft(w.a.now(), 2, "one")
+	w.a.agree(channel.ChannelView{}, out, err)
+	_, out, err = w.a.c.Sign(w.a.now(), 2, 1, w.a.now().Add(119*time.Minute), false)
+	w.a.agree(channel.ChannelView{}, out, err)
+	records := func(s *side) (n int) {
+		for _, err := range s.store.Scan(channel.KindCommunique, s.id) {
+			if n++; err != nil {
+				t.Fatal(err)
+			}
+		}
+		return n
+	}
+	if records(w.a) != 1 || records(w.b) != 1 {
+		t.Fatal("nothing is being signed")
+	}
+	out, err = w.a.c.BurnChannel(w.a.now(), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.a.do(out)
+	for done := false; !done; {
+		out, done = w.a.c.Sweep(w.a.now())
+		w.a.do(out)
+	}
+	if n := records(w.a); n != 0 {
+		t.Errorf("burned: %d records of signings are left", n)
+	}
+	w.cut()
+	w.now = w.now.Add(2 * time.Hour)
+	w.b.restart()
+	for _, s := range []*side{w.a, w.b} {
+		s.do(s.c.Tick(s.now()))
+		if n := records(s); n != 0 {
+			t.Errorf("%s: %d records of signings are left", s.name, n)
+		}
+	}
+}
+
 // TestNoReceipts agrees on a channel without receipts. Nobody is shown what has arrived:
 // not by a state, nor by an event, nor by a count.
 func TestNoReceipts(t *testing.T) {

@@ -33,7 +33,7 @@ func (v *Conversation) charterCame(f wire.Frame, content string) {
 		v.noteIn(f.Channel, noteRefused)
 	case charter.EventClosed:
 		v.endUnsent(f.Channel)
-	case charter.EventNone, charter.EventProposed, charter.EventAgreed, charter.EventDeclined, charter.EventWithdrawn:
+	case charter.EventNone, charter.EventProposed, charter.EventAgreed, charter.EventDeclined, charter.EventWithdrawn: // the line says it
 	}
 	if r.Reply != nil {
 		v.sayCharter(f.Channel, r.Reply)

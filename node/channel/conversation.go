@@ -421,9 +421,10 @@ func (v *Conversation) setState(i int, s State) {
 
 // changed tells of a message that is new or has another state.
 func (v *Conversation) changed(i int) {
-	arrived := v.messages[i].State == Delivered || v.messages[i].State == InMailbox
-	if m := v.messages[i]; !v.withheld(m.Channel) && !m.hidden() && (!arrived || !v.silent(m)) {
-		v.out.Changed = append(v.out.Changed, v.shown(v.messages[i]))
+	m := v.messages[i]
+	told := !v.silent(m) || m.State != Delivered && m.State != InMailbox
+	if told && !v.withheld(m.Channel) && !m.hidden() {
+		v.out.Changed = append(v.out.Changed, v.shown(m))
 	}
 }
 
