@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/backchannel/backchannel/node/control"
@@ -163,18 +164,18 @@ func (p *player) sounding() control.Sounding {
 
 // later starts the nodes of the two again, with clocks that show another time.
 func (t *talks) later(now time.Time) error {
-	for _, p := range t.two {
-		if err := p.stop(); err != nil {
-			return err
-		}
-		p.ahead = time.Until(now).Round(time.Second)
+	var failed [2]error
+	var both sync.WaitGroup
+	for i, p := range t.two {
+		both.Go(func() {
+			if failed[i] = p.stop(); failed[i] == nil {
+				p.ahead = time.Until(now).Round(time.Second)
+				failed[i] = p.start()
+			}
+		})
 	}
-	for _, p := range t.two {
-		if err := p.start(); err != nil {
-			return err
-		}
-	}
-	return nil
+	both.Wait()
+	return errors.Join(failed[0], failed[1])
 }
 
 // agree opens a channel with a charter.
