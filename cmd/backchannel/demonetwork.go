@@ -48,8 +48,9 @@ func epochThatEndsSoon(now time.Time) time.Duration {
 }
 
 // found makes the network of the demo: its founders sign what it is and which relays are
-// in it. Each relay has that file, and nothing else.
-func (d *demo) found(suite onion.Suite) (stations []*station, file string, err error) {
+// in it. Each relay has that file, and nothing else. Slots are the shortest that there are,
+// and packets the smaller ones: nobody has to wait, and five relays run on one machine.
+func (d *demo) found() (stations []*station, file string, err error) {
 	founders := make([]ed25519.PrivateKey, 2)
 	var known []directory.Founder
 	for i, name := range []string{"alpha", "beta"} {
@@ -61,7 +62,7 @@ func (d *demo) found(suite onion.Suite) (stations []*station, file string, err e
 		known = append(known, directory.Founder{Key: [32]byte(public), Name: name})
 	}
 	n, err := directory.NewNetwork("demo.example", directory.Constants{
-		Suite: suite, Slot: time.Second, Mean: 20 * time.Millisecond, Epoch: epochThatEndsSoon(time.Now()), Pool: 1, PerBlock: 16,
+		Suite: onion.X25519, Slot: time.Second, Mean: 20 * time.Millisecond, Epoch: epochThatEndsSoon(time.Now()), Pool: 1, PerBlock: 16,
 	}, len(founders), known)
 	if err != nil {
 		return nil, "", err

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/backchannel/backchannel/node/control"
-	"github.com/backchannel/backchannel/protocol/onion"
 )
 
 // A village is a network of relays, each a process, and the people who use it, with a
@@ -37,7 +36,7 @@ type person struct {
 func newVillage(t *testing.T) *village {
 	t.Helper()
 	v := &village{demo: demo{ctx: context.Background(), dir: t.TempDir()}, begun: time.Now()}
-	relays, file, err := v.found(onion.X25519)
+	relays, file, err := v.found()
 	if err != nil {
 		t.Fatal(err)
 	}
