@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/sha256"
 	"time"
 
 	"github.com/backchannel/backchannel/node/channel"
@@ -36,11 +37,12 @@ func (n *Node) DraftCommunique(ctx context.Context, name string, number uint32, 
 	return d, err
 }
 
-// SignCommunique goes on with the signing of a version: see
+// SignCommunique goes on with the signing of a version, if its text has the SHA-256
+// that the person was shown: see
 // [channel.Conversation.Sign].
-func (n *Node) SignCommunique(ctx context.Context, name string, number, version uint32, until time.Time, agreed bool) (s channel.SigningView, err error) {
+func (n *Node) SignCommunique(ctx context.Context, name string, number, version uint32, shown [sha256.Size]byte, until time.Time, agreed bool) (s channel.SigningView, err error) {
 	err = n.with(ctx, name, func(c *channel.Conversation, now time.Time) (out *channel.Output, err error) {
-		s, out, err = c.Sign(now, number, version, until, agreed)
+		s, out, err = c.Sign(now, number, version, shown, until, agreed)
 		return out, err
 	})
 	return s, err

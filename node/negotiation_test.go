@@ -94,7 +94,8 @@ func performNegotiation(ctx context.Context, n *node.Node, c command, a *answer)
 		if _, err := fmt.Sscan(c.Text, &version); err != nil {
 			return true, err
 		}
-		_, err = n.SignCommunique(ctx, peer, publishable(ctx, n), version, at, true)
+		number := publishable(ctx, n)
+		_, err = n.SignCommunique(ctx, peer, number, version, digestOf(ctx, n, number, version), at, true)
 	case "talks/compare":
 		_, err = n.CompareAuthority(ctx, peer, c.Seq, [mandate.WordCount]string(strings.Fields(c.Text)))
 	case "talks/channel", "talks/accept", "talks/say", "talks/lines":

@@ -99,14 +99,14 @@ func (n *Node) ReleaseText(ctx context.Context, from string, number uint64, to s
 }
 
 // ReleaseOffers has the mediator open the offers of the latest exchange in which a
-// contact is one of the two.
+// contact is one of the two and both have sealed.
 func (n *Node) ReleaseOffers(ctx context.Context, name string) error {
 	return n.act(ctx, func(d *desk) error {
 		p, err := d.find(name)
 		if err != nil {
 			return err
 		}
-		u, ok := p.conversation.Carried()
+		u, ok := p.conversation.Carried(d.readyShuttle(p))
 		if !ok {
 			return channel.ErrNoShuttle
 		}
@@ -121,6 +121,17 @@ func (n *Node) ReleaseOffers(ctx context.Context, name string) error {
 		}
 		return d.applyBoth(first, out, second, second.conversation.Pass(now, m))
 	})
+}
+
+// readyShuttle is the number of the latest exchange of a contact that can be released,
+// because another one may have been opened since; 0: none.
+func (d *desk) readyShuttle(p *person) uint64 {
+	for _, s := range slices.Backward(d.shuttles(p).List) {
+		if s.State == channel.ShuttleReady {
+			return s.Number
+		}
+	}
+	return 0
 }
 
 // Shuttles returns what is carried to and from a contact, or all if the name is empty;

@@ -47,7 +47,7 @@ sign a text that you would not survive. --leave ends a signing while you can.`,
 			if err != nil {
 				return err
 			}
-			request.Version = draft.Version
+			request.Version, request.Digest = draft.Version, draft.Digest
 			return a.sign(cmd, ans, draft, request, until)
 		},
 	}

@@ -103,6 +103,13 @@ What holds, and what does not:
                                      compare them with the other side by a way
                                      that he does not control. Two who share
                                      nothing cannot have more.
+  The other side                     can fix what is no offer. When the mediator
+                                     opens both, it reads yours and shows
+                                     nothing. He cannot see that before; your
+                                     machine tells you afterwards.
+
+The mediator opens both before the end. What he opened then may reach one of you
+after it.
 
 With --carry a text is handed over instead, to be carried to somebody else. The
 mediator reads it, can change it and holds it until he releases it; it goes on
@@ -184,8 +191,8 @@ func (a *app) shuttleReleaseCommand() *cobra.Command {
 		Use:   "release [CONTACT] [NUMBER]",
 		Short: "As the mediator, carry a text on, or open both offers",
 		Long: `As the mediator, carry a text of a contact on to another one (--to), or, without
-a number, open both offers of the latest exchange in which the contact takes
-part.
+a number, open both offers of the latest exchange with the contact in which both
+have sealed.
 
 A text goes on as it came, without its sender, and is forgotten here. Offers are
 opened for both at once. You read neither.`,
@@ -249,14 +256,15 @@ nothing in it says whose it is.`,
 
 func (a *app) printShuttles(ans control.ShuttlesAnswer) {
 	some := false
-	shown := map[[4]string]bool{} // an exchange stands with both of the two
+	shown := map[[4]string]int{} // an exchange stands with both of the two; there may be more of one subject
 	for _, c := range ans.Contacts {
 		for _, s := range c.Shuttles {
 			some = true
-			if s.Mediator && shown[[4]string{s.Between, c.Contact.Name, s.Subject, s.Until}] {
+			if with := [4]string{s.Between, c.Contact.Name, s.Subject, s.Until}; s.Mediator && shown[with] > 0 {
+				shown[with]--
 				continue
 			}
-			shown[[4]string{c.Contact.Name, s.Between, s.Subject, s.Until}] = true
+			shown[[4]string{c.Contact.Name, s.Between, s.Subject, s.Until}]++
 			a.printShuttle(c.Contact, s)
 		}
 		for _, t := range c.Texts {

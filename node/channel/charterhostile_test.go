@@ -238,10 +238,14 @@ func TestAmendedToSecret(t *testing.T) {
 	if err := errors.Join(draft(w.a, 2, "one"), draft(w.b, 2, "two")); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := w.a.c.Sign(w.a.now(), 2, 1, w.a.now().Add(72*time.Hour), true); !errors.Is(err, channel.ErrSigningTime) {
+	shown, err := w.a.c.DraftText(2, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := w.a.c.Sign(w.a.now(), 2, 1, shown.Digest, w.a.now().Add(72*time.Hour), true); !errors.Is(err, channel.ErrSigningTime) {
 		t.Errorf("a signing that outlives its channel: %v", err)
 	}
-	if _, _, err := w.a.c.Sign(w.a.now(), channel.Open, 1, w.a.now().Add(time.Hour), true); !errors.Is(err, channel.ErrNotPublishable) {
+	if _, _, err := w.a.c.Sign(w.a.now(), channel.Open, 1, shown.Digest, w.a.now().Add(time.Hour), true); !errors.Is(err, channel.ErrNotPublishable) {
 		t.Errorf("a draft of a channel is signed outside of it: %v", err)
 	}
 	if v, err := w.b.c.Communique(w.b.now(), 2); err != nil || len(v.Drafts) != 2 {
@@ -256,7 +260,7 @@ func TestAmendedToSecret(t *testing.T) {
 		if err := draft(s, channel.Open, "three"); !errors.Is(err, channel.ErrSecret) {
 			t.Errorf("%s: drafts beside a secret channel: %v", s.name, err)
 		}
-		if _, _, err := s.c.Sign(s.now(), 2, 1, s.now().Add(time.Hour), true); !errors.Is(err, channel.ErrStaysSecret) {
+		if _, _, err := s.c.Sign(s.now(), 2, 1, [32]byte{}, s.now().Add(time.Hour), true); !errors.Is(err, channel.ErrStaysSecret) {
 			t.Errorf("%s: signs in a secret channel: %v", s.name, err)
 		}
 		if _, _, err := s.c.AmendChannel(s.now(), 2, open); !errors.Is(err, charter.ErrKind) {

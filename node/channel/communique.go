@@ -25,16 +25,21 @@ const (
 	signingLife      = 14 * 24 * time.Hour // the longest; a line lives no longer
 	maxDraft         = 16_000
 	maxDraftVersions = 1<<16 - 3
+	maxVersionStep   = 64 // by which a draft of the peer's may go beyond all that were here
 )
 
 // MaxDraft is the longest text of a draft, in bytes.
 const MaxDraft = maxDraft
+
+// NoteDraftNumber is the program's line about a draft that was not kept.
+const NoteDraftNumber = "A draft of theirs was not kept: its version is not a new one, or far from all others. Ask them to send the text again."
 
 // Errors that a person meets.
 var (
 	ErrNotPublishable  = errors.New("nothing said here may be published yet: both of you have to say first that it may")
 	ErrDraftLong       = errors.New("a draft has at most 16000 bytes")
 	ErrNoDraft         = errors.New("there is no draft of this version")
+	ErrOtherText       = errors.New("the text of this version is not the one that you were shown: nothing was signed")
 	ErrOtherProposal   = errors.New("another version is being signed already")
 	ErrSigningTime     = errors.New("a signing ends between one minute and 14 days from now, and before the deadline of its channel")
 	ErrNoSigning       = errors.New("nothing is being signed")
@@ -237,7 +242,11 @@ func (v *Conversation) communiqueCame(f wire.Frame, content string) {
 			v.craftCame(CommuniqueCraft, f, content)
 		}
 	case communiqueDraft:
-		if v.draftFits(content) {
+		switch {
+		case !v.draftFits(content):
+		case !v.versionFits(f.Channel, uint32(binary.BigEndian.Uint16(body))):
+			v.noteIn(f.Channel, NoteDraftNumber)
+		default:
 			v.craftCame(CommuniqueCraft, f, content)
 		}
 	case communiqueStep:
@@ -260,6 +269,23 @@ func (v *Conversation) draftFits(content string) bool {
 	}
 	odd := content[2]%2 == 1
 	return odd == (v.c.side == identity.Accepter)
+}
+
+// versionFits reports whether a version can be the peer's next one: more than all of
+// the peer's own, which come in the order in which they were written, so that no
+// version ever has two texts; and not so far on that none would be left. It may be less
+// than one of this side's, which the peer had not seen when it wrote.
+func (v *Conversation) versionFits(n, version uint32) bool {
+	theirs, highest := uint32(0), uint32(0)
+	for _, m := range v.messages {
+		if d, ok := draftOf(m); ok && m.in(n) {
+			highest = max(highest, d.Version)
+			if d.Direction == In {
+				theirs = max(theirs, d.Version)
+			}
+		}
+	}
+	return version > theirs && version <= highest+maxVersionStep
 }
 
 // communiqueText says what a line of kind communique is about, for a transcript.

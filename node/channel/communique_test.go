@@ -27,13 +27,19 @@ func (s *side) draft(text string) uint32 {
 // sign goes on with a signing, and answers with how it stands when nothing moves.
 func (s *side) sign(version uint32) channel.SigningState {
 	s.w.t.Helper()
-	_, out, err := s.c.Sign(s.now(), channel.Open, version, s.now().Add(time.Hour), true)
+	_, out, err := s.c.Sign(s.now(), channel.Open, version, s.digest(version), s.now().Add(time.Hour), true)
 	if err != nil {
 		s.w.t.Fatal(err)
 	}
 	s.do(out)
 	s.w.pass(2*time.Second, time.Second)
 	return s.signing(version)
+}
+
+// digest is that of the text that is shown for a version.
+func (s *side) digest(version uint32) [32]byte {
+	d, _ := s.c.DraftText(channel.Open, version) // zeros for one that is not there
+	return d.Digest
 }
 
 func (s *side) signing(version uint32) channel.SigningState {
@@ -113,7 +119,7 @@ func TestNothingIsSignedUnasked(t *testing.T) {
 	w := newWorld(t, 41)
 	w.meet()
 	w.a.draft("one")
-	if _, _, err := w.a.c.Sign(w.now, channel.Open, 1, w.now.Add(time.Hour), true); !errors.Is(err, channel.ErrNotPublishable) {
+	if _, _, err := w.a.c.Sign(w.now, channel.Open, 1, w.a.digest(1), w.now.Add(time.Hour), true); !errors.Is(err, channel.ErrNotPublishable) {
 		t.Errorf("signing where the other has said nothing: %v", err)
 	}
 	w.b.draft("two")
@@ -123,7 +129,7 @@ func TestNothingIsSignedUnasked(t *testing.T) {
 		t.Errorf("%d lines left unasked", len(sent)-1)
 	}
 	w.b.sign(1)
-	_, out, err := w.a.c.Sign(w.now, channel.Open, 1, time.Time{}, false)
+	_, out, err := w.a.c.Sign(w.now, channel.Open, 1, w.a.digest(1), time.Time{}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -309,9 +315,70 @@ func TestSigningOverRandomRestarts(t *testing.T) {
 // press is sign for a person who looks later at what came of it.
 func (s *side) press(version uint32) {
 	s.w.t.Helper()
-	_, out, err := s.c.Sign(s.now(), channel.Open, version, s.now().Add(24*time.Hour), true)
+	_, out, err := s.c.Sign(s.now(), channel.Open, version, s.digest(version), s.now().Add(24*time.Hour), true)
 	if err != nil {
 		s.w.t.Fatal(err)
 	}
 	s.do(out)
+}
+
+// forceDraft has a side send a draft of any version.
+func (s *side) forceDraft(version uint16, text string) {
+	s.do(s.c.Say(s.now(), channel.CommuniqueCraft, append([]byte{2, byte(version >> 8), byte(version)}, text...)))
+	s.w.pass(2*time.Second, time.Second)
+}
+
+// TestTextIsSignedAsShown has a peer give one version two texts while its person reads:
+// what is signed is the text that was shown.
+func TestTextIsSignedAsShown(t *testing.T) {
+	w := agreed(t, 47)
+	w.b.forceDraft(4, "second\n")
+	shown := w.a.digest(4)
+	for _, text := range []string{"third\n", "second\n"} {
+		w.b.forceDraft(4, text) // once more
+		w.b.forceDraft(2, text) // and back
+	}
+	v, err := w.a.c.Communique(w.a.now(), channel.Open)
+	if err != nil || len(v.Drafts) != 3 || w.a.digest(4) != shown {
+		t.Fatalf("a version has another text: %+v, %v", v.Drafts, err)
+	}
+	if notes := slices.DeleteFunc(w.a.c.Transcript(0), func(m channel.Message) bool { return m.Text != channel.NoteDraftNumber }); len(notes) != 4 {
+		t.Errorf("%d lines say that a draft was not kept, of 4", len(notes))
+	}
+	for _, agreed := range []bool{false, true} {
+		if _, _, err := w.a.c.Sign(w.a.now(), channel.Open, 4, w.a.digest(2), w.now.Add(time.Hour), agreed); !errors.Is(err, channel.ErrOtherText) {
+			t.Errorf("signing another text than was shown: %v", err)
+		}
+	}
+	if got := w.a.sign(4); got != channel.SigningAsked {
+		t.Errorf("the text that was shown: %q", got)
+	}
+}
+
+// TestDraftsCross has both write drafts while they are apart: all of them arrive, each
+// with a version of its own. A version that is far on is refused, and blocks nobody.
+func TestDraftsCross(t *testing.T) {
+	w := agreed(t, 48)
+	w.cut()
+	for _, s := range []*side{w.a, w.b, w.a, w.a, w.b, w.b, w.b} {
+		s.draft("another")
+	}
+	w.connect()
+	w.settle()
+	w.pass(time.Minute, 5*time.Second)
+	for _, s := range []*side{w.a, w.b} {
+		v, err := s.c.Communique(s.now(), channel.Open)
+		var versions []uint32
+		for _, d := range v.Drafts {
+			versions = append(versions, d.Version)
+		}
+		slices.Sort(versions)
+		if want := []uint32{1, 2, 3, 4, 5, 6, 7, 8, 10}; err != nil || !slices.Equal(versions, want) {
+			t.Errorf("%s has the versions %d, %v", s.name, versions, err)
+		}
+	}
+	w.b.forceDraft(65532, "far\n")
+	if v := w.a.draft("on"); v != 11 {
+		t.Errorf("after a version of 65532 comes %d", v)
+	}
 }

@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"slices"
@@ -170,17 +171,20 @@ func (v *Conversation) newSigning(s *signing) uint64 {
 	return n
 }
 
-// Sign goes on with the signing of a draft: it proposes one, takes up the peer's
-// proposal, or, if agreed and it is this side's turn, signs. The expiry counts for a
+// Sign goes on with the signing of a draft, named by its version and by the SHA-256 of
+// the text that the person was shown: it proposes one, takes up the peer's proposal, or, if agreed and it is this side's turn, signs. The expiry counts for a
 // proposal. Signing is the one step for which a person must have been shown who can
 // walk away with what.
-func (v *Conversation) Sign(now time.Time, channel, version uint32, expiry time.Time, agreed bool) (SigningView, *Output, error) {
+func (v *Conversation) Sign(now time.Time, channel, version uint32, shown [sha256.Size]byte, expiry time.Time, agreed bool) (SigningView, *Output, error) {
 	if err := v.maySign(now, channel); err != nil {
 		return SigningView{}, nil, err
 	}
 	draft, err := v.DraftText(channel, version)
 	if err != nil {
 		return SigningView{}, nil, err
+	}
+	if draft.Digest != shown {
+		return SigningView{}, nil, ErrOtherText
 	}
 	v.begin(now)
 	n, s := v.signingNow(channel)

@@ -8,8 +8,9 @@ import (
 
 const (
 	errandVersion = 1
-	maxErrands    = 8
-	maxUnseen     = 4 // messages of one of the two that the mediator's node has not seen to
+	maxErrands    = 8  // of which nothing is open
+	maxOpened     = 16 // with both offers and the words; more are opened only if they were called before
+	maxUnseen     = 4  // messages of one of the two that the mediator's node has not seen to
 )
 
 // An errand is an exchange of sealed offers: with a mediator, who is the contact, or
@@ -152,19 +153,29 @@ func (e *errand) over(now uint32) bool {
 	}
 }
 
-// keepErrand numbers a new one. When there are many, the oldest that is over goes.
+// opened reports whether this side has read the other's offer. What it holds then
+// stands nowhere else, and the comparison of words may come years later.
+func (e *errand) opened() bool { return e.party != nil && e.party.Stage() == shuttle.Opened }
+
+// keepErrand numbers a new one. When there are many, the oldest that is over goes; but
+// none that was opened: only its person deletes it.
 func (v *Conversation) keepErrand(e *errand) bool {
-	numbers := v.errandNumbers()
-	if len(numbers) >= maxErrands {
-		i := slices.IndexFunc(numbers, func(n uint64) bool { return v.errands[n].over(minute(v.now)) })
+	n := uint64(1)
+	var rest []uint64
+	for _, used := range v.errandNumbers() {
+		if n = used + 1; !v.errands[used].opened() {
+			rest = append(rest, used)
+		}
+	}
+	if e.party != nil && len(v.errands)-len(rest) >= maxOpened {
+		return false
+	}
+	if len(rest) >= maxErrands {
+		i := slices.IndexFunc(rest, func(n uint64) bool { return v.errands[n].over(minute(v.now)) })
 		if i < 0 {
 			return false
 		}
-		v.dropErrand(numbers[i])
-	}
-	n := uint64(1)
-	for _, used := range numbers {
-		n = max(n, used+1)
+		v.dropErrand(rest[i])
 	}
 	v.errands[n] = e
 	v.saveErrand(n)

@@ -17,7 +17,8 @@ const (
 	NoteShuttleCalled = "A mediator asks for a sealed offer: backchannel shuttle show"
 	NoteShuttleOpened = "Both sealed offers are open: backchannel shuttle show"
 	NoteShuttleSealed = "A side has sealed its offer: backchannel shuttle show"
-	NoteShuttleFull   = "A text to be carried was not kept, because 64 wait already. Release or remove some, and ask for it again."
+	NoteShuttleMisfit = "The other side's opening does not fit, and shows no offer; they may have read yours: backchannel shuttle show"
+	NoteShuttleMany   = "A mediator asked for a sealed offer, and it was not taken, because too many exchanges with him are kept. What is open is never deleted for a new one; burning the conversation deletes it."
 )
 
 // Errors that a person meets.
@@ -106,10 +107,6 @@ func (v *Conversation) answerErrand(n uint64, messages [][]byte) {
 func (v *Conversation) shuttleCame(f wire.Frame, content string) {
 	m := []byte(content)
 	if _, err := shuttle.ParseText(m); err == nil {
-		if v.mediates() && len(v.heldTexts()) >= shuttle.MaxHeld {
-			v.note(NoteShuttleFull)
-			return
-		}
 		v.craftCame(ShuttleCraft, f, content)
 		return
 	}
@@ -125,6 +122,9 @@ func (v *Conversation) shuttleCame(f wire.Frame, content string) {
 	case e.party != nil:
 		messages, err := e.party.Receive(m, minute(v.now))
 		if err != nil {
+			if misfit := errors.Is(err, shuttle.ErrRefused) || errors.Is(err, shuttle.ErrFormat); misfit && e.party.Stage() == shuttle.Committed {
+				v.noteOnce(NoteShuttleMisfit)
+			}
 			return
 		}
 		v.answerErrand(n, messages)
@@ -142,19 +142,18 @@ func (v *Conversation) shuttleCalled(m []byte) {
 	if err != nil || time.Duration(p.Expiry()-minute(v.now))*time.Minute > shuttleLife+48*time.Hour {
 		return
 	}
-	if v.keepErrand(&errand{party: p}) {
-		v.note(NoteShuttleCalled)
+	if !v.keepErrand(&errand{party: p}) {
+		v.noteOnce(NoteShuttleMany)
+		return
 	}
+	v.note(NoteShuttleCalled)
 }
 
-// mediates reports whether this person carries for the contact.
-func (v *Conversation) mediates() bool {
-	for _, e := range v.errands {
-		if e.party == nil {
-			return true
-		}
+// noteOnce is note, unless the latest line says it already.
+func (v *Conversation) noteOnce(text string) {
+	if n := len(v.messages); n == 0 || v.messages[n-1].Direction != Notice || v.messages[n-1].Text != text {
+		v.note(text)
 	}
-	return false
 }
 
 // shuttleText is what a line of kind shuttle shows in a transcript.

@@ -120,11 +120,11 @@ func (v *Conversation) Release(now time.Time, id shuttle.ID) (toSecond []byte, o
 	return toSecond, v.finish(), nil
 }
 
-// Carried returns the latest exchange in which the contact is one of the two; ok is
-// false if there is none.
-func (v *Conversation) Carried() (u Unseen, ok bool) {
+// Carried returns the exchange of a number in which the contact is one of the two; 0
+// stands for the latest. ok is false if there is none.
+func (v *Conversation) Carried(number uint64) (u Unseen, ok bool) {
 	for _, n := range slices.Backward(v.errandNumbers()) {
-		if e := v.errands[n]; e.party == nil {
+		if e := v.errands[n]; e.party == nil && (number == 0 || n == number) {
 			return Unseen{ID: e.id, From: e.role, Other: e.other}, true
 		}
 	}

@@ -190,10 +190,11 @@ func (v *Conversation) soundingCame(content []byte) {
 }
 
 // calledSounding takes part in what the other side's machine has begun, if the budget
-// allows it. Of two calls that cross the inviter's counts.
+// allows it and the window is still to come: a person must be able to name something
+// for what it costs of the budget. Of two calls that cross the inviter's counts.
 func (v *Conversation) calledSounding(at, window uint32) {
 	now, last := minute(v.now), v.lastAt
-	if at <= now || at-now > soundingMost+soundingSlack || window < shortestWindow || window > longestWindow {
+	if at <= now || at-now > soundingMost+soundingSlack || window < shortestWindow || window > longestWindow || at-now <= window {
 		return
 	}
 	s := &sounded{at: at, window: window}

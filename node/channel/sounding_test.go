@@ -302,3 +302,22 @@ func TestHostileSoundings(t *testing.T) {
 		}
 	}
 }
+
+// TestSoundingThatHasBegun has a peer call with a window that is open: nobody could name
+// anything, so nothing is taken up, and nothing of the week is used.
+func TestSoundingThatHasBegun(t *testing.T) {
+	w := newWorld(t, 67)
+	w.meet()
+	for _, at := range []time.Duration{time.Hour, 2 * time.Hour} {
+		w.a.do(w.a.c.CallSounding(w.a.now(), w.now.Add(at), 120))
+		w.pass(2*time.Second, time.Second)
+	}
+	if list, next := w.b.c.Soundings(w.b.now()); len(list) != 0 || !next.IsZero() {
+		t.Errorf("taken up: %+v, the next one at %v", list, next)
+	}
+	w.a.do(w.a.c.CallSounding(w.a.now(), agreedAt, 120))
+	w.pass(2*time.Second, time.Second)
+	if got := w.b.sounding().State; got != channel.SoundingOpen {
+		t.Errorf("one that is to come is %q", got)
+	}
+}

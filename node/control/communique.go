@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
 	"time"
@@ -57,6 +58,7 @@ type (
 		Name    string `json:"name"`
 		Channel uint32 `json:"channel,omitempty"` // 0: the conversation that needs no charter
 		Version uint32 `json:"version"`
+		Digest  string `json:"sha256,omitempty"` // of the text that the person was shown; needed to sign
 		Until   string `json:"until,omitempty"`  // of a proposal
 		Agreed  bool   `json:"agreed,omitempty"` // a person has read who can walk away with what
 		Leave   bool   `json:"leave,omitempty"`  // end the signing that is under way instead
@@ -130,7 +132,11 @@ func (s *Server) sign(ctx context.Context, r SignRequest) (SigningAnswer, error)
 			return SigningAnswer{}, &Error{Code: "bad_request", Exit: ExitUsage, Message: "the time is malformed"}
 		}
 	}
-	x, err := s.node.SignCommunique(ctx, r.Name, max(r.Channel, channel.Open), r.Version, until, r.Agreed)
+	var shown [sha256.Size]byte
+	if b, err := hex.DecodeString(r.Digest); err != nil || copy(shown[:], b) != len(shown) {
+		return SigningAnswer{}, &Error{Code: "bad_request", Exit: ExitUsage, Message: "the digest is malformed"}
+	}
+	x, err := s.node.SignCommunique(ctx, r.Name, max(r.Channel, channel.Open), r.Version, shown, until, r.Agreed)
 	return SigningAnswer{Version, signingOf(x)}, err
 }
 

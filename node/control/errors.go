@@ -156,6 +156,7 @@ var known = []struct {
 	{charter.ErrOver, "channel_over", ExitClosed, "the deadline has passed", "backchannel channel list"},
 	{channel.ErrNotPublishable, "not_publishable", ExitRefused, "", "each of you says so by a draft, or by: backchannel communique draft --agree"},
 	{channel.ErrDraftLong, "too_long", ExitUsage, "", "shorten it, then: backchannel communique draft"},
+	{channel.ErrOtherText, "other_text", ExitRefused, "", "backchannel communique list"},
 	{channel.ErrNoDraft, "no_draft", ExitNoContact, "", "backchannel communique list"},
 	{channel.ErrOtherProposal, "other_signing", ExitRefused, "", "sign that one, or end it: backchannel communique sign --leave"},
 	{channel.ErrSigningTime, "bad_time", ExitUsage, "", "backchannel communique sign --until 36h"},

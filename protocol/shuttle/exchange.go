@@ -49,6 +49,19 @@ func (d drawn) firstBody(offer []byte) ([]byte, error) {
 	return append(share, c[:]...), nil
 }
 
+// checkFirst refuses a first's share that nothing could be sealed under.
+func checkFirst(first []byte) error {
+	scalar := make([]byte, 32) // any: a point is refused by its order
+	scalar[0] = 8
+	if _, err := handshake.Exchange(scalar, first[:32]); err != nil {
+		return ErrRefused
+	}
+	if kem.Check((*[kem.PublicSize]byte)(first[32:])) != nil {
+		return ErrRefused
+	}
+	return nil
+}
+
 func commitFirst(share, nonce, offer []byte) [32]byte {
 	return label.Hash(label.ShuttleCommit, []byte{byte(First)}, share, nonce, offer)
 }

@@ -253,13 +253,26 @@ func TestWithholding(t *testing.T) {
 	if _, _, err := w.round.Release(expiry); !errors.Is(err, shuttle.ErrExpired) {
 		t.Errorf("released after the end: %v", err)
 	}
-	toFirst, _, err := w.round.Release(now)
-	check(t, err)
-	if _, err := w.first.Receive(toFirst, expiry); !errors.Is(err, shuttle.ErrExpired) {
-		t.Errorf("read after the end: %v", err)
-	}
 	if !w.first.Failed(expiry) || !w.second.Failed(expiry) {
 		t.Error("a withheld exchange does not fail")
+	}
+}
+
+// TestReleasedJustInTime lets the openings arrive on either side of the expiry: a
+// release is for both, whoever is slow.
+func TestReleasedJustInTime(t *testing.T) {
+	w := newWorld(t, 1, none)
+	w.seal(shuttle.First, "three")
+	w.seal(shuttle.Second, "five")
+	toFirst, toSecond, err := w.round.Release(expiry - 1)
+	check(t, err)
+	_, err = w.first.Receive(toFirst, expiry-1)
+	check(t, err)
+	if _, err := w.second.Receive(toSecond, expiry+14*24*60); err != nil || w.second.Failed(expiry+14*24*60) {
+		t.Errorf("released in time, it opens for one side only: %v", err)
+	}
+	if _, other := w.second.Offers(); other != "three" {
+		t.Errorf("the second reads %q", other)
 	}
 }
 

@@ -8,10 +8,6 @@ import (
 // MaxText is the longest text that is carried, in bytes.
 const MaxText = 59_000
 
-// MaxHeld is how many texts a mediator holds for two people at once. The caller
-// keeps to it.
-const MaxHeld = 64
-
 // TextMessage returns the message that carries a text: from its sender to the
 // mediator, and the same bytes from there to the other one.
 func TextMessage(text string) ([]byte, error) {

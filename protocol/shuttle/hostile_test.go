@@ -47,14 +47,18 @@ func TestSharesThatAreNone(t *testing.T) {
 	} {
 		w, first := called(t)
 		spoil(first[18:])
-		_, err := w.second.Receive(first, now)
-		check(t, err)
 		before := w.second.Append(nil)
-		if out, err := w.second.Seal("five", w.random, now); !errors.Is(err, shuttle.ErrRefused) || out != nil {
+		if out, err := w.second.Receive(first, now); !errors.Is(err, shuttle.ErrRefused) || out != nil {
 			t.Errorf("%s of the first: %v, want ErrRefused", what, err)
 		}
 		if !bytes.Equal(before, w.second.Append(nil)) {
 			t.Errorf("%s of the first: an error changed the second", what)
+		}
+		_, err := w.second.Seal("five", w.random, now)
+		check(t, err)
+		before = w.second.Append(nil)
+		if out, err := w.second.Receive(first, now); !errors.Is(err, shuttle.ErrRefused) || out != nil || !bytes.Equal(before, w.second.Append(nil)) {
+			t.Errorf("%s of the first, to a second who has sealed: %v, want ErrRefused", what, err)
 		}
 		w, first = called(t)
 		_, err = w.second.Seal("five", w.random, now)

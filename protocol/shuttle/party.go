@@ -89,7 +89,8 @@ func (p *Party) Role() Role { return p.role }
 // Subject is what the mediator says that the offers are about.
 func (p *Party) Subject() string { return p.subject }
 
-// Expiry is the minute since 1970 from which nothing is sent or opened any more.
+// Expiry is the minute since 1970 from which nothing is sent any more. What was
+// released before may still come and be opened.
 func (p *Party) Expiry() uint32 { return p.expiry }
 
 // Stage says how far it has come.
@@ -154,7 +155,8 @@ func (p *Party) commit() ([][]byte, error) {
 }
 
 // Receive takes a message that the mediator passed on, and returns what is to be
-// sent, without any person's doing. After an error nothing is changed.
+// sent, without any person's doing. After an error nothing is changed. An opening is
+// taken after the expiry as well: he released it in time, for the other side too.
 func (p *Party) Receive(m []byte, now uint32) ([][]byte, error) {
 	kind, id, body, err := split(m)
 	switch {
@@ -162,7 +164,7 @@ func (p *Party) Receive(m []byte, now uint32) ([][]byte, error) {
 		return nil, err
 	case id != p.id:
 		return nil, ErrOrder
-	case now >= p.expiry:
+	case now >= p.expiry && (kind != messageOpening || p.stage != Committed):
 		return nil, ErrExpired
 	}
 	next := *p
@@ -170,7 +172,7 @@ func (p *Party) Receive(m []byte, now uint32) ([][]byte, error) {
 	switch {
 	case kind == messageFirst && p.role == Second && p.first == nil && p.stage <= Sealed && !zero(body):
 		next.first = append([]byte(nil), body...)
-		if p.stage == Sealed {
+		if err = checkFirst(body); err == nil && p.stage == Sealed {
 			out, err = next.commit()
 		}
 	case kind == messageSecond && p.role == First && p.stage == Sealed && !zero(body):
