@@ -114,14 +114,16 @@ func (v *Conversation) BurnChannel(now time.Time, n uint32) (*Output, error) {
 	return v.finish(), nil
 }
 
-// sayCharter puts a message of a charter into the outbox, unless it is on its way.
+// sayCharter puts a message of a charter into the outbox, unless it is on its way, or
+// is said again after a recovery: then it keeps its place, before the texts that came
+// after it.
 func (v *Conversation) sayCharter(n uint32, message []byte) {
 	for i := len(v.messages) - 1; i >= 0; i-- {
 		m := v.messages[i]
 		if m.Channel != n || m.Craft != CharterCraft || m.Direction != Out || m.Text != string(message) {
 			continue
 		}
-		if m.under() || m.State == InMailbox {
+		if m.under() || m.State == InMailbox || v.doubtful(m) {
 			return
 		}
 		v.removeLine(i)

@@ -97,10 +97,11 @@ func (v *Conversation) requeue() {
 }
 
 // doubtful reports whether a message was delivered before a recovery and has not
-// been confirmed again since.
+// been confirmed again since. Of a charter all is said again, however old: what was
+// said under it makes no sense without it.
 func (v *Conversation) doubtful(m Message) bool {
 	return m.Direction == Out && !m.File && m.State == Delivered && v.s != nil && v.s.repeat && m.Seq > v.s.repeated &&
-		m.Stored+uint32(v.cfg.Life/time.Minute) >= v.s.began
+		(m.Stored+uint32(v.cfg.Life/time.Minute) >= v.s.began || v.outlasts(&m))
 }
 
 // Flush goes on with what one commit could not hold, and seals and sends what can
