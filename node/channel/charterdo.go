@@ -26,7 +26,7 @@ func (v *Conversation) OpenChannel(now time.Time, t charter.Terms) (ChannelView,
 	}
 	v.begin(now)
 	v.charters[n] = c
-	v.used.floor = max(v.used.floor, v.clock().Floor())
+	v.used.floor = max(v.used.floor, v.floor())
 	v.saveUsed()
 	v.standBy(n)
 	return v.channelView(n), v.finish(), nil
@@ -61,6 +61,9 @@ func (v *Conversation) change(now time.Time, n uint32, f func(*charter.Charter, 
 		return ChannelView{}, nil, err
 	}
 	v.begin(now)
+	if c.Phase() == charter.Closed {
+		v.endUnsent(n)
+	}
 	v.sayCharter(n, message)
 	v.saveCharter(n)
 	return v.channelView(n), v.finish(), nil
@@ -129,6 +132,13 @@ func (v *Conversation) sayCharter(n uint32, message []byte) {
 		v.removeLine(i)
 	}
 	v.sayIn(n, CharterCraft, message)
+}
+
+// charterArrived notes that the peer's machine has a message of a charter.
+func (v *Conversation) charterArrived(m Message) {
+	if c := v.charters[m.Channel]; m.Craft == CharterCraft && c != nil && c.Arrived([]byte(m.Text)) {
+		v.saveCharter(m.Channel)
+	}
 }
 
 // standBy says what this side stands by in a channel.

@@ -47,6 +47,7 @@ func (v *Conversation) SendIn(now time.Time, channel uint32, text string) (Messa
 
 // Recall takes a message back that still waits here.
 func (v *Conversation) Recall(now time.Time, seq uint64) (*Output, error) {
+	v.Lapse(now) // before there is an index
 	i, ok := v.find(seq)
 	if !ok || v.messages[i].Direction != Out || v.messages[i].hidden() {
 		return nil, ErrNoMessage
@@ -285,6 +286,7 @@ func (v *Conversation) dropAcknowledged() {
 				v.removeLine(i)
 			default:
 				v.setState(i, Delivered)
+				v.charterArrived(v.messages[i])
 			}
 			v.s.repeated = max(v.s.repeated, cell.message)
 		}
