@@ -136,11 +136,18 @@ func (n *Node) ReadIn(ctx context.Context, name string, number uint32, after uin
 	return list, err
 }
 
-// lapse lets the deadlines of channels pass, before anything is shown.
+// lapse lets the deadlines of channels pass, before anything is shown. What is burned by
+// that in memory is soon burned on the disk.
 func (d *desk) lapse() {
 	now := d.cfg.Now()
 	for _, p := range d.people {
 		p.conversation.Lapse(now)
+		if !p.conversation.Lapsed() {
+			continue
+		}
+		if at := p.conversation.Next(now); at.Before(p.wake) {
+			p.wake = at
+		}
 	}
 }
 

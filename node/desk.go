@@ -452,7 +452,7 @@ func (d *desk) carry(p *person, out *channel.Output) {
 	if d.mail != nil {
 		d.mail.sync(p)
 	}
-	d.publish(p, out.Changed)
+	d.publish(p, p.conversation.Current(d.cfg.Now(), out.Changed))
 	if out.Linked {
 		d.sync(p)
 	}

@@ -55,11 +55,17 @@ func (a *app) printChannel(ans control.ChannelAnswer) {
 		a.say("! Its messages go over relays alone. Nothing flows before you say so: %s",
 			a.here(strings.Replace("backchannel route set 1 relayed", "1", itoa(int(ans.Contact.Number)), 1)))
 	}
+	if c.Agreed != nil && c.Agreed.Deadline != c.Deadline {
+		a.say("  They accepted this text after you had closed or taken it back: here all is burned at %s.", longTime(c.Deadline))
+	}
 	if c.Yours != nil {
 		a.say("Your draft %d waits for %s:", c.Yours.Draft, who)
 		a.printCharter(a.say, *c.Yours)
+		if c.YouClosed {
+			a.say("  You closed the channel. They can still accept this text; that moves no deadline on.")
+		}
 		if c.Withdrawn {
-			a.say("  You took it back. If they had accepted it before, it is agreed all the same.")
+			a.say("  You took it back. If they had accepted it before, it is agreed all the same; once their machine has that you took it back, accepting moves no deadline on.")
 		}
 	}
 	if c.Theirs != nil {

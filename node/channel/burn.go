@@ -1,6 +1,8 @@
 package channel
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/backchannel/backchannel/node/store"
@@ -19,7 +21,11 @@ const NoteBurned = "The other side has burned this conversation and asks you to 
 func (v *Conversation) Burn(now time.Time) *Output {
 	v.begin(now)
 	v.endFiles()
+	v.lapsed = slices.AppendSeq(v.lapsed, maps.Keys(v.charters))
 	v.discard()
+	if v.blank() {
+		v.lapsed = nil
+	}
 	v.c.burned, v.c.next = v.nextSeq-1, v.nextSeq
 	if v.used != (used{}) {
 		v.saveUsed()

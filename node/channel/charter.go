@@ -2,6 +2,7 @@ package channel
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/backchannel/backchannel/node/store"
@@ -182,28 +183,54 @@ func (v *Conversation) burnLapsed() {
 		for _, n := range v.lapsed {
 			v.drop(KindCharter, uint64(n))
 		}
-		v.lapsed = nil
-		for number, f := range v.inbound {
-			if f.Channel > Open && v.used.has(f.Channel) && len(f.Content) > 0 {
-				f.Content = nil
-				v.inbound[number] = f
-				v.put(KindInbound, v.cellKey(number), f.Append(nil))
-			}
-		}
 		v.c.next = max(v.c.next, v.nextSeq)
 		v.saveContact()
 		if v.s != nil {
 			v.saveSession()
 		}
 		v.saveUsed()
+		if v.blank() {
+			v.lapsed = nil
+		}
 	}
 	if len(v.charters) == 0 {
 		return
 	}
-	if floor := v.clock().Floor(); floor >= v.used.floor+floorEvery || floor+floorEvery <= v.used.floor {
+	if floor := v.floor(); floor >= v.used.floor+floorEvery || floor+floorEvery <= v.used.floor {
 		v.used.floor = floor
 		v.saveUsed()
 	}
+}
+
+// blank takes the text off what came of burned channels and waits for its turn, and
+// reports whether that was all. The frames stay: they could not come again.
+func (v *Conversation) blank() bool {
+	for number, f := range v.inbound {
+		if !v.used.has(f.Channel) || len(f.Content) == 0 {
+			continue
+		}
+		if v.full() {
+			return false
+		}
+		f.Content = nil
+		v.inbound[number] = f
+		v.put(KindInbound, v.cellKey(number), f.Append(nil))
+	}
+	return true
+}
+
+// floor is the latest time that is known now. A clock that is ahead of everybody who
+// was heard does not move it, be they too few to say what time it is.
+func (v *Conversation) floor() uint32 {
+	clock := v.clock()
+	if clock.Trust != charter.ClockUnchecked {
+		return clock.Floor()
+	}
+	stated := v.cfg.Stated(v.now)
+	if len(stated) > 0 && slices.Max(stated) < -charter.Tolerance && v.used.floor > 0 {
+		return v.used.floor
+	}
+	return clock.Floor()
 }
 
 // notThere says why there is no channel of a number.
@@ -241,15 +268,21 @@ func (v *Conversation) mayFlow(n uint32) error {
 }
 
 // mayLeave reports whether a line that waits may leave: not while its channel is
-// withheld, nor by another way than what was agreed on since it was written. What says
-// so itself may.
+// withheld or once it is closed, nor by another way than what was agreed on since it
+// was written. What says so itself may.
 func (v *Conversation) mayLeave(m Message) bool {
 	c := v.charters[m.Channel]
-	if c == nil || m.Craft == CharterCraft {
-		return !v.withheld(m.Channel)
+	switch {
+	case c == nil:
+		return true
+	case v.withheld(m.Channel):
+		return false
+	case m.Craft == CharterCraft:
+		return true
+	case c.Phase() != charter.Open:
+		return false
 	}
-	d := c.Agreed()
-	return !v.withheld(m.Channel) && (d == nil || d.Route == charter.RouteDirect || v.drops.policy == RelayRoute)
+	return c.Agreed().Route == charter.RouteDirect || v.drops.policy == RelayRoute
 }
 
 // mayTake reports whether a text of the peer belongs to a channel that both agreed
@@ -263,7 +296,7 @@ func (v *Conversation) mayTake(f wire.Frame) bool {
 	}
 	own, other := c.ClosedBy()
 	switch {
-	case own || c.Phase() == charter.Declined:
+	case own || other || c.Phase() == charter.Declined: // who closed, and says more, has lost that
 		v.answerFor(f.Channel, charter.CloseMessage())
 	case c.Agreed() == nil:
 		v.closeHere(f.Channel, noteEarlyText)
@@ -274,6 +307,7 @@ func (v *Conversation) mayTake(f wire.Frame) bool {
 // closeHere has this machine close a channel, and tells its person why.
 func (v *Conversation) closeHere(n uint32, why string) {
 	if message, err := v.charters[n].Close(); err == nil {
+		v.endUnsent(n)
 		v.sayCharter(n, message)
 		v.noteIn(n, why)
 		v.saveCharter(n)

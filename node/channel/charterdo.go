@@ -26,7 +26,7 @@ func (v *Conversation) OpenChannel(now time.Time, t charter.Terms) (ChannelView,
 	}
 	v.begin(now)
 	v.charters[n] = c
-	v.used.floor = max(v.used.floor, v.clock().Floor())
+	v.used.floor = max(v.used.floor, v.floor())
 	v.saveUsed()
 	v.standBy(n)
 	return v.channelView(n), v.finish(), nil
@@ -61,6 +61,9 @@ func (v *Conversation) change(now time.Time, n uint32, f func(*charter.Charter, 
 		return ChannelView{}, nil, err
 	}
 	v.begin(now)
+	if c.Phase() == charter.Closed {
+		v.endUnsent(n)
+	}
 	v.sayCharter(n, message)
 	v.saveCharter(n)
 	return v.channelView(n), v.finish(), nil
@@ -114,19 +117,28 @@ func (v *Conversation) BurnChannel(now time.Time, n uint32) (*Output, error) {
 	return v.finish(), nil
 }
 
-// sayCharter puts a message of a charter into the outbox, unless it is on its way.
+// sayCharter puts a message of a charter into the outbox, unless it is on its way, or
+// is said again after a recovery: then it keeps its place, before the texts that came
+// after it.
 func (v *Conversation) sayCharter(n uint32, message []byte) {
 	for i := len(v.messages) - 1; i >= 0; i-- {
 		m := v.messages[i]
 		if m.Channel != n || m.Craft != CharterCraft || m.Direction != Out || m.Text != string(message) {
 			continue
 		}
-		if m.under() || m.State == InMailbox {
+		if m.under() || m.State == InMailbox || v.doubtful(m) {
 			return
 		}
 		v.removeLine(i)
 	}
 	v.sayIn(n, CharterCraft, message)
+}
+
+// charterArrived notes that the peer's machine has a message of a charter.
+func (v *Conversation) charterArrived(m Message) {
+	if c := v.charters[m.Channel]; m.Craft == CharterCraft && c != nil && c.Arrived([]byte(m.Text)) {
+		v.saveCharter(m.Channel)
+	}
 }
 
 // standBy says what this side stands by in a channel.

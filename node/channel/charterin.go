@@ -61,16 +61,16 @@ func (v *Conversation) firstCame(f wire.Frame, message []byte) {
 		return
 	}
 	v.charters[f.Channel] = c
-	v.used.floor = max(v.used.floor, v.clock().Floor())
+	v.used.floor = max(v.used.floor, v.floor())
 	v.saveUsed()
 	v.saveCharter(f.Channel)
 	v.craftCame(CharterCraft, f, string(message))
 }
 
-// endUnsent ends what waits here for a channel that the other side has closed.
+// endUnsent ends what waits here for a channel that was closed.
 func (v *Conversation) endUnsent(n uint32) {
 	for i := range v.messages {
-		if m := &v.messages[i]; m.Channel == n && m.Craft == NoCraft && m.Direction == Out && m.State == Waiting && !v.isSealed(m.Seq) {
+		if m := &v.messages[i]; m.Channel == n && m.Craft != CharterCraft && m.Direction == Out && m.State == Waiting && !v.isSealed(m.Seq) {
 			v.setState(i, Expired)
 		}
 	}

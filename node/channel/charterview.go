@@ -104,6 +104,17 @@ func (v *Conversation) mayShow(n uint32) error {
 	return nil
 }
 
+// Current returns those of the lines that are still there and may be shown: since they
+// were told of, their channel may have been burned.
+func (v *Conversation) Current(now time.Time, lines []Message) []Message {
+	v.Lapse(now)
+	v.now = now
+	return slices.DeleteFunc(slices.Clone(lines), func(m Message) bool {
+		_, ok := v.find(m.Seq)
+		return !ok || v.withheld(m.Channel)
+	})
+}
+
 // in reports whether a line stands in a channel.
 func (m *Message) in(n uint32) bool { return max(m.Channel, Open) == n }
 

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/backchannel/backchannel/node/store"
+	"github.com/backchannel/backchannel/protocol/charter"
 	"github.com/backchannel/backchannel/protocol/handshake"
 	"github.com/backchannel/backchannel/protocol/identity"
 	"github.com/backchannel/backchannel/protocol/wire"
@@ -119,9 +120,7 @@ func (v *Conversation) Next(now time.Time) time.Time {
 			break // the oldest comes first
 		}
 	}
-	for _, c := range v.charters {
-		sooner(fromMinute(c.Deadline()))
-	}
+	v.soonerDeadline(now, sooner)
 	if len(v.stale) > 0 || len(v.lapsed) > 0 {
 		sooner(now.Add(time.Second))
 	}
@@ -170,6 +169,24 @@ func (v *Conversation) Next(now time.Time) time.Time {
 		return now
 	}
 	return next
+}
+
+// soonerDeadline asks for the next deadline of a channel. While the own clock is wrong
+// the others are asked once a minute, and so often what is withheld is looked at.
+func (v *Conversation) soonerDeadline(now time.Time, sooner func(time.Time)) {
+	if len(v.charters) == 0 {
+		return
+	}
+	if !charter.CheckClock(now, v.used.floor, v.cfg.Stated(now)).Sound() {
+		sooner(now.Add(time.Minute))
+	}
+	for _, c := range v.charters {
+		if at := fromMinute(c.Deadline()); at.After(now) {
+			sooner(at)
+		} else {
+			sooner(now.Add(10 * time.Second))
+		}
+	}
 }
 
 // outlasts reports whether a message lives as long as its channel: one of a charter, so

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/backchannel/backchannel/node/store"
@@ -281,8 +282,12 @@ func (v *Conversation) loadLists() error {
 		if err != nil || uint64(f.Number) != r.Key.Seq&(1<<32-1) {
 			return ErrRecord
 		}
-		if v.current(r.Key) {
-			v.inbound[uint32(r.Key.Seq)] = f
+		if !v.current(r.Key) {
+			continue
+		}
+		v.inbound[uint32(r.Key.Seq)] = f
+		if v.used.has(f.Channel) && len(f.Content) > 0 && !slices.Contains(v.lapsed, f.Channel) {
+			v.lapsed, v.burning = append(v.lapsed, f.Channel), true // to be blanked
 		}
 	}
 	for r, err := range v.cfg.Records.Scan(KindMessage, v.id) {

@@ -31,7 +31,7 @@ func (v *Conversation) Rename(now time.Time, name string) *Output {
 //
 // The line is returned as it was, with its state.
 func (v *Conversation) Edit(now time.Time, seq uint64, text string) (Message, *Output, error) {
-	i, err := v.editable(seq)
+	i, err := v.editable(now, seq)
 	if err != nil {
 		return Message{}, nil, err
 	}
@@ -64,7 +64,7 @@ func (v *Conversation) Edit(now time.Time, seq uint64, text string) (Message, *O
 // The line is returned as it was, with its state. [Conversation.Sweep] deletes
 // what the commit could not hold.
 func (v *Conversation) Remove(now time.Time, seq uint64) (Message, *Output, error) {
-	i, err := v.editable(seq)
+	i, err := v.editable(now, seq)
 	if err != nil {
 		return Message{}, nil, err
 	}
@@ -82,8 +82,10 @@ func (v *Conversation) Remove(now time.Time, seq uint64) (Message, *Output, erro
 	return m, out, nil
 }
 
-// editable finds a line that can be changed now.
-func (v *Conversation) editable(seq uint64) (int, error) {
+// editable finds a line that can be changed now. Deadlines pass before: they would
+// move its index.
+func (v *Conversation) editable(now time.Time, seq uint64) (int, error) {
+	v.Lapse(now)
 	i, ok := v.find(seq)
 	switch {
 	case !ok || v.messages[i].hidden():

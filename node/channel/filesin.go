@@ -61,6 +61,7 @@ func (v *Conversation) open(d Direction) (n int) {
 // under another name, until it is whole. One that is whole and needs another name
 // gets it in the folder where it lies; to another folder it comes anew.
 func (v *Conversation) TakeFile(now time.Time, seq uint64, path string) (*Output, error) {
+	v.Lapse(now) // before there is an index
 	i, ok := v.find(seq)
 	t := v.files[seq]
 	switch {
@@ -87,6 +88,7 @@ func (v *Conversation) TakeFile(now time.Time, seq uint64, path string) (*Output
 // RemoveFile ends a file that is on its way, in either direction. What has come
 // of it is deleted; its line stays in the conversation.
 func (v *Conversation) RemoveFile(now time.Time, seq uint64) (*Output, error) {
+	v.Lapse(now) // before there is an index
 	i, ok := v.find(seq)
 	t := v.files[seq]
 	switch {

@@ -28,7 +28,11 @@ func (v *Conversation) cell(cell *wire.Cell) {
 	v.s.ratchet = next
 	if _, twice := v.inbound[f.Number]; f.Number > v.s.received && !twice {
 		v.inbound[f.Number] = f
-		v.put(KindInbound, v.cellKey(f.Number), body[:])
+		stored := f
+		if v.used.has(f.Channel) {
+			stored.Content = nil // it may wait for long, and its channel was burned
+		}
+		v.put(KindInbound, v.cellKey(f.Number), stored.Append(nil))
 		v.advance()
 	}
 	v.saveSession()

@@ -47,6 +47,7 @@ func (v *Conversation) SendIn(now time.Time, channel uint32, text string) (Messa
 
 // Recall takes a message back that still waits here.
 func (v *Conversation) Recall(now time.Time, seq uint64) (*Output, error) {
+	v.Lapse(now) // before there is an index
 	i, ok := v.find(seq)
 	if !ok || v.messages[i].Direction != Out || v.messages[i].hidden() {
 		return nil, ErrNoMessage
@@ -97,10 +98,11 @@ func (v *Conversation) requeue() {
 }
 
 // doubtful reports whether a message was delivered before a recovery and has not
-// been confirmed again since.
+// been confirmed again since. Of a charter all is said again, however old: what was
+// said under it makes no sense without it.
 func (v *Conversation) doubtful(m Message) bool {
 	return m.Direction == Out && !m.File && m.State == Delivered && v.s != nil && v.s.repeat && m.Seq > v.s.repeated &&
-		m.Stored+uint32(v.cfg.Life/time.Minute) >= v.s.began
+		(m.Stored+uint32(v.cfg.Life/time.Minute) >= v.s.began || v.outlasts(&m))
 }
 
 // Flush goes on with what one commit could not hold, and seals and sends what can
@@ -284,6 +286,7 @@ func (v *Conversation) dropAcknowledged() {
 				v.removeLine(i)
 			default:
 				v.setState(i, Delivered)
+				v.charterArrived(v.messages[i])
 			}
 			v.s.repeated = max(v.s.repeated, cell.message)
 		}

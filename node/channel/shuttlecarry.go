@@ -134,6 +134,7 @@ func (v *Conversation) Carried(number uint64) (u Unseen, ok bool) {
 // TakeHeld takes a text of the contact that goes on to somebody else: it is forgotten
 // here.
 func (v *Conversation) TakeHeld(now time.Time, seq uint64) (message []byte, out *Output, err error) {
+	v.Lapse(now) // before there is an index
 	i, ok := v.find(seq)
 	if !ok || v.messages[i].Craft != ShuttleCraft || v.messages[i].Direction != In {
 		return nil, nil, ErrNotHeld

@@ -1,6 +1,8 @@
 package charter
 
 import (
+	"bytes"
+
 	"github.com/backchannel/backchannel/protocol/identity"
 )
 
@@ -37,7 +39,8 @@ type Charter struct {
 	side     identity.Side // this side's in the contact
 	channel  uint32
 	number   uint16 // the highest of any draft
-	until    uint32 // the latest deadline proposed; it counts while nothing is agreed
+	until    uint32 // the latest deadline proposed; it counts while nothing is agreed, or capped
+	capped   bool   // what is agreed was accepted too late: its deadline, later than until, does not count
 	declined bool
 	closed   [2]bool // by this side, by the other
 
@@ -45,6 +48,7 @@ type Charter struct {
 	own       *Draft // of this side, without an answer
 	answers   Digest // the draft of the other side that own answers, or zero
 	withdrawn bool   // own was withdrawn, and the other side has not confirmed it
+	arrived   bool   // the withdrawal has come to the other side's machine
 	pending   *Draft // of the other side, without an answer
 	answered  answer // the last one that this side gave
 }
@@ -126,7 +130,7 @@ func (c *Charter) Amend(t Terms, clock Clock) ([]byte, error) {
 	if c.pending != nil {
 		c.answers = c.pending.Digest()
 	}
-	c.own, c.withdrawn, c.pending = d, false, nil
+	c.own, c.withdrawn, c.arrived, c.pending = d, false, false, nil
 	c.note(d)
 	return c.proposal(), nil
 }
@@ -191,17 +195,44 @@ func (c *Charter) mayChange(clock Clock) error {
 	return nil
 }
 
+// Arrived notes that a message of this side's has come to the other side's machine, and
+// reports whether that changes anything: an acceptance that comes after a withdrawal has
+// arrived moves no deadline on.
+func (c *Charter) Arrived(message []byte) bool {
+	if !c.withdrawn || c.arrived || !bytes.Equal(message, simple(messageWithdraw, c.own.Digest())) {
+		return false
+	}
+	c.arrived = true
+	return true
+}
+
 func (c *Charter) note(d *Draft) {
 	c.number = d.Number
-	c.until = max(c.until, d.Deadline)
+	if !c.capped {
+		c.until = max(c.until, d.Deadline)
+	}
 }
 
 func (c *Charter) agree(d *Draft) {
-	c.agreed = d
-	c.own, c.withdrawn, c.answers, c.pending = nil, false, Digest{}, nil
+	if c.capped {
+		c.until, c.capped = max(c.until, d.Deadline), false
+	}
+	c.agreed, c.pending = d, nil
+	c.dropOwn()
 }
 
-func (c *Charter) dropOwn() { c.own, c.withdrawn, c.answers = nil, false, Digest{} }
+// agreeOwn agrees on the own draft, which the other side has accepted. If this side had
+// taken its word back the text is agreed on, since the other side holds it for agreed;
+// but nothing is kept here for longer than this side still wants.
+func (c *Charter) agreeOwn() {
+	before, late := c.Deadline(), c.arrived || c.closed[0]
+	c.agree(c.own)
+	if late && c.agreed.Deadline > before {
+		c.until, c.capped = before, true
+	}
+}
+
+func (c *Charter) dropOwn() { c.own, c.withdrawn, c.arrived, c.answers = nil, false, false, Digest{} }
 
 func (c *Charter) decline() {
 	c.answered = answer{messageDecline, c.pending.Digest()}
@@ -250,9 +281,10 @@ func copied(d *Draft) *Draft {
 }
 
 // Deadline returns the minute since 1970 at which all of the channel is burned:
-// the agreed one, or the latest of any draft while nothing is agreed.
+// the agreed one, or the latest of any draft while nothing is agreed. An extension that
+// was accepted after this side had closed or taken it back does not count.
 func (c *Charter) Deadline() uint32 {
-	if c.agreed != nil {
+	if c.agreed != nil && !c.capped {
 		return c.agreed.Deadline
 	}
 	return c.until

@@ -408,8 +408,8 @@ func TestClose(t *testing.T) {
 	check(t, err)
 	receive(t, b, m, charter.EventClosed)
 	receive(t, a, said, charter.EventAgreed) // it was on its way
-	for _, c := range []*charter.Charter{a, b} {
-		if c.Phase() != charter.Closed || c.Flows(now) || c.Deadline() != next.Deadline {
+	for c, deadline := range map[*charter.Charter]uint32{a: terms().Deadline, reload(t, a): terms().Deadline, b: next.Deadline} {
+		if c.Phase() != charter.Closed || c.Flows(now) || c.Deadline() != deadline || c.Agreed().Digest() != a.Agreed().Digest() {
 			t.Errorf("%v until %d", c.Phase(), c.Deadline())
 		}
 	}
@@ -422,6 +422,47 @@ func TestClose(t *testing.T) {
 	}
 	if reply := receive(t, a, draftOf(t, b, next), charter.EventNone); string(reply) != string(charter.CloseMessage()) {
 		t.Error("a closed channel does not say so")
+	}
+}
+
+// TestAcceptedTooLate has the other side accept an extension that was taken back: nothing
+// is kept for longer. What is agreed on after that counts again.
+func TestAcceptedTooLate(t *testing.T) {
+	for _, arrived := range []bool{false, true} {
+		a, b := opened(t, terms())
+		next := terms()
+		next.Deadline += 100 * day
+		draft, err := a.Amend(next, now)
+		check(t, err)
+		receive(t, b, draft, charter.EventProposed)
+		back, err := a.Withdraw()
+		check(t, err)
+		if arrived && (!a.Arrived(back) || a.Arrived(back) || a.Arrived(draft)) {
+			t.Fatal("a withdrawal arrives once")
+		}
+		a = reload(t, a)
+		said, err := b.Accept(b.Pending().Digest(), now)
+		check(t, err)
+		receive(t, a, said, charter.EventAgreed)
+		if a = reload(t, a); (a.Deadline() == terms().Deadline) != arrived || b.Deadline() != next.Deadline {
+			t.Fatalf("arrived %v: until %d and %d", arrived, a.Deadline(), b.Deadline())
+		}
+		if !arrived {
+			continue
+		}
+		next.Deadline += day
+		draft, err = a.Amend(next, now)
+		check(t, err)
+		receive(t, b, draft, charter.EventProposed)
+		if a = reload(t, a); a.Deadline() != terms().Deadline {
+			t.Fatal("a draft moves the deadline")
+		}
+		said, err = b.Accept(b.Pending().Digest(), now)
+		check(t, err)
+		receive(t, a, said, charter.EventAgreed)
+		if a = reload(t, a); a.Deadline() != next.Deadline {
+			t.Fatalf("agreed anew until %d", a.Deadline())
+		}
 	}
 }
 

@@ -245,7 +245,7 @@ func (c *Charter) takeDraft(d *Draft, answers Digest, clock Clock) (Result, erro
 	}
 	fits := err == nil && *want == *d && clock.Passed(d.Deadline) != Over && d.Deadline <= clock.Now+MaxLife+slack
 	if accepted {
-		c.agree(c.own)
+		c.agreeOwn()
 	}
 	c.dropOwn()
 	c.pending = d
@@ -260,7 +260,7 @@ func (c *Charter) takeDraft(d *Draft, answers Digest, clock Clock) (Result, erro
 
 func (c *Charter) takeAccept(digest Digest) (Result, error) {
 	if c.own != nil && c.own.Digest() == digest {
-		c.agree(c.own)
+		c.agreeOwn()
 		return Result{Event: EventAgreed}, nil
 	}
 	if c.agreed != nil && c.agreed.Digest() == digest {

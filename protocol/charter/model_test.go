@@ -16,6 +16,7 @@ type party struct {
 	outbox  [][]byte
 	secret  bool // a secret text was agreed
 	longest uint8
+	closed  uint32 // the deadline when this side closed; 0: it did not
 }
 
 func (p *party) send(m []byte, err error) {
@@ -50,6 +51,9 @@ func (p *party) act(t *testing.T, rng *rand.Rand) {
 	case 8:
 		if rng.IntN(20) == 0 {
 			p.send(p.c.Close())
+			if own, _ := p.c.ClosedBy(); own && p.closed == 0 {
+				p.closed = p.c.Deadline()
+			}
 		}
 	case 9:
 		p.outbox = append(p.outbox, p.c.Standing()...)
@@ -80,6 +84,9 @@ func (p *party) holds(t *testing.T, other *party) {
 	}
 	if !p.said[d.Digest()] || !other.said[d.Digest()] {
 		t.Fatal("a text is agreed that one person never accepted")
+	}
+	if p.closed != 0 && p.c.Deadline() > p.closed {
+		t.Fatal("a deadline moves on after the close")
 	}
 	if p.secret && d.Kind != charter.Secret {
 		t.Fatal("a secret channel became publishable")
@@ -144,7 +151,7 @@ func play(t *testing.T, seed byte, steps int, lossy bool) (phase charter.Phase) 
 	a.holds(t, b)
 	b.holds(t, a)
 	pa, pb := a.c.Phase(), b.c.Phase()
-	if pa != pb || digest(a.c.Agreed()) != digest(b.c.Agreed()) || a.c.Deadline() != b.c.Deadline() && a.c.Agreed() != nil {
+	if pa != pb || digest(a.c.Agreed()) != digest(b.c.Agreed()) || a.closed+b.closed == 0 && a.c.Deadline() != b.c.Deadline() && a.c.Agreed() != nil {
 		t.Fatalf("seed %d: %v and %v, agreed %v", seed, pa, pb, digest(a.c.Agreed()) == digest(b.c.Agreed()))
 	}
 	ownA, _ := a.c.Own()

@@ -14,8 +14,10 @@ const (
 	flagClosedOwn
 	flagClosedOther
 	flagWithdrawn
+	flagArrived
+	flagCapped
 
-	flagsKnown = flagDeclined | flagClosedOwn | flagClosedOther | flagWithdrawn
+	flagsKnown = flagDeclined | flagClosedOwn | flagClosedOther | flagWithdrawn | flagArrived | flagCapped
 )
 
 // Append appends the stored form of c to b. A draft that is not there is zeros.
@@ -25,7 +27,7 @@ const (
 //	‖ agreed draft ‖ own draft ‖ the other side's draft
 func (c *Charter) Append(b []byte) []byte {
 	flags := byte(0)
-	for i, set := range []bool{c.declined, c.closed[0], c.closed[1], c.withdrawn} {
+	for i, set := range []bool{c.declined, c.closed[0], c.closed[1], c.withdrawn, c.arrived, c.capped} {
 		if set {
 			flags |= 1 << i
 		}
@@ -58,8 +60,8 @@ func ParseState(b []byte) (*Charter, error) {
 		channel: binary.BigEndian.Uint32(b[5:]), until: binary.BigEndian.Uint32(b[9:]),
 		declined:  flags&flagDeclined != 0,
 		closed:    [2]bool{flags&flagClosedOwn != 0, flags&flagClosedOther != 0},
-		withdrawn: flags&flagWithdrawn != 0,
-		answered:  answer{messageKind(b[13]), Digest(b[14:46])}, answers: Digest(b[46:78]),
+		withdrawn: flags&flagWithdrawn != 0, arrived: flags&flagArrived != 0, capped: flags&flagCapped != 0,
+		answered: answer{messageKind(b[13]), Digest(b[14:46])}, answers: Digest(b[46:78]),
 	}
 	b = b[78:]
 	for _, d := range []**Draft{&c.agreed, &c.own, &c.pending} {
@@ -82,6 +84,7 @@ func (c *Charter) consistent() bool {
 	none := Digest{}
 	if c.side != identity.Inviter && c.side != identity.Accepter || c.channel < 2 || c.number == 0 ||
 		c.own != nil && c.pending != nil || c.own == nil && (c.withdrawn || c.answers != none) ||
+		c.arrived && !c.withdrawn || c.capped != (c.agreed != nil && c.agreed.Deadline > c.until) ||
 		c.declined && (c.agreed != nil || c.own != nil || c.pending != nil) ||
 		(c.closed[0] || c.closed[1]) && c.pending != nil ||
 		(c.answered.digest == none) != (c.answered.kind == 0) ||
@@ -96,9 +99,9 @@ func (c *Charter) consistent() bool {
 			continue
 		}
 		want, err := d.after(c.agreed, c.channel, c.number)
-		if err != nil || *want != *d || d.Deadline > c.until {
+		if err != nil || *want != *d || d.Deadline > c.until && !c.capped {
 			return false
 		}
 	}
-	return c.agreed == nil || c.agreed.Deadline <= c.until
+	return true
 }
