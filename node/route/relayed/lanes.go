@@ -66,6 +66,7 @@ func (m *Machine) emit(now time.Time, e cadence.Emission) {
 		case cadence.CatchUp:
 			sent = m.catchUp(now, e.Lane)
 		case cadence.Loop:
+			sent = m.errand(now, onion.Put) // if lanes are taken in every slot, nothing else lets it go
 		}
 	}
 	if !sent {
