@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/backchannel/backchannel/node/route/relayed"
 	"github.com/backchannel/backchannel/protocol/directory"
 	"github.com/backchannel/backchannel/protocol/onion"
 )
@@ -27,7 +28,20 @@ func (n *Node) Avoid(ctx context.Context) (taken bool, err error) {
 
 func (m *mail) avoid() {
 	m.avoided = m.relays.Avoided()
-	m.turn(m.at, m.machine.SetAvoided(m.desk.cfg.Now(), m.avoided))
+	m.turn(m.at, m.machine.SetAvoided(m.now(), m.unwanted()))
+}
+
+// unwanted is what the machine is to take for no guard: what is avoided, and relays for
+// which founders vouch no more. Relays of operators are named by their IDs, too: the
+// machine knows the operators of those alone that are in use.
+func (m *mail) unwanted() relayed.Avoided {
+	a := relayed.Avoided{Operators: m.avoided.Operators, Relays: slices.Clone(m.avoided.Relays)}
+	for id, v := range m.vouchers {
+		if v.Revoked || m.avoids(id) {
+			a.Relays = append(a.Relays, id)
+		}
+	}
+	return a
 }
 
 // avoids reports whether a relay is avoided, by the operator that founders name.
@@ -55,7 +69,7 @@ func (m *mail) guards() []byte {
 
 // mayChoose leaves of relays those that this side may choose for itself.
 func (m *mail) mayChoose(all []directory.Member) []directory.Member {
-	return slices.DeleteFunc(slices.Clone(all), func(r directory.Member) bool { return m.avoided.Has(r.ID, r.Operator) })
+	return slices.DeleteFunc(slices.Clone(all), func(r directory.Member) bool { return m.avoids(r.ID) || m.avoided.Has(r.ID, r.Operator) })
 }
 
 // losers are the relays that lose packets, as far as this machine can tell.

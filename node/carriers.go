@@ -156,17 +156,14 @@ func (m *mail) agree(p *person, now time.Time) {
 		return // it may be known here later
 	}
 	own := o.Own
-	for range 8 { // three relays that differ
-		if own != o.Peer {
-			break
-		}
-		own, _ = m.chooseDrop()
+	if _, there := m.view.Member(own); !there || own == o.Peer || m.avoids(own) { // it may be avoided since it was told
+		own, _ = m.chooseDrop(o.Peer) // three relays that differ
 	}
 	root := p.conversation.MailRoot()
 	defer root.Wipe()
 	third, ok := relayed.Neutral(m.view, root, own, o.Peer)
 	slot, synced := m.machine.Slot()
-	if !ok || !synced || own == o.Peer {
+	if !ok || !synced || own == (onion.ID{}) {
 		return
 	}
 	set := channel.DropSet{
@@ -176,11 +173,15 @@ func (m *mail) agree(p *person, now time.Time) {
 	_ = m.desk.apply(p, p.conversation.NameDrops(now, set))
 }
 
-// chooseDrop draws a relay that is not avoided, and no guard of this machine's if there is
-// such a one.
-func (m *mail) chooseDrop() (onion.ID, bool) {
+// chooseDrop draws a relay that is not avoided and none of some others, and no guard of
+// this machine's if there is such a one.
+func (m *mail) chooseDrop(not ...onion.ID) (onion.ID, bool) {
+	return m.drawDrop(m.view.Members(), not)
+}
+
+func (m *mail) drawDrop(members []directory.Member, not []onion.ID) (onion.ID, bool) {
 	guards := pinnedIn(m.relays.Guards())
-	all := m.mayChoose(m.view.Members())
+	all := slices.DeleteFunc(m.mayChoose(members), func(r directory.Member) bool { return slices.Contains(not, r.ID) })
 	free := slices.DeleteFunc(slices.Clone(all), func(r directory.Member) bool { return slices.Contains(guards, r.ID) })
 	if len(free) == 0 {
 		free = all
@@ -216,14 +217,15 @@ func (m *mail) of(id relayed.ContactID) *person {
 	return p
 }
 
-// fill gives a box its content. One whose content cannot be stored does not leave.
+// fill gives a box its content. What cannot be stored does not leave: cover does, so that
+// it does not show.
 func (m *mail) fill(at time.Time, f relayed.Fill) {
 	content := relayed.Content{}
 	if p := m.of(f.Contact); p != nil {
 		var out *channel.Output
 		content.Control, content.Cell, out = p.conversation.Fill(m.desk.cfg.Now(), f.Period)
 		if m.desk.apply(p, out) != nil {
-			return
+			content = relayed.Content{}
 		}
 	}
 	m.turn(at, m.machine.Filled(at, f, content))

@@ -16,6 +16,7 @@ var errOtherGuard = errors.New("node: this relay is not the guard")
 // look begins an epoch, and asks for relays in the middle of each half of one: at
 // times that everybody has, and that depend on nothing.
 func (m *mail) look(now time.Time) {
+	now = now.Round(0)
 	if m.view != nil && m.view.Epoch() != m.epoch(now) {
 		m.newView(now)
 		m.tellView(now)
@@ -39,7 +40,7 @@ func (m *mail) epoch(now time.Time) directory.Epoch { return m.network.EpochAt(n
 
 // learn takes what a relay has answered.
 func (m *mail) learn(answer []byte) {
-	now := m.desk.cfg.Now()
+	now := m.now()
 	if m.merge(answer) {
 		m.newView(now)
 		m.tellView(now)
@@ -71,6 +72,9 @@ func (m *mail) merge(answer []byte) bool {
 func (m *mail) keepVoucher(v *directory.Voucher) {
 	if old := m.vouchers[v.Relay.ID()]; len(m.vouchers) < directory.MaxRelays && old == nil || old != nil && v.Serial > old.Serial {
 		m.vouchers[v.Relay.ID()] = v
+		if v.Revoked || m.avoids(v.Relay.ID()) {
+			m.turn(m.at, m.machine.SetAvoided(m.now(), m.unwanted()))
+		}
 	}
 }
 

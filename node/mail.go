@@ -73,7 +73,7 @@ func (d *desk) openMail() error {
 		set: directory.NewSet(f.Network), vouchers: map[onion.ID]*directory.Voucher{}, carried: carriers{},
 		meetings: map[channel.ContactID]*meeting{}, errands: map[uint64]channel.ContactID{},
 	}
-	now := d.cfg.Now()
+	now := m.now()
 	for _, i := range f.Items() {
 		m.set.Add(i, now)
 	}
@@ -82,7 +82,7 @@ func (d *desk) openMail() error {
 	}
 	m.machine = relayed.New(relayed.Config{Constants: f.Network.Constants, Random: d.cfg.Random, Lead: m.lead})
 	m.avoided = r.Avoided()
-	m.machine.SetAvoided(now, m.avoided)
+	m.machine.SetAvoided(now, m.unwanted())
 	if g := m.guards(); g != nil && m.machine.LoadGuards(now, g) == nil {
 		m.pinned = true
 	}
@@ -102,12 +102,10 @@ func (m *mail) tick(now time.Time) time.Time {
 		m.agree(p, now)
 	}
 	m.meet(now)
-	if m.at.Before(now) {
-		m.at = now // it slept; what has passed is not made up for
-	}
+	m.follow()
 	for range 4 * outgoingMost {
 		next := m.machine.Next(m.at)
-		if next.After(now.Add(m.lead)) || m.waitsForFirst() {
+		if next.After(m.now().Add(m.lead)) || m.waitsForFirst() {
 			break
 		}
 		if next.After(m.at) {
@@ -117,10 +115,27 @@ func (m *mail) tick(now time.Time) time.Time {
 	}
 	m.release()
 	wake := m.machine.Next(m.at).Add(-m.lead)
-	if m.waitsForFirst() || wake.Before(now) {
-		wake = now.Add(m.slot / 4)
+	if m.waitsForFirst() || wake.Before(m.now()) {
+		wake = m.now().Add(m.slot / 4)
 	}
-	return wake
+	return now.Add(wake.Sub(m.now())) // with the reading that timers go by
+}
+
+// now is the time by the calendar, which is what slots go by. The reading that Go takes
+// beside it stands still while a machine sleeps, and would have it go on where it was.
+func (m *mail) now() time.Time { return m.desk.cfg.Now().Round(0) }
+
+// follow brings what is decided up to now. If the machine slept, what has passed is not
+// made up for; if its clock was put back, what was decided for later does not leave.
+func (m *mail) follow() {
+	now := m.now()
+	if m.at.After(now.Add(3 * m.lead)) {
+		m.lost += uint64(len(m.held))
+		m.at, m.held = now, nil
+	}
+	if m.at.Before(now) {
+		m.at = now
+	}
 }
 
 // waitsForFirst reports whether a link is being made and there is none: a slot that
@@ -130,9 +145,10 @@ func (m *mail) waitsForFirst() bool { return m.link == nil && m.dialling }
 // turn carries out what the machine wants.
 func (m *mail) turn(at time.Time, out *relayed.Output) {
 	d := m.desk
-	if err := m.store(out.Writes); err != nil {
+	stored := m.store(out.Writes) == nil
+	if !stored { // nothing leaves that is not; loops do, so that it does not show
 		m.lost += uint64(len(out.Packets))
-		return // nothing leaves that is not stored
+		out.Packets = m.machine.Instead(at, len(out.Packets)).Packets
 	}
 	for _, p := range out.Packets {
 		if m.link != nil && len(m.held) < outgoingMost {
@@ -153,7 +169,11 @@ func (m *mail) turn(at time.Time, out *relayed.Output) {
 	m.opened(out)
 	m.done(out.Done)
 	for _, f := range out.Fill {
-		m.fill(at, f)
+		if stored {
+			m.fill(at, f)
+		} else {
+			m.turn(at, m.machine.Unfilled(at, f))
+		}
 	}
 	if m.link != nil && m.link.guard != m.machine.Guard() {
 		m.link.quit()
@@ -167,7 +187,7 @@ func (m *mail) store(writes []relayed.Write) error {
 	var all []store.Write
 	for _, w := range writes {
 		if w.Kind == relayed.Guards {
-			m.pinned = true
+			m.pinned = len(pinnedIn(w.Value)) > 0
 			if err := m.relays.KeepGuards(w.Value); err != nil {
 				return err
 			}
@@ -199,7 +219,7 @@ func (m *mail) release() {
 		}
 	}
 	m.held = slices.Delete(m.held, 0, n)
-	for len(m.held) > 0 && m.held[0].at.Before(m.desk.cfg.Now()) {
+	for len(m.held) > 0 && m.held[0].at.Before(m.now()) {
 		m.held = slices.Delete(m.held, 0, 1) // the store was not written in time
 		m.lost++
 	}
@@ -216,18 +236,40 @@ func (m *mail) keepLink(now time.Time) {
 	}
 }
 
+// triesOfEach is how often each guard is tried before another relay is asked which relays
+// there are; then one try in askOthers is another's, as each of them learns this
+// machine's address.
+const (
+	triesOfEach = 3
+	askOthers   = 4
+)
+
 // nextRelay is the guard in use. The first link of a machine goes to a relay that is
-// drawn, which becomes its guard; if that does not answer, to another one.
+// drawn, which becomes its guard; if that does not answer, to another one. Another one is
+// asked, too, if no guard can be reached and nothing is known of the others.
 func (m *mail) nextRelay(now time.Time) *directory.Voucher {
+	if m.pinned && m.view != nil {
+		if v := m.dialable(m.machine.Guard()); v != nil {
+			return v
+		}
+	}
 	if m.pinned {
-		if m.view == nil { // the guard in use may be the one that is gone
-			m.tries++
-			if g := pinnedIn(m.guards()); len(g) > 0 {
-				return m.voucher(g[m.tries%len(g)])
+		var guards []*directory.Voucher
+		for _, id := range pinnedIn(m.guards()) {
+			if v := m.dialable(id); v != nil { // the guard in use may be the one that is gone
+				guards = append(guards, v)
 			}
 		}
-		return m.voucher(m.machine.Guard())
+		m.tries++
+		if n := len(guards); n > 0 && (m.view != nil || m.tries <= triesOfEach*n || m.tries%askOthers != 0) {
+			return guards[m.tries%n]
+		}
 	}
+	return m.anyVoucher(now)
+}
+
+// anyVoucher draws a relay that founders vouch for and that is not avoided.
+func (m *mail) anyVoucher(now time.Time) *directory.Voucher {
 	var all []*directory.Voucher
 	e := m.network.EpochAt(now)
 	for _, v := range m.vouchers {
@@ -244,6 +286,15 @@ func (m *mail) nextRelay(now time.Time) *directory.Voucher {
 
 func (m *mail) voucher(id onion.ID) *directory.Voucher { return m.vouchers[id] }
 
+// dialable is the voucher of a relay, if it is not avoided and founders have not taken
+// back their word.
+func (m *mail) dialable(id onion.ID) *directory.Voucher {
+	if v := m.voucher(id); v != nil && !v.Revoked && !m.avoids(id) {
+		return v
+	}
+	return nil
+}
+
 // notLinked takes note that a relay could not be reached.
 func (m *mail) notLinked(relay onion.ID) {
 	if m.pinned {
@@ -253,12 +304,13 @@ func (m *mail) notLinked(relay onion.ID) {
 
 // linked takes a link that was made, and what its relay knows of the others.
 func (m *mail) linked(relay onion.ID, l RelayLink, answer []byte) error {
-	now := m.desk.cfg.Now()
+	now := m.now()
 	m.merge(answer)
 	m.newView(now)
 	if m.view == nil {
 		return directory.ErrFewRelays // the caller closes the link, and another one is tried
 	}
+	m.tries = 0
 	if _, ok := m.view.Member(relay); ok && !m.pinned {
 		if err := m.machine.LoadGuards(now, firstGuard(relay, now)); err != nil {
 			return err

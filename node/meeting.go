@@ -255,10 +255,8 @@ func (m *mail) done(all []relayed.Done) {
 
 // otherDrop draws this side's choice, which is not the drop where the two meet.
 func (m *mail) otherDrop(at onion.ID) (onion.ID, error) {
-	for range 64 {
-		if id, ok := m.chooseDrop(); ok && id != at {
-			return id, nil
-		}
+	if id, ok := m.chooseDrop(at); ok {
+		return id, nil
 	}
 	return onion.ID{}, ErrNoView
 }

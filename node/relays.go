@@ -112,7 +112,7 @@ func (m *mail) carry(l *guardLink) {
 		_ = l.Run(ctx, func(packet []byte) {
 			d.post(func(*desk) {
 				if m.link == l {
-					m.turn(d.cfg.Now(), m.machine.Reply(d.cfg.Now(), packet))
+					m.turn(m.now(), m.machine.Reply(m.now(), packet))
 				}
 			})
 		})
@@ -120,18 +120,22 @@ func (m *mail) carry(l *guardLink) {
 	})
 	d.group.Go(func() {
 		defer quit() // ends Run, too
-		l.send(ctx, max(m.slot/40, 100*time.Millisecond))
+		l.send(ctx, max(m.slot/40, 100*time.Millisecond), 3*m.lead)
 	})
 }
 
 // send sends packets at their moments. One whose moment has passed is not made up for.
-func (l *guardLink) send(ctx context.Context, grace time.Duration) {
+func (l *guardLink) send(ctx context.Context, grace, longest time.Duration) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
 		select {
 		case p := <-l.queue:
-			timer.Reset(time.Until(p.at))
+			wait := time.Until(p.at)
+			if wait > longest {
+				continue // the clock was put back
+			}
+			timer.Reset(wait)
 			select {
 			case <-timer.C:
 			case <-ctx.Done():
@@ -149,7 +153,7 @@ func (l *guardLink) send(ctx context.Context, grace time.Duration) {
 // askOther asks a relay which relays there are, over a link of its own: the other
 // guard, so that one that leaves some out is found.
 func (m *mail) askOther(relay onion.ID) {
-	v := m.voucher(relay)
+	v := m.dialable(relay)
 	question, err := m.question()
 	if v == nil || err != nil {
 		return

@@ -279,9 +279,9 @@ func TestSigningBurnsWithItsChannel(t *testing.T) {
 	terms.Kind = charter.Publishable
 	w.a.agree(w.a.c.OpenChannel(w.a.now(), terms))
 	w.b.acceptPending(2)
-	_, out, err := w.a.c.Draft(w.a.now(), 2, "one")
+	draft, out, err := w.a.c.Draft(w.a.now(), 2, "one")
 	w.a.agree(channel.ChannelView{}, out, err)
-	_, out, err = w.a.c.Sign(w.a.now(), 2, 1, w.a.now().Add(119*time.Minute), false)
+	_, out, err = w.a.c.Sign(w.a.now(), 2, 1, draft.Digest, w.a.now().Add(119*time.Minute), false)
 	w.a.agree(channel.ChannelView{}, out, err)
 	records := func(s *side) (n int) {
 		for _, err := range s.store.Scan(channel.KindCommunique, s.id) {

@@ -17,8 +17,8 @@ var ErrBusy = errors.New("relayed: too many boxes wait to be put or got")
 const maxErrands = 2 * drop.MeetingBoxes * 96
 
 // An Errand is a box outside of any contact's periods: a meeting or a recovery box. It
-// takes the place of something that a lane would have done for nobody, so it shows
-// nowhere; and it waits for that.
+// takes the place of something that a lane would have done for nobody, or of a loop, so
+// it shows nowhere; and it waits for that.
 type Errand struct {
 	Number  uint64 // by which Done names it
 	Command onion.Command

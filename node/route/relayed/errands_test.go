@@ -141,3 +141,34 @@ func TestErrandsKeepUp(t *testing.T) {
 		t.Error("they wait for packets that happen to lead to their drop")
 	}
 }
+
+// TestErrandsLeaveFullLanes: four contacts take both lanes of every slot, and a card is
+// put all the same.
+func TestErrandsLeaveFullLanes(t *testing.T) {
+	w := newWorld(t, 22, 6)
+	a, b := w.user(1), w.user(2)
+	for id := range byte(4) {
+		w.meet(id+1, a, b, 2, set(3, 4, 5))
+	}
+	a.start()
+	b.start()
+	w.run(10 * time.Minute)
+	cell := wire.Cell{'c'}
+	e := Errand{
+		Number: 1, Command: onion.Put, Drop: onion.ID{5}, Keys: drop.DeriveKeys(drop.IdleKey(a.m.idle, 0), drop.FromInviter, 1, 0),
+		Control: drop.Control{Flags: drop.FlagFlight}, Cell: &cell,
+	}
+	if err := a.m.Run(e); err != nil {
+		t.Fatal(err)
+	}
+	w.run(5 * time.Minute)
+	if len(a.done) != 1 || a.done[0].Status != drop.Stored {
+		t.Errorf("%v came of it", a.done)
+	}
+	last, _ := a.m.Slot()
+	for s, n := range a.sent {
+		if n != cadence.Packets && s != last {
+			t.Errorf("%d packets in slot %d", n, s)
+		}
+	}
+}

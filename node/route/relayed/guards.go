@@ -28,15 +28,18 @@ type guard struct {
 }
 
 type guards struct {
-	pinned    [guardCount]guard
-	avoided   Avoided
-	using     int
-	home      onion.ID // the machine's name at the guard, while there is a connection
-	linked    bool
-	reached   bool // there was a connection since it is in use
-	silent    int
-	alarmed   time.Time
-	clockTold time.Time
+	pinned  [guardCount]guard
+	avoided Avoided
+	using   int
+	home    onion.ID // the machine's name at the guard, while there is a connection
+	linked  bool
+	reached bool // there was a connection since it is in use
+	silent  int
+	alarmed time.Time
+	// lostBefore says that packets were lost at a guard before the one in use, too, and
+	// that the one in use has not shown yet that it loses none.
+	lostBefore bool
+	clockTold  time.Time
 }
 
 func (g *guards) active() onion.ID { return g.pinned[g.using].id }
@@ -66,8 +69,9 @@ func (m *Machine) LinkDown(guard onion.ID) {
 // nothing has come back for some. The one that takes over stays in use.
 func (m *Machine) watchGuard() {
 	g := &m.guards
+	_, there := m.view.Member(g.active()) // no way leads over one that is not, whatever its link does
 	switch {
-	case !g.linked && m.slot.running && m.slot.sent == 0:
+	case (!g.linked || !there) && m.slot.running && m.slot.sent == 0:
 		g.silent += silentSlots
 	case m.slot.sent > 0 && m.slot.replies == 0:
 		g.silent++
@@ -90,20 +94,31 @@ func (m *Machine) useOther() bool {
 		return false
 	}
 	g.using, g.linked, g.reached, g.silent = 1-g.using, false, false, 0
-	m.health.trips = nil // that was the other guard
+	m.guardChanged()
+	return true
+}
+
+// guardChanged begins anew what is only true of one guard: what became of its packets,
+// the ways behind it, and what is left of the slot.
+func (m *Machine) guardChanged() {
+	m.guards.lostBefore = m.guards.lostBefore || m.health.losing
+	m.health.trips, m.health.losing = nil, false
 	clear(m.middles)
+	if m.view == nil {
+		return
+	}
 	from := m.neighbours()
 	for i := range m.slot.plan {
 		if b, ok := m.drawBeside(from); ok {
 			m.slot.plan[i].beside = b
 		}
 	}
-	return true
 }
 
 // keepGuards replaces guards whose time is over, or that are gone. Never both at once,
 // but at the very beginning.
 func (m *Machine) keepGuards(now time.Time) {
+	was := m.guards.active()
 	changed := m.leaveAvoided()
 	for i := range m.guards.pinned {
 		g := &m.guards.pinned[i]
@@ -123,6 +138,9 @@ func (m *Machine) keepGuards(now time.Time) {
 		if i == m.guards.using {
 			m.guards.linked = false
 		}
+	}
+	if m.guards.active() != was {
+		m.guardChanged()
 	}
 	if changed {
 		m.write(ContactID{}, Guards, 0, m.guards.append(nil))
@@ -174,9 +192,13 @@ func (m *Machine) LoadGuards(now time.Time, b []byte) error {
 	if len(b) != guardCount*size {
 		return ErrRecord
 	}
+	m.guards.using, m.guards.linked = 0, false
 	for i := range m.guards.pinned {
 		at := b[i*size:]
 		m.guards.pinned[i] = guard{onion.ID(at), time.Unix(int64(binary.BigEndian.Uint64(at[onion.IDSize:])), 0), now}
+	}
+	if m.guards.active() == (onion.ID{}) {
+		m.guards.using = 1 // the first was avoided
 	}
 	return nil
 }

@@ -21,51 +21,77 @@ const (
 // relays, and came back or did not.
 type health struct {
 	trips  []trip
-	bad    []onion.ID
-	losing bool // at the end of the last slot, what Losing tells
+	bad    []onion.ID // by all their trips: for people, and for which drop is asked first
+	middle []onion.ID // by the trips on which they were no drop: for ways
+	losing bool       // at the end of the last slot, what Losing tells
 }
 
 type trip struct {
 	relays []onion.ID
+	exit   onion.ID // the drop, one of them
 	back   bool
 }
 
 func newHealth() health { return health{} }
 
-func (h *health) ended(relays []onion.ID, back bool) {
-	h.trips = append(h.trips, trip{relays, back})
+func (h *health) ended(relays []onion.ID, exit onion.ID, back bool) {
+	h.trips = append(h.trips, trip{relays, exit, back})
 	h.trips = h.trips[max(0, len(h.trips)-window):]
 }
 
-// isBad reports whether a relay loses packets. Ways avoid such a relay where they can:
-// all who meet it find it, so that avoiding it tells nothing of anybody.
+// isBad reports whether a relay loses packets.
 func (h *health) isBad(id onion.ID) bool { return slices.Contains(h.bad, id) }
 
+// isBadMiddle reports whether a relay loses packets that it passes on. Ways avoid such a
+// relay where they can: all who meet it find it, so that avoiding it tells nothing of
+// anybody. What it loses as a drop does not count here: it could lose what its own
+// users ask it for and nothing else, and would make their guards see who they are.
+func (h *health) isBadMiddle(id onion.ID) bool { return slices.Contains(h.middle, id) }
+
 func (h *health) keep(v View) {
-	h.bad = slices.DeleteFunc(h.bad, func(id onion.ID) bool {
+	gone := func(id onion.ID) bool {
 		_, ok := v.Member(id)
 		return !ok
-	})
+	}
+	h.bad, h.middle = slices.DeleteFunc(h.bad, gone), slices.DeleteFunc(h.middle, gone)
 }
 
 // judge finds the relays to blame: the one whose trips surely lose most, then, without
 // its trips, the next, and so on. What is lost of the rest is the guard's doing, or the
 // network's.
 func (h *health) judge() (rest float64, trips int) {
-	left := slices.Clone(h.trips)
-	h.bad = nil
-	for {
-		worst, found := worstOf(left)
-		if !found {
-			break
-		}
-		h.bad = append(h.bad, worst)
-		left = slices.DeleteFunc(left, func(t trip) bool { return slices.Contains(t.relays, worst) })
-	}
+	bad, left := blame(slices.Clone(h.trips))
+	h.bad = bad
+	h.middle, _ = blame(h.passed())
 	if len(left) == 0 {
 		return 0, 0
 	}
 	return share(left), len(left)
+}
+
+// passed is the trips without their drops, and without those to a drop that loses
+// packets: which relays were on the way there does not matter.
+func (h *health) passed() (all []trip) {
+	for _, t := range h.trips {
+		if !h.isBad(t.exit) {
+			t.relays = slices.DeleteFunc(slices.Clone(t.relays), func(id onion.ID) bool { return id == t.exit })
+			all = append(all, t)
+		}
+	}
+	return all
+}
+
+// blame returns the relays to blame for what is lost, and the trips that went over none
+// of them.
+func blame(trips []trip) (bad []onion.ID, left []trip) {
+	for {
+		worst, found := worstOf(trips)
+		if !found {
+			return bad, trips
+		}
+		bad = append(bad, worst)
+		trips = slices.DeleteFunc(trips, func(t trip) bool { return slices.Contains(t.relays, worst) })
+	}
 }
 
 // share is the part of trips that did not come back.
@@ -131,12 +157,15 @@ const alarmEvery = 6 * time.Hour
 
 // judge looks back on the slot that ends.
 func (m *Machine) judge(now time.Time) {
-	before := m.health.bad
+	before := m.health.middle
 	rest, trips := m.health.judge()
-	if !slices.Equal(before, m.health.bad) {
+	if !slices.Equal(before, m.health.middle) {
 		clear(m.middles)
 	}
 	m.health.losing = trips >= window/4 && rest > alarming
+	if trips >= window/4 && !m.health.losing {
+		m.guards.lostBefore = false
+	}
 	if m.health.losing && now.Sub(m.guards.alarmed) >= alarmEvery {
 		m.guards.alarmed = now
 		m.notice(Losing, ContactID{})
@@ -156,6 +185,10 @@ func (m *Machine) prefers(a, b onion.ID) bool {
 // Losing reports whether many packets are lost at present that no relay behind the guard
 // explains: the guard loses them, or the line to it, or somebody holds back all but ours.
 func (m *Machine) Losing() bool { return m.health.losing }
+
+// LosingAgain reports whether they were lost at another guard before, too. Then it is the
+// line, most likely, and a third guard would not help.
+func (m *Machine) LosingAgain() bool { return m.health.losing && m.guards.lostBefore }
 
 // Bad returns the relays behind the guard that lose packets, as far as this machine can
 // tell. Loops and all other packets count, so that it needs no contact.

@@ -1,6 +1,7 @@
 package relayed
 
 import (
+	"slices"
 	"time"
 
 	"github.com/backchannel/backchannel/protocol/cadence"
@@ -66,6 +67,7 @@ func (m *Machine) emit(now time.Time, e cadence.Emission) {
 		case cadence.CatchUp:
 			sent = m.catchUp(now, e.Lane)
 		case cadence.Loop:
+			sent = m.errand(now, onion.Put) // if lanes are taken in every slot, nothing else lets it go
 		}
 	}
 	if !sent {
@@ -116,6 +118,36 @@ func (m *Machine) Filled(now time.Time, f Fill, content Content) *Output {
 		}
 	}
 	l.wanted = nil
+	return m.end()
+}
+
+// Unfilled takes note that a box gets no content, as that it is written could not be
+// stored. A loop leaves for each packet, which looks like it to the guard.
+func (m *Machine) Unfilled(now time.Time, f Fill) *Output {
+	m.begin()
+	l := &m.slot.lanes[f.lane]
+	if f.slot != m.slot.number || l.writes == nil || l.writes.id != f.Contact {
+		return m.end()
+	}
+	for _, w := range l.wanted {
+		m.slot.beside = w.beside
+		m.loop(now)
+	}
+	l.writes, l.wanted = nil, nil // its other replica, too, is somebody else's turn
+	return m.end()
+}
+
+// Instead sends a loop for each of the last packets, of which so many were not sent: what
+// they wrote could not be stored. They look the same to the guard.
+func (m *Machine) Instead(now time.Time, packets int) *Output {
+	m.begin()
+	for _, tag := range slices.Clone(m.waiting[max(0, len(m.waiting)-packets):]) {
+		if p := m.pending[tag]; p != nil {
+			p.guard = onion.ID{} // no relay lost it
+			m.slot.beside = beside{p.relays[0], p.relays[len(p.relays)-1]}
+			m.loop(now)
+		}
+	}
 	return m.end()
 }
 

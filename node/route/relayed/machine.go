@@ -234,7 +234,8 @@ const (
 	// Losing: many packets are lost, and no single relay behind the guard explains it.
 	// Somebody may be holding back all but ours.
 	Losing
-	// Moved: the guard was down for a slot, and the other one took over.
+	// Moved: the guard was down for a slot, or gone from the view, and the other one took
+	// over.
 	Moved
 	// ClockOff: this machine's clock and those of the relays are more than 36 hours
 	// apart. Nothing is read or written until one of them is set.

@@ -47,7 +47,7 @@ func (m *Machine) drawBeside(from []directory.Member) (b beside, ok bool) {
 }
 
 // neighbours returns the relays that the guard has links to, of other operators than its
-// own if there are two of these, and none that loses packets if there are two others.
+// own if there are two of these, and none that loses what it passes on if there are two others.
 func (m *Machine) neighbours() []directory.Member {
 	guard, _ := m.view.Member(m.guards.active())
 	var all []directory.Member
@@ -58,7 +58,7 @@ func (m *Machine) neighbours() []directory.Member {
 	}
 	for _, unwanted := range []func(directory.Member) bool{
 		func(r directory.Member) bool { return r.Operator == guard.Operator },
-		func(r directory.Member) bool { return m.health.isBad(r.ID) },
+		func(r directory.Member) bool { return m.health.isBadMiddle(r.ID) },
 	} {
 		if left := slices.DeleteFunc(slices.Clone(all), unwanted); len(left) >= 2 {
 			all = left
@@ -118,7 +118,7 @@ func (m *Machine) findBetween(a, at onion.ID) []onion.ID {
 			continue
 		}
 		all = append(all, r.ID)
-		if r.Operator != first.Operator && r.Operator != last.Operator && r.Operator != guard.Operator && !m.health.isBad(r.ID) {
+		if r.Operator != first.Operator && r.Operator != last.Operator && r.Operator != guard.Operator && !m.health.isBadMiddle(r.ID) {
 			best = append(best, r.ID)
 		}
 	}

@@ -25,7 +25,9 @@ func (m *Machine) Reply(now time.Time, packet []byte) *Output {
 	p.reply.Wipe()
 	status, box, err := drop.Read(p.command, answer)
 	m.slot.replies++
-	m.health.ended(p.relays, true)
+	if p.guard == m.guards.active() {
+		m.health.ended(p.relays, p.drop, true)
+	}
 	m.clocks.heard(p.drop, p.sent, now, answer.Time)
 	switch {
 	case p.errand != nil:
@@ -124,7 +126,7 @@ func (m *Machine) lost(p *pending) {
 	p.reply.Wipe()
 	defer p.box.Wipe()
 	if p.guard == m.guards.active() {
-		m.health.ended(p.relays, false)
+		m.health.ended(p.relays, p.drop, false)
 	}
 	switch {
 	case p.errand != nil:
