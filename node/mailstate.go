@@ -50,6 +50,7 @@ type MailState struct {
 	Meeting   time.Duration // until two who meet at a drop, and are on, have agreed on keys, about
 	Losing    bool          // many packets were lost, and no relay behind the guard explained it
 	LosingNow bool          // and at present
+	LosingAll bool          // and at another guard before, so that it may be the line
 	Losers    []RelaySeen   // relays behind the guard that lose packets
 	ClockOff  bool          // the relays' clocks are days away from this machine's
 	Taken     int           // boxes of which a drop said that somebody else wrote them first
@@ -62,7 +63,7 @@ func (m *mail) state() *MailState {
 		return nil
 	}
 	s := &MailState{
-		Network: m.network.Name, Stage: MailRunning, Losing: m.losing, LosingNow: m.machine.Losing(), ClockOff: m.clockOff, Taken: m.taken,
+		Network: m.network.Name, Stage: MailRunning, Losing: m.losing, LosingNow: m.machine.Losing(), LosingAll: m.machine.LosingAgain(), ClockOff: m.clockOff, Taken: m.taken,
 		Lost: m.lost + uint64(m.machine.Skipped()),
 	}
 	_, synced := m.machine.Slot()
@@ -102,6 +103,7 @@ type RelaySeen struct {
 	Address  string
 	Chosen   string // of a drop, by whom
 	Losing   bool   // it loses packets, as far as this machine can tell
+	Line     bool   // of a guard: so did another one before, so that it may be the line
 }
 
 // RouteState is how a contact is talked to, and who sees what of it.
@@ -163,7 +165,10 @@ func (m *mail) routeOf(p *person, s *RouteState) {
 		if w.Relay == m.machine.Guard() {
 			losing = m.machine.Losing() // it, or the line to it
 		}
-		s.Relays = append(s.Relays, RelaySeen{w.Role, w.Operator, m.placeOf(w.Relay), chosen(o, w.Relay, w.Role), losing})
+		s.Relays = append(s.Relays, RelaySeen{
+			Role: w.Role, Operator: w.Operator, Address: m.placeOf(w.Relay), Chosen: chosen(o, w.Relay, w.Role),
+			Losing: losing, Line: w.Role == "guard" && m.machine.LosingAgain(),
+		})
 	}
 }
 

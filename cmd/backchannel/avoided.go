@@ -73,13 +73,12 @@ func (p paths) keepAvoided(a relayed.Avoided) error {
 	return nil
 }
 
-// Avoided returns nothing of a file that cannot be read: the commands say that it cannot.
+// Avoided stays as it was if the file cannot be read any more: the commands say that.
 func (r *relays) Avoided() relayed.Avoided {
-	a, err := r.paths.avoided()
-	if err != nil {
-		return relayed.Avoided{}
+	if a, err := r.paths.avoided(); err == nil {
+		r.avoid = a
 	}
-	return a
+	return r.avoid
 }
 
 // inUse are the vouchers of the relays that may be used now.

@@ -174,7 +174,7 @@ func (a *app) sayRelayNetwork(s control.RelayNetwork) {
 	}
 	if s.LosingNow {
 		a.say("! At present they are lost at its guard, %s, or on the line to it.", s.Guard)
-		a.advise("  another guard   %s", a.here("backchannel route avoid "+s.Guard))
+		a.adviseGuard(s.Guard, s.LosingAll)
 	}
 	for _, w := range s.Losers {
 		a.say("! The relay at %s (%s) loses packets. Ways go around it where they can.", w.Address, clean(w.Operator))

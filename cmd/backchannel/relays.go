@@ -11,6 +11,7 @@ import (
 	"github.com/backchannel/backchannel/node/control"
 	"github.com/backchannel/backchannel/node/p2p"
 	"github.com/backchannel/backchannel/node/p2p/link"
+	"github.com/backchannel/backchannel/node/route/relayed"
 	"github.com/backchannel/backchannel/protocol/directory"
 )
 
@@ -69,6 +70,8 @@ type relays struct {
 	paths  paths
 	file   *directory.File
 	dialer *p2p.Dialer
+
+	avoid relayed.Avoided // as it was last read
 }
 
 // openRelays opens the network that this machine has joined.
@@ -77,11 +80,16 @@ func (p paths) openRelays(s node.Settings) (node.Relays, error) {
 	if err != nil || f == nil {
 		return nil, err
 	}
+	// Who avoids a relay is not to get it as a guard because a file cannot be read.
+	avoid, err := p.avoided()
+	if err != nil {
+		return nil, err
+	}
 	d, err := p2p.NewDialer(s.Proxy)
 	if err != nil {
 		return nil, err
 	}
-	return &relays{p, f, d}, nil
+	return &relays{p, f, d, avoid}, nil
 }
 
 func (r *relays) File() *directory.File { return r.file }

@@ -125,11 +125,22 @@ func (a *app) sayLosing(relays []control.RelaySeen) {
 		case !w.Losing:
 		case w.Role == "guard":
 			a.say("! PACKETS ARE LOST at the guard, or on the line to it. Texts are sent again, and come\n  late. Somebody may be holding back all but yours.")
-			a.advise("  another guard   %s", a.here("backchannel route avoid "+w.Address))
+			a.adviseGuard(w.Address, w.Line)
 		default:
 			a.say("! THE DROP AT %s LOSES PACKETS. Each box goes to two of the three, so that texts\n  come by the others, later.", w.Address)
 		}
 	}
+}
+
+// adviseGuard says how to get another guard, unless the one before lost packets, too:
+// then it would be no help, and one relay more would learn this machine's address.
+func (a *app) adviseGuard(address string, before bool) {
+	if before {
+		a.say("  The guard before lost them, too. It is most likely the line: another guard would\n  not help.")
+		return
+	}
+	a.say("  It may be the line. If other things work well over it:")
+	a.advise("  another guard   %s", a.here("backchannel route avoid "+address))
 }
 
 // relayed returns how a contact is reached if what is sent now goes over relays, else

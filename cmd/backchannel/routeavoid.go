@@ -12,8 +12,10 @@ import (
 	"github.com/backchannel/backchannel/protocol/directory"
 )
 
-// leastLeft is how many relays are left at least: two guards, and a drop.
-const leastLeft = 3
+// leastLeft is how many relays are left at least: two guards, and two drops. With one, a
+// machine would name the same to every contact, and would have none of its own to name
+// to those whom it meets there.
+const leastLeft = 4
 
 // vouchedRelay is a relay of the network file.
 type vouchedRelay struct {
@@ -48,6 +50,10 @@ and the others' choice is theirs.
 What stands on the ways between guard and drop is drawn from all relays, by
 everybody alike. Nobody can leave out some there: who did would be known by it.
 Those see relays alone, never a machine and a box of its owner's.
+
+What is left shows over time: contacts learn the drops that this side names, and
+who sees many of them can tell which it never names. The fewer are left, the
+sooner.
 
 Take it back with "backchannel route allow".`,
 		Example: "  backchannel route avoid north\n  backchannel route avoid 203.0.113.7:4129", Args: cobra.MaximumNArgs(1),

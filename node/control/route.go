@@ -20,6 +20,7 @@ type (
 		Meeting   int64  `json:"first_contact_seconds,omitempty"` // about, of two machines that are on
 		Losing    bool   `json:"packets_are_lost,omitempty"`
 		LosingNow bool   `json:"guard_loses_packets,omitempty"` // it, or the line to it, at present
+		LosingAll bool   `json:"guard_before_lost_them_too,omitempty"`
 		ClockOff  bool   `json:"clock_off_by_days,omitempty"`
 		Taken     int    `json:"boxes_taken,omitempty"`
 		Missed    uint64 `json:"packets_not_sent_in_time,omitempty"`
@@ -38,6 +39,7 @@ type (
 		Address  string `json:"address"`
 		Chosen   Word   `json:"chosen_by,omitempty"` // of a drop
 		Losing   bool   `json:"loses_packets,omitempty"`
+		Line     bool   `json:"guard_before_lost_them_too,omitempty"` // of a guard: it may be the line
 	}
 	// RouteAnswer is how a contact is talked to, and who sees what of it.
 	RouteAnswer struct {
@@ -68,7 +70,7 @@ func relayNetworkOf(s *node.MailState) *RelayNetwork {
 	}
 	r := &RelayNetwork{
 		Name: s.Network, State: Word(s.Stage.String()), Relays: s.Relays, Operators: s.Operators, Guard: s.Guard, Meeting: int64(s.Meeting / time.Second),
-		Losing: s.Losing, LosingNow: s.LosingNow, ClockOff: s.ClockOff, Taken: s.Taken, Missed: s.Lost,
+		Losing: s.Losing, LosingNow: s.LosingNow, LosingAll: s.LosingAll, ClockOff: s.ClockOff, Taken: s.Taken, Missed: s.Lost,
 	}
 	for _, w := range s.Losers {
 		r.Losers = append(r.Losers, relaySeen(w))
@@ -77,7 +79,7 @@ func relayNetworkOf(s *node.MailState) *RelayNetwork {
 }
 
 func relaySeen(w node.RelaySeen) RelaySeen {
-	return RelaySeen{Word(w.Role), w.Operator, w.Address, Word(w.Chosen), w.Losing}
+	return RelaySeen{Word(w.Role), w.Operator, w.Address, Word(w.Chosen), w.Losing, w.Line}
 }
 
 // routeRoutes are the calls about how contacts are reached.
