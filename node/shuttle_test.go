@@ -208,3 +208,32 @@ func TestCarriedTexts(t *testing.T) {
 		t.Error("the mediator keeps what went on")
 	}
 }
+
+// TestReadyIsReleased opens another exchange with the same two before the one that is
+// ready is released: it is this one that opens.
+func TestReadyIsReleased(t *testing.T) {
+	t.Parallel()
+	w := newBetween(t)
+	w.open()
+	w.becomes(w.first, peer, channel.OfferAsked)
+	w.becomes(w.second, peer, channel.OfferAsked)
+	w.offer(w.first, "five days")
+	w.offer(w.second, "seven days")
+	w.becomes(w.mediator, "Larch", channel.ShuttleReady)
+	w.open()
+	for _, m := range []*machine{w.first, w.second} {
+		w.becomes(m, peer, channel.OfferAsked)
+	}
+	if err := w.mediator.ReleaseOffers(t.Context(), "Heron"); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range []*machine{w.first, w.second} {
+		until(t, "the first exchange is open", func() bool {
+			list, err := m.Shuttles(t.Context(), peer)
+			return err == nil && len(list[0].List) == 2 && list[0].List[0].State == channel.OffersOpen
+		})
+	}
+	if err := w.mediator.ReleaseOffers(t.Context(), "Heron"); !errors.Is(err, channel.ErrNotReady) {
+		t.Errorf("the second exchange: %v", err)
+	}
+}
