@@ -91,10 +91,10 @@ func TestBurnedIsNotStored(t *testing.T) {
 		w.a.do(out)
 		early()
 		frames := 0
-		for r := range w.a.store.Scan(channel.KindInbound, w.a.id) {
+		for r, err := range w.a.store.Scan(channel.KindInbound, w.a.id) {
 			frames++
-			if f, err := wire.ParseFrame(r.Value); err != nil || len(f.Content) != 0 {
-				t.Errorf("%s: %q is stored (%v)", name, f.Content, err)
+			if f, bad := wire.ParseFrame(r.Value); err != nil || bad != nil || len(f.Content) != 0 {
+				t.Errorf("%s: %q is stored (%v, %v)", name, f.Content, err, bad)
 			}
 		}
 		if frames != 2 {
