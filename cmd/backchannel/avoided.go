@@ -106,6 +106,15 @@ func named(all []*directory.Voucher, name string) (a relayed.Avoided, ok bool) {
 	return relayed.Avoided{Operators: []string{name}}, true
 }
 
+// allowing finds what a person means to avoid no longer: also what has left the network
+// file since, or is not in use any more.
+func allowing(all []*directory.Voucher, now relayed.Avoided, name string) (a relayed.Avoided, ok bool) {
+	if slices.Contains(now.Operators, name) {
+		return relayed.Avoided{Operators: []string{name}}, true
+	}
+	return named(all, name)
+}
+
 // with adds b to what is avoided, or takes it away.
 func with(a, b relayed.Avoided, avoid bool) relayed.Avoided {
 	a.Operators = slices.DeleteFunc(a.Operators, func(n string) bool { return slices.Contains(b.Operators, n) })

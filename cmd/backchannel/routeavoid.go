@@ -90,6 +90,9 @@ func (a *app) avoid(cmd *cobra.Command, args []string, more bool) error {
 	ans := avoidAnswer{V: control.Version}
 	if len(args) == 1 {
 		which, ok := named(all, args[0])
+		if !more {
+			which, ok = allowing(f.Vouchers(), now, args[0])
+		}
 		if !ok {
 			return &control.Error{Code: "no_such_relay", Exit: control.ExitUsage, Message: "the network file names no such operator, and no relay at that address", Hint: "see whom it names: backchannel route avoid"}
 		}
