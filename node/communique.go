@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"crypto/sha256"
 	"time"
 
 	"github.com/backchannel/backchannel/node/channel"
@@ -37,12 +36,11 @@ func (n *Node) DraftCommunique(ctx context.Context, name string, number uint32, 
 	return d, err
 }
 
-// SignCommunique goes on with the signing of a version, if its text has the SHA-256
-// that the person was shown: see
+// SignCommunique goes on with the signing of the draft that the person was shown: see
 // [channel.Conversation.Sign].
-func (n *Node) SignCommunique(ctx context.Context, name string, number, version uint32, shown [sha256.Size]byte, until time.Time, agreed bool) (s channel.SigningView, err error) {
+func (n *Node) SignCommunique(ctx context.Context, name string, number uint32, shown channel.ShownDraft, until time.Time, agreed bool) (s channel.SigningView, err error) {
 	err = n.with(ctx, name, func(c *channel.Conversation, now time.Time) (out *channel.Output, err error) {
-		s, out, err = c.Sign(now, number, version, shown, until, agreed)
+		s, out, err = c.Sign(now, number, shown.Version, shown.Digest, until, agreed)
 		return out, err
 	})
 	return s, err

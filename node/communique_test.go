@@ -23,7 +23,7 @@ func performCommunique(ctx context.Context, n *node.Node, c command, a *answer) 
 	case "communique/draft":
 		_, err = n.DraftCommunique(ctx, peer, number, c.Text)
 	case "communique/sign":
-		_, err = n.SignCommunique(ctx, peer, number, version, digestOf(ctx, n, number, version), time.Now().Add(time.Hour), true)
+		_, err = n.SignCommunique(ctx, peer, number, shownDraft(ctx, n, number, version), time.Now().Add(time.Hour), true)
 	case "communique/publish":
 		var file []byte
 		file, err = n.CommuniqueFile(ctx, peer, number, version)
@@ -40,15 +40,16 @@ func performCommunique(ctx context.Context, n *node.Node, c command, a *answer) 
 	return true, err
 }
 
-// digestOf is that of the text under which a draft is shown.
-func digestOf(ctx context.Context, n *node.Node, number, version uint32) (digest [32]byte) {
+// shownDraft is a draft as a screen shows it.
+func shownDraft(ctx context.Context, n *node.Node, number, version uint32) channel.ShownDraft {
+	shown := channel.ShownDraft{Version: version}
 	_, w, _ := n.Communique(ctx, peer, number) // a draft that is not there is found out in signing
 	for _, d := range w.Drafts {
 		if d.Version == version {
-			digest = d.Digest
+			shown.Digest = d.Digest
 		}
 	}
-	return digest
+	return shown
 }
 
 // publishable is the first channel in which something may be published, or else the

@@ -95,7 +95,7 @@ func performNegotiation(ctx context.Context, n *node.Node, c command, a *answer)
 			return true, err
 		}
 		number := publishable(ctx, n)
-		_, err = n.SignCommunique(ctx, peer, number, version, digestOf(ctx, n, number, version), at, true)
+		_, err = n.SignCommunique(ctx, peer, number, shownDraft(ctx, n, number, version), at, true)
 	case "talks/compare":
 		_, err = n.CompareAuthority(ctx, peer, c.Seq, [mandate.WordCount]string(strings.Fields(c.Text)))
 	case "talks/channel", "talks/accept", "talks/say", "talks/lines":

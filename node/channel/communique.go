@@ -58,6 +58,12 @@ type DraftView struct {
 	Digest    [sha256.Size]byte
 }
 
+// A ShownDraft names the draft that a person was shown.
+type ShownDraft struct {
+	Version uint32
+	Digest  [sha256.Size]byte // of the text on the screen
+}
+
 // A CommuniqueView is how the drafts of a channel stand, and what is signed.
 type CommuniqueView struct {
 	OwnAgreed, PeerAgreed bool // that something may be published together

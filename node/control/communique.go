@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
 	"time"
@@ -132,11 +131,11 @@ func (s *Server) sign(ctx context.Context, r SignRequest) (SigningAnswer, error)
 			return SigningAnswer{}, &Error{Code: "bad_request", Exit: ExitUsage, Message: "the time is malformed"}
 		}
 	}
-	var shown [sha256.Size]byte
-	if b, err := hex.DecodeString(r.Digest); err != nil || copy(shown[:], b) != len(shown) {
+	shown := channel.ShownDraft{Version: r.Version}
+	if b, err := hex.DecodeString(r.Digest); err != nil || copy(shown.Digest[:], b) != len(shown.Digest) {
 		return SigningAnswer{}, &Error{Code: "bad_request", Exit: ExitUsage, Message: "the digest is malformed"}
 	}
-	x, err := s.node.SignCommunique(ctx, r.Name, max(r.Channel, channel.Open), r.Version, shown, until, r.Agreed)
+	x, err := s.node.SignCommunique(ctx, r.Name, max(r.Channel, channel.Open), shown, until, r.Agreed)
 	return SigningAnswer{Version, signingOf(x)}, err
 }
 
