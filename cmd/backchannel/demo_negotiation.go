@@ -210,37 +210,49 @@ func (t *talks) agree() error {
 // mandates has each show for whom it speaks.
 func (t *talks) mandates() error {
 	t.tell("Each shows for whom it speaks: with a mandate that convinces the other, and nobody else.")
-	for i, p := range t.two {
-		listener := t.two[1-i]
-		file := func(name string) string { return filepath.Join(t.dir, fmt.Sprint(name, i)) }
-		var key authorityAnswer
-		if err := p.ask(&key, demoPassphrase+"\n", "mandate", "key", file("key"), "--public", file("public")); err != nil {
-			return err
-		}
-		if _, err := p.run("", "mandate", "request", "2", "--authority", file("public"), "--out", file("request")); err != nil {
-			return err
-		}
-		if _, err := p.run(demoPassphrase+"\nthe gauges\nriver\n", "mandate", "issue", "--key", file("key"), "--request", file("request"), "--until", "7d", "--out", file("mandate")); err != nil {
-			return err
-		}
-		if _, err := p.run("", "mandate", "import", file("mandate")); err != nil {
-			return err
-		}
-		if _, err := p.run("", "mandate", "show", "2"); err != nil {
-			return err
-		}
-		if err := t.eventually(func() bool {
-			_, err := listener.run("", "mandate", "check", "2")
-			return err == nil
-		}); err != nil {
-			return fmt.Errorf("the mandate of %s does not check: %w", p.name, err)
-		}
-		if _, err := listener.run(strings.Join(key.Words, "\n")+"\n", "mandate", "check", "2", "--words"); err != nil {
-			return err
-		}
+	var failed [2]error
+	var both sync.WaitGroup
+	for i := range t.two {
+		both.Go(func() { failed[i] = t.mandate(i) })
+	}
+	if both.Wait(); failed[0] != nil || failed[1] != nil {
+		return errors.Join(failed[0], failed[1])
+	}
+	for _, p := range t.two {
 		t.a.say("   %-10s may speak about \"the gauges\": valid, and the authority's words fit.", p.name)
 	}
 	return nil
+}
+
+// mandate has one of the two get a mandate and show it, and the other check it.
+func (t *talks) mandate(i int) error {
+	p, listener := t.two[i], t.two[1-i]
+	file := func(name string) string { return filepath.Join(t.dir, fmt.Sprint(name, i)) }
+	var key authorityAnswer
+	if err := p.ask(&key, demoPassphrase+"\n", "mandate", "key", file("key"), "--public", file("public")); err != nil {
+		return err
+	}
+	for _, step := range []struct {
+		input string
+		args  []string
+	}{
+		{"", []string{"request", "2", "--authority", file("public"), "--out", file("request")}},
+		{demoPassphrase + "\nthe gauges\nriver\n", []string{"issue", "--key", file("key"), "--request", file("request"), "--until", "7d", "--out", file("mandate")}},
+		{"", []string{"import", file("mandate")}},
+		{"", []string{"show", "2"}},
+	} {
+		if _, err := p.run(step.input, append([]string{"mandate"}, step.args...)...); err != nil {
+			return err
+		}
+	}
+	if err := t.eventually(func() bool {
+		_, err := listener.run("", "mandate", "check", "2")
+		return err == nil
+	}); err != nil {
+		return fmt.Errorf("the mandate of %s does not check: %w", p.name, err)
+	}
+	_, err := listener.run(strings.Join(key.Words, "\n")+"\n", "mandate", "check", "2", "--words")
+	return err
 }
 
 // sign has both sign one text, which anybody can check.

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"os/exec"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -148,9 +149,12 @@ func (p *person) state(text string) (s control.Word) {
 }
 
 // TestRelays lets people talk over five relays, each a process of its own, as people and
-// operators run them.
+// operators run them. It has slots of a second, in which nine processes have packets to
+// send: what runs beside it would be starved, and starve it. So .ci/run has a stage for it.
 func TestRelays(t *testing.T) {
-	t.Parallel()
+	if os.Getenv("RELAYS_TEST") == "" {
+		t.Skip("nothing may run beside it: RELAYS_TEST=1 go test ./cmd/backchannel -run TestRelays")
+	}
 	v := newVillage(t)
 	t.Run("NeverOnlineTogether", func(t *testing.T) { t.Parallel(); v.neverOnlineTogether(t) })
 	t.Run("MeetAtDrop", func(t *testing.T) { t.Parallel(); v.meetAtDrop(t) })
