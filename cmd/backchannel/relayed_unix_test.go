@@ -5,8 +5,8 @@ package main
 import (
 	"bytes"
 	"context"
-	"os/exec"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
