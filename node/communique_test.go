@@ -157,7 +157,7 @@ func (w *talk) publish(first, second party, name string) {
 // the way of a communiqué: each life ends one point later than the one before.
 func TestKilledOverCommuniques(t *testing.T) {
 	t.Parallel()
-	for _, role := range []string{"initiator", "responder"} {
+	for _, role := range oneOf("initiator", "responder") {
 		t.Run(role, func(t *testing.T) {
 			t.Parallel()
 			p, m := newProcess(t, freeSettings(t)), newMachine(t, freeSettings(t), hooks{})

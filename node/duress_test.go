@@ -74,7 +74,7 @@ func spread(a, b sample) float64 { return math.Sqrt(a.variance()/a.n + b.varianc
 // TestDuressTimes unlocks with each passphrase in a random order, and reads: with
 // what lies beneath empty and full, no time tells which passphrase it was.
 func TestDuressTimes(t *testing.T) {
-	times := few(200)
+	times := few(120)
 	if *long {
 		times = 1000
 	}

@@ -439,7 +439,7 @@ func TestFileWithKills(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, size := range []int64{0, 1, mebis << 20} {
+	for _, size := range append(oneOf[int64](0, 1), mebis<<20) {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			a, b := newProcess(t, freeSettings(t)), newProcess(t, freeSettings(t))
 			w := newTalk(t, a, b)

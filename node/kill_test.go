@@ -38,7 +38,7 @@ func stride() int {
 // sidesKilled runs a test for either side: the process that is killed, and a
 // machine in this process that it talks with.
 func sidesKilled(t *testing.T, f func(t *testing.T, killed func(t *testing.T) (*process, *talk))) {
-	for _, inviter := range []bool{true, false} {
+	for _, inviter := range oneOf(true, false) {
 		name := "accepter"
 		if inviter {
 			name = "inviter"

@@ -153,7 +153,7 @@ func (w *talk) speakFor(envoy, listener party, authority *mandate.Private, scope
 // of a mandate: each life ends one point later than the one before.
 func TestKilledOverMandates(t *testing.T) {
 	t.Parallel()
-	for _, role := range []string{"envoy", "listener"} {
+	for _, role := range oneOf("envoy", "listener") {
 		t.Run(role, func(t *testing.T) {
 			t.Parallel()
 			p, m := newProcess(t, freeSettings(t)), newMachine(t, freeSettings(t), hooks{})

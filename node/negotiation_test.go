@@ -471,7 +471,7 @@ func (w *negotiation) end(e *envoy, other *envoy) string {
 // points. It ends in one state.
 func TestNegotiation(t *testing.T) {
 	t.Parallel()
-	runs, kills := 1, 5
+	runs, kills := 1, 3
 	if *long {
 		runs, kills = 3, 20
 	}

@@ -51,7 +51,7 @@ func advance(p *process, m *machine, ahead time.Duration) {
 // while the machines are at it, at all points in turn. Both end with the same.
 func TestKilledOverSounding(t *testing.T) {
 	t.Parallel()
-	for _, role := range []string{"caller", "called"} {
+	for _, role := range oneOf("caller", "called") {
 		t.Run(role, func(t *testing.T) {
 			t.Parallel()
 			p, m := newProcess(t, freeSettings(t)), newMachine(t, freeSettings(t), hooks{})

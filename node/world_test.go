@@ -63,6 +63,15 @@ func few(n int) int {
 	}
 }
 
+// oneOf are all of them with -long, and else one that varies: each is played in one run
+// or another.
+func oneOf[T any](all ...T) []T {
+	if *long {
+		return all
+	}
+	return []T{all[rand.IntN(len(all))]}
+}
+
 // until waits for a condition.
 func until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
