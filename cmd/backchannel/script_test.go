@@ -256,10 +256,12 @@ func scriptEnded(ts *testscript.TestScript, _ bool, args []string) {
 
 // eventually repeats holds until it does, or the script has failed.
 func eventually(ts *testscript.TestScript, holds func() bool) {
-	for end := time.Now().Add(patience); !holds(); <-time.After(50 * time.Millisecond) {
+	wait := 50 * time.Millisecond
+	for end := time.Now().Add(patience); !holds(); <-time.After(wait) {
 		if time.Now().After(end) {
 			ts.Fatalf("it took too long")
 		}
+		wait = min(wait*3/2, 400*time.Millisecond) // to ask takes a process
 	}
 }
 
