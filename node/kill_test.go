@@ -31,7 +31,7 @@ func stride() int {
 	case *long:
 		return 1
 	default:
-		return 4
+		return 6
 	}
 }
 
@@ -193,9 +193,9 @@ func TestOpenedWithLittleMemory(t *testing.T) {
 	w.meet()
 	died := false
 	a.died = func(bomb) { died = true }
-	step := max(1, 12/few(6))
+	step := max(1, 18/few(6))
 	deaths, lives := 0, 0
-	for at := 0; lives < 3; at += max(step, at/4) {
+	for at := 0; lives < 3; at += max(step, at/3) {
 		w.say(a, fmt.Sprint("text ", at))
 		a.end()
 		first := true
