@@ -13,9 +13,9 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/backchannel/backchannel/cmd/internal/build"
+	"github.com/backchannel/backchannel/cmd/internal/calls"
 	"github.com/backchannel/backchannel/cmd/internal/screen"
 )
 
@@ -71,8 +71,6 @@ First steps:  backchannel-relay init --address HOST:PORT --operator NAME
               backchannel-relay run`,
 		SilenceErrors: true, SilenceUsage: true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
-		Args:              cobra.ArbitraryArgs, // see strict
-		RunE:              chooseCommand,
 	}
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.home, "home", os.Getenv(homeVariable), "folder for everything, instead of the usual place")
@@ -82,60 +80,8 @@ First steps:  backchannel-relay init --address HOST:PORT --operator NAME
 	root.AddCommand(
 		a.initCommand(), a.runCommand(), a.statusCommand(), a.healthCommand(), a.checkCommand(), a.networkCommand(), a.versionCommand(),
 	)
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usage(flagError(err), cmd.CommandPath()+" --help")
-	})
-	for _, c := range root.Commands() {
-		strict(c)
-		for _, verb := range c.Commands() {
-			strict(verb)
-		}
-	}
+	calls.Strict(root, usage)
 	return root
-}
-
-// strict makes a command say in our words what is wrong with its arguments.
-func strict(c *cobra.Command) {
-	if c.HasSubCommands() && c.RunE == nil {
-		c.Args, c.RunE = cobra.ArbitraryArgs, chooseCommand
-	}
-	check := c.Args
-	if check == nil {
-		return
-	}
-	c.Args = func(cmd *cobra.Command, args []string) error {
-		if check(cmd, args) != nil {
-			return usage(cmd.CommandPath()+" is called with too many or too few arguments", cmd.CommandPath()+" --help")
-		}
-		return nil
-	}
-}
-
-// chooseCommand answers a call that names no command, or one that does not exist.
-func chooseCommand(cmd *cobra.Command, args []string) error {
-	help := cmd.CommandPath() + " --help"
-	if len(args) == 0 {
-		return usage("choose a command", help)
-	}
-	cmd.SuggestionsMinimumDistance = 2
-	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-		return usage("there is no such command; did you mean "+near[0]+"?", help)
-	}
-	return usage("there is no such command", help)
-}
-
-// flagError says what is wrong with a flag without repeating what was typed.
-func flagError(err error) string {
-	var value *pflag.InvalidValueError
-	var missing *pflag.ValueRequiredError
-	switch {
-	case errors.As(err, &value):
-		return "the value of --" + value.GetFlag().Name + " is malformed"
-	case errors.As(err, &missing):
-		return "--" + missing.GetFlag().Name + " needs a value"
-	default:
-		return "there is no such flag"
-	}
 }
 
 // report prints an error as the person or the script wants it, and returns the exit

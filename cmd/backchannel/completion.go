@@ -51,4 +51,7 @@ func completeNothing(c *cobra.Command) {
 	if len(c.ValidArgs) == 0 && c.ValidArgsFunction == nil {
 		c.ValidArgsFunction = cobra.NoFileCompletions
 	}
+	for _, below := range c.Commands() {
+		completeNothing(below)
+	}
 }

@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
+	"github.com/backchannel/backchannel/cmd/internal/calls"
 	"github.com/backchannel/backchannel/cmd/internal/screen"
 	"github.com/backchannel/backchannel/node/control"
 )
@@ -70,8 +70,6 @@ First steps:  backchannel setup
               backchannel invite new        or: backchannel invite accept`,
 		SilenceErrors: true, SilenceUsage: true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true}, // ours is shown
-		Args:              cobra.ArbitraryArgs,                              // see strict
-		RunE:              chooseCommand,
 	}
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.home, "home", os.Getenv("BACKCHANNEL_HOME"), "folder for everything, instead of the usual places")
@@ -87,63 +85,9 @@ First steps:  backchannel setup
 		a.chatCommand(), a.messageCommand(), a.burnCommand(), a.vaultCommand(), a.mandateCommand(), a.communiqueCommand(), a.soundingCommand(), a.shuttleCommand(), a.forgeCommand(), a.versionCommand(), a.demoCommand(),
 		a.backupCommand(), a.moveCommand(), a.logCommand(), a.configCommand(), a.doctorCommand(), a.completionCommand(), a.manCommand(),
 	)
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usage(flagError(err), cmd.CommandPath()+" --help")
-	})
-	for _, c := range root.Commands() {
-		strict(c)
-		for _, verb := range c.Commands() {
-			strict(verb)
-		}
-	}
+	completeNothing(root)
+	calls.Strict(root, usage)
 	return root
-}
-
-// strict makes a command say in our words what is wrong with its arguments. They
-// are not repeated: a name may be among them.
-func strict(c *cobra.Command) {
-	completeNothing(c)
-	if c.HasSubCommands() && c.RunE == nil {
-		c.Args, c.RunE = cobra.ArbitraryArgs, chooseCommand
-	}
-	check := c.Args
-	if check == nil {
-		return
-	}
-	c.Args = func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return usage(cmd.CommandPath()+" is called with too many or too few arguments", cmd.CommandPath()+" --help")
-		}
-		return nil
-	}
-}
-
-// chooseCommand answers a call that names no command, or one that does not exist.
-func chooseCommand(cmd *cobra.Command, args []string) error {
-	help := cmd.CommandPath() + " --help"
-	if len(args) == 0 {
-		return usage("choose a command", help)
-	}
-	cmd.SuggestionsMinimumDistance = 2
-	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-		return usage("there is no such command; did you mean "+near[0]+"?", help)
-	}
-	return usage("there is no such command", help)
-}
-
-// flagError says what is wrong with a flag without repeating what was typed, which
-// may be a name.
-func flagError(err error) string {
-	var value *pflag.InvalidValueError
-	var missing *pflag.ValueRequiredError
-	switch {
-	case errors.As(err, &value):
-		return "the value of --" + value.GetFlag().Name + " is malformed"
-	case errors.As(err, &missing):
-		return "--" + missing.GetFlag().Name + " needs a value"
-	default:
-		return "there is no such flag"
-	}
 }
 
 // usage is an error in how the program was called.
