@@ -14,6 +14,7 @@ type mail struct {
 	boxed    map[uint32]bool   // numbers of cells that a drop has
 	peerSent uint32            // the highest number that the peer says it sent
 
+	strand  bool // the next box carries what went to a connection and was in none
 	filling bool // what is sealed goes into a box, and not to the connection
 	number  uint32
 	cell    *wire.Cell
@@ -22,8 +23,9 @@ type mail struct {
 // maxCarried bounds the boxes of which no drop has told anything.
 const maxCarried = 512
 
-// Fill returns what goes into the box of a period: the next cell that was never sent,
-// else the one that was sent least recently and not acknowledged, else nothing. The
+// Fill returns what goes into the box of a period: by turns the next cell that was never
+// sent, and the first that is not acknowledged and was in no box, without which later ones
+// cannot be read; else the one that was sent least recently and not acknowledged, else nothing. The
 // counters are in every box. The box leaves after the commit of the Output.
 func (v *Conversation) Fill(now time.Time, period uint64) (drop.Control, *wire.Cell, *Output) {
 	v.begin(now)
@@ -32,6 +34,7 @@ func (v *Conversation) Fill(now time.Time, period uint64) (drop.Control, *wire.C
 	}
 	v.mail.number, v.mail.cell = 0, nil
 	if v.drops.policy != DirectRoute {
+		v.strandedForBox()
 		v.sealForBox()
 		v.againForBox()
 	}
@@ -50,10 +53,33 @@ func (v *Conversation) Fill(now time.Time, period uint64) (drop.Control, *wire.C
 	return drop.Control{Flags: c.Flags, Sent: c.Sent, Owed: c.Owed, Received: c.Received, Bitmap: c.Bitmap}, v.mail.cell, v.end()
 }
 
+// strandedForBox takes a cell that went to a connection which ended, every other time.
+func (v *Conversation) strandedForBox() {
+	if v.mail.strand = !v.mail.strand; v.mail.strand || v.canSend() {
+		return
+	}
+	for _, n := range v.unacknowledged() {
+		if !v.mail.boxed[n] && !v.inBox(n) {
+			v.takeAgain(n)
+			return
+		}
+	}
+}
+
+// inBox reports whether a box with a cell is under way.
+func (v *Conversation) inBox(n uint32) bool {
+	for _, carried := range v.mail.carried {
+		if carried == n {
+			return true
+		}
+	}
+	return false
+}
+
 // sealForBox seals the next part of what waits. While there is a connection it goes
 // that way, at once.
 func (v *Conversation) sealForBox() {
-	if v.canSend() || !v.s.ratchet.Ready() || !v.room(1) {
+	if v.mail.cell != nil || v.canSend() || !v.s.ratchet.Ready() || !v.room(1) {
 		return
 	}
 	v.mail.filling = true
@@ -81,10 +107,14 @@ func (v *Conversation) againForBox() {
 			v.mail.number = n
 		}
 	}
-	if cell := v.sealed[v.mail.number]; cell != nil {
+	v.takeAgain(v.mail.number)
+}
+
+func (v *Conversation) takeAgain(n uint32) {
+	if cell := v.sealed[n]; cell != nil {
 		v.order++
 		cell.order = v.order
-		v.mail.cell = cell.sealed.Cell(&cell.body)
+		v.mail.number, v.mail.cell = n, cell.sealed.Cell(&cell.body)
 	}
 }
 
@@ -119,16 +149,18 @@ func (v *Conversation) Boxed(now time.Time, period uint64) *Output {
 	v.begin(now)
 	n := v.mail.carried[period]
 	delete(v.mail.carried, period)
-	cell := v.sealed[n]
-	if cell == nil {
+	if v.sealed[n] == nil {
 		return v.end()
 	}
 	if v.mail.boxed == nil || len(v.mail.boxed) > 2*wire.Window {
 		v.mail.boxed = map[uint32]bool{}
 	}
 	v.mail.boxed[n] = true
-	if i, ok := v.find(cell.message); ok && v.messages[i].State == OnItsWay && !v.messages[i].File && v.boxedNow(cell.message) {
-		v.setState(i, InMailbox)
+	for _, n := range v.unacknowledged() { // it, and those after it
+		seq := v.sealed[n].message
+		if i, ok := v.find(seq); ok && v.messages[i].State == OnItsWay && !v.messages[i].File && v.boxedNow(seq) {
+			v.setState(i, InMailbox)
+		}
 	}
 	return v.end()
 }
@@ -144,20 +176,21 @@ func (v *Conversation) isSealed(seq uint64) bool {
 }
 
 // boxedNow reports whether drops have every part of a message that is not acknowledged,
-// of which there is one.
+// of which there is one, and every cell before it: without one of these it cannot be read.
 func (v *Conversation) boxedNow(seq uint64) bool {
 	if v.s == nil || v.s.partSeq == seq {
 		return false
 	}
-	found := false
+	found, last := false, uint32(0)
 	for n, cell := range v.sealed {
-		if cell.message != seq {
-			continue
+		if cell.message == seq {
+			found, last = true, max(last, n)
 		}
-		if !v.mail.boxed[n] {
+	}
+	for n := range v.sealed {
+		if n <= last && !v.mail.boxed[n] {
 			return false
 		}
-		found = true
 	}
 	return found
 }

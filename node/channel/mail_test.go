@@ -85,6 +85,11 @@ func TestMailStates(t *testing.T) {
 	w.a.do(w.a.c.Boxed(w.now, 19)) // of another period: it says nothing
 	want(channel.OnItsWay)
 	w.a.do(w.a.c.Boxed(w.now, 20))
+	want(channel.OnItsWay) // what went to the connection before it was in no box yet
+	for period := uint64(21); period < 29 && w.a.state(seq) == channel.OnItsWay; period++ {
+		w.a.fill(&bag, period)
+		w.a.do(w.a.c.Boxed(w.now, period))
+	}
 	want(channel.InMailbox)
 	w.a.restart()
 	want(channel.InMailbox)
