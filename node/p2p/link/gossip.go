@@ -23,7 +23,10 @@ const (
 	gossipEach   = 64
 	gossipMinute = time.Minute
 	maxGossipers = 1024
-	gossipAtOnce = 4 // messages that are judged at once
+	// gossipAtOnce is how many messages are judged at once. gossipsub drops what comes beside
+	// them, has seen it, and takes it from nobody again: so all that one neighbour may pass on
+	// fits in.
+	gossipAtOnce = gossipEach
 )
 
 // A Judgement says what becomes of a message that came.

@@ -132,6 +132,60 @@ func TestGossipReachesAll(t *testing.T) {
 	}
 }
 
+// A deliberator judges nothing before it has been asked about as many messages as it wants.
+type deliberator struct {
+	jury
+	wanted chan struct{} // a place for each
+	all    chan struct{} // closed when all have come
+}
+
+func (d *deliberator) Judge(m []byte) Judgement {
+	if !bytes.HasPrefix(m, []byte("burst")) {
+		return d.jury.Judge(m)
+	}
+	d.wanted <- struct{}{}
+	if len(d.wanted) == cap(d.wanted) {
+		close(d.all)
+	}
+	<-d.all
+	return d.jury.Judge(m)
+}
+
+// TestGossipBurst sends a relay as many messages as a neighbour may, less those that warmed
+// the line, while it has judged none of them: at the beginning of an epoch all relays speak.
+func TestGossipBurst(t *testing.T) {
+	const count = gossipEach / 2
+	d := &deliberator{
+		jury:   jury{relays: map[onion.ID]bool{identity(0).ID(): true, identity(1).ID(): true}, seen: map[string]int{}},
+		wanted: make(chan struct{}, count), all: make(chan struct{}),
+	}
+	from, to := open(t, 0, nil), open(t, 1, nil)
+	talker, err := from.Gossip(t.Context(), "/x/directory/test", &jury{relays: d.relays, seen: map[string]int{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := to.Gossip(t.Context(), "/x/directory/test", d); err != nil {
+		t.Fatal(err)
+	}
+	for i, h := range []*Host{from, to} {
+		other := []*Host{to, from}[i]
+		if err := h.Neighbours([]Neighbour{{identity(1 - i), []string{other.Address()}, 2}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	warm(t, talker, "warm", &d.jury)
+	before, _ := d.count()
+	for i := range count {
+		if err := talker.Publish(t.Context(), fmt.Appendf(nil, "burst %d", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "all messages", func() bool {
+		got, _ := d.count()
+		return got >= before+count
+	})
+}
+
 // TestGossipFlood sends more than may be. What is rejected goes no further, and neither does
 // what is too much.
 func TestGossipFlood(t *testing.T) {
