@@ -60,6 +60,9 @@ func (d *desk) backup() (b *backup.Backup, leftOut int) {
 	b = &backup.Backup{Made: uint32(d.cfg.Now().Unix() / 60)}
 	for _, p := range d.people {
 		if c, ok := p.conversation.Backup(); ok {
+			if by, introduced := p.conversation.Introducer(); introduced {
+				c.Introducer = d.numberBacked(by)
+			}
 			b.Contacts = append(b.Contacts, c)
 		} else if p.conversation.View().Stage != channel.Leaving {
 			leftOut++
@@ -67,6 +70,14 @@ func (d *desk) backup() (b *backup.Backup, leftOut int) {
 	}
 	slices.SortFunc(b.Contacts, func(x, y backup.Contact) int { return int(int64(x.Number) - int64(y.Number)) })
 	return b, leftOut
+}
+
+// numberBacked is the number by which a backup names a contact, or 0 if it does not.
+func (d *desk) numberBacked(id channel.ContactID) uint32 {
+	if p := d.people[id]; p != nil && p.conversation.View().Stage == channel.Met {
+		return p.conversation.View().Number
+	}
+	return 0
 }
 
 // maxBacked is how many contacts a vault remembers to be in the last backup.
@@ -81,7 +92,7 @@ func (n *Node) BackedUp(ctx context.Context, made uint32, numbers []uint32) erro
 		b := backed{made: made}
 		for id, p := range d.people {
 			if v := p.conversation.View(); slices.Contains(numbers, v.Number) && len(b.held) < maxBacked {
-				b.held = append(b.held, heldAs(id, v))
+				b.held = append(b.held, heldAs(id, p.conversation))
 			}
 		}
 		return d.saveBacked(b)
@@ -97,24 +108,27 @@ type backed struct {
 
 // held is a contact as a backup holds it.
 type held struct {
-	id   channel.ContactID
-	mark byte
-	at   uint32 // minute of the mark, or 0
+	id    channel.ContactID
+	mark  byte
+	at    uint32 // minute of the mark, or 0
+	route channel.Policy
 }
 
-func heldAs(id channel.ContactID, v channel.View) held {
-	h := held{id: id, mark: byte(v.Mark)}
+func heldAs(id channel.ContactID, c *channel.Conversation) held {
+	v := c.View()
+	h := held{id: id, mark: byte(v.Mark), route: c.Route()}
 	if v.Mark != channel.NotVerified {
 		h.at = uint32(v.MarkedAt.Unix() / 60)
 	}
 	return h
 }
 
-// The record is a version, the minute, and for each contact ID, mark and its minute.
+// The record is a version, the minute, and for each contact ID, mark, its minute and the
+// route. In version 1 there was no route, in the backup neither.
 const (
-	backedVersion = 1
+	backedVersion = 2
 	backedFixed   = 1 + 4
-	heldSize      = 16 + 1 + 4
+	heldSize      = 16 + 1 + 4 + 1
 )
 
 func (b backed) append(to []byte) []byte {
@@ -122,7 +136,7 @@ func (b backed) append(to []byte) []byte {
 	to = binary.BigEndian.AppendUint32(to, b.made)
 	for _, h := range b.held {
 		to = append(append(to, h.id[:]...), h.mark)
-		to = binary.BigEndian.AppendUint32(to, h.at)
+		to = append(binary.BigEndian.AppendUint32(to, h.at), byte(h.route))
 	}
 	return to
 }
@@ -150,14 +164,25 @@ func (d *desk) backed() (b backed, ok bool, err error) {
 		return b, false, nil
 	case err != nil:
 		return b, false, err
-	case len(raw) < backedFixed || (len(raw)-backedFixed)%heldSize != 0:
+	case len(raw) < backedFixed:
 		return b, false, channel.ErrRecord
 	case raw[0] > backedVersion:
 		return b, false, fmt.Errorf("a record: %w", store.ErrNewer)
 	}
+	size := heldSize
+	if raw[0] < backedVersion {
+		size--
+	}
+	if (len(raw)-backedFixed)%size != 0 {
+		return b, false, channel.ErrRecord
+	}
 	b.made = binary.BigEndian.Uint32(raw[1:])
-	for h := range slices.Chunk(raw[backedFixed:], heldSize) {
-		b.held = append(b.held, held{channel.ContactID(h[:16]), h[16], binary.BigEndian.Uint32(h[17:])})
+	for h := range slices.Chunk(raw[backedFixed:], size) {
+		one := held{id: channel.ContactID(h[:16]), mark: h[16], at: binary.BigEndian.Uint32(h[17:])}
+		if size == heldSize {
+			one.route = channel.Policy(h[21])
+		}
+		b.held = append(b.held, one)
 	}
 	return b, true, nil
 }
@@ -177,7 +202,7 @@ func (d *desk) forgetBacked(id channel.ContactID) {
 // BackupState says how old the last backup is. It does not count as a command.
 type BackupState struct {
 	Made    time.Time // of the last one; zero: there was none
-	Lacking int       // contacts that it does not hold, or not as they were verified since
+	Lacking int       // contacts that it does not hold, or not as they were verified, or talked to, since
 }
 
 // backupState looks at the contacts with whom there was a session.
@@ -190,7 +215,7 @@ func (d *desk) backupState() (s BackupState) {
 		s.Made = time.Unix(int64(b.made)*60, 0).UTC()
 	}
 	for id, p := range d.people {
-		if v := p.conversation.View(); v.Stage == channel.Met && !slices.Contains(b.held, heldAs(id, v)) {
+		if v := p.conversation.View(); v.Stage == channel.Met && !slices.Contains(b.held, heldAs(id, p.conversation)) {
 			s.Lacking++
 		}
 	}
@@ -201,25 +226,31 @@ func (d *desk) backupState() (s BackupState) {
 // go by one name are refused, as everywhere.
 func Restore(random io.Reader, s Store, b *backup.Backup) error {
 	own, names := backed{made: b.Made}, map[string]bool{}
+	ids := map[uint32]channel.ContactID{}
+	for i := range b.Contacts {
+		var id channel.ContactID
+		if _, err := io.ReadFull(random, id[:]); err != nil {
+			return fmt.Errorf("drawing a name: %w", err)
+		}
+		ids[b.Contacts[i].Number] = id
+	}
 	for i := range b.Contacts {
 		slug := Slug(b.Contacts[i].Name)
 		if !validName(b.Contacts[i].Name) || names[slug] {
 			return backup.ErrFormat
 		}
 		names[slug] = true
-		var id channel.ContactID
-		if _, err := io.ReadFull(random, id[:]); err != nil {
-			return fmt.Errorf("drawing a name: %w", err)
-		}
-		w, err := channel.Restored(random, id, &b.Contacts[i])
+		c := &b.Contacts[i]
+		id := ids[c.Number]
+		w, err := channel.Restored(random, id, ids[c.Introducer], c)
 		if err != nil {
 			return err
 		}
-		if err := stage(s, w); err != nil {
+		if err := stage(s, w...); err != nil {
 			return err
 		}
-		if c := &b.Contacts[i]; len(own.held) < maxBacked {
-			own.held = append(own.held, held{id, c.Mark, c.MarkedAt})
+		if len(own.held) < maxBacked {
+			own.held = append(own.held, held{id, c.Mark, c.MarkedAt, channel.RestoredRoute(c)})
 		}
 	}
 	return errors.Join(stage(s, store.Write{Key: store.Key{Kind: kindBacked}, Value: own.append(nil)}), s.Purge())

@@ -222,8 +222,8 @@ func (ans *backupCheckAnswer) compare(a *app, cmd *cobra.Command) {
 	}
 	for _, c := range list.Contacts {
 		in, ok := held[key{c.Number, c.Made}]
-		if c.Stage == control.Word(channel.Met.String()) && (!ok || in.Verified != c.Verified || in.VerifiedAt != c.VerifiedAt) {
-			ans.Lacking = append(ans.Lacking, control.BackupContact{Number: c.Number, Name: c.Name, Verified: c.Verified, VerifiedAt: c.VerifiedAt, Made: c.Made})
+		if c.Stage == control.Word(channel.Met.String()) && (!ok || in.Verified != c.Verified || in.VerifiedAt != c.VerifiedAt || in.OnlyRoute != c.OnlyRoute) {
+			ans.Lacking = append(ans.Lacking, control.BackupContact{Number: c.Number, Name: c.Name, Verified: c.Verified, VerifiedAt: c.VerifiedAt, Made: c.Made, OnlyRoute: c.OnlyRoute})
 		}
 	}
 }
@@ -235,9 +235,9 @@ func (a *app) printBackup(ans backupCheckAnswer) {
 	case !ans.Compared:
 		a.advise("No vault is open here to compare it with.")
 	case len(ans.Lacking) == 0:
-		a.say("Nothing is missing: every contact of this vault is in it, verified as it is now.")
+		a.say("Nothing is missing: every contact of this vault is in it, as it is now.")
 	default:
-		a.say("Not in it, or verified otherwise since: %s.", plural(len(ans.Lacking), "contact"))
+		a.say("Not in it, or verified or talked to otherwise since: %s.", plural(len(ans.Lacking), "contact"))
 		a.printBackupContacts(ans.Lacking)
 		a.advise("  make a new one           %s", a.here("backchannel backup make"))
 	}
@@ -251,6 +251,12 @@ func (a *app) printBackupContacts(list []control.BackupContact) {
 		}
 		if c.UsedTwice {
 			line += ", invitation USED TWICE"
+		}
+		switch c.OnlyRoute {
+		case control.Word(channel.DirectRoute.String()):
+			line += ", directly alone"
+		case control.Word(channel.RelayRoute.String()):
+			line += ", over relays alone"
 		}
 		a.say("%3d  %-24s  %s", c.Number, cleanLine(c.Name), line)
 	}

@@ -36,7 +36,7 @@ func scriptLater(ts *testscript.TestScript, _ bool, args []string) {
 	salt := file[:32]
 	stretched := argon2.IDKey([]byte(args[1]), salt, 1, 64, 1, secret.Size)
 	root := label.Derive(label.BackupRoot, stretched, salt, secret.Size, nil)
-	header := [16]byte{2, 1, 0}
+	header := [16]byte{3, 1, 0}
 	commit := label.MAC(label.BackupCommit, root, header[:])
 	for i, m := range label.Derive(label.BackupHeader, root, nil, 16) {
 		header[i] ^= m

@@ -2,9 +2,11 @@ package channel
 
 import (
 	"io"
+	"slices"
 
 	"github.com/backchannel/backchannel/node/store"
 	"github.com/backchannel/backchannel/protocol/backup"
+	"github.com/backchannel/backchannel/protocol/charter"
 	"github.com/backchannel/backchannel/protocol/secret"
 )
 
@@ -19,20 +21,55 @@ func (v *Conversation) Backup() (backup.Contact, bool) {
 	b := backup.Contact{
 		Number: c.number, Made: c.made, Side: c.side, Mode: c.mode, Mark: byte(c.mark), UsedTwice: c.usedTwice,
 		Static: c.static.Clone(), Dial: c.dial.Clone(), Recovery: c.recovery.Clone(),
-		OwnCard: c.ownCard, PeerCard: c.peerCard, OwnPlace: c.ownPlace, PeerPlace: c.peerPlace, Name: c.name,
+		Route: backedRoute(v.drops.policy), OwnCard: c.ownCard, PeerCard: c.peerCard, OwnPlace: c.ownPlace, PeerPlace: c.peerPlace, Name: c.name,
 	}
 	if c.mark != NotVerified {
 		b.MarkedAt = c.markMinute
 	}
+	b.Introduced = v.introducer != nil
+	b.Channels = v.backedChannels()
 	return b, true
 }
 
-// Restored returns the record of a contact from a backup. It has no session, and no
-// pair secret that anybody else knows: the first connection runs a recovery.
-func Restored(random io.Reader, id ContactID, b *backup.Contact) (store.Write, error) {
+// backedRoutes are the policies, by what a backup calls them.
+var backedRoutes = [...]Policy{backup.BothRoutes: BothRoutes, backup.DirectAlone: DirectRoute, backup.RelaysAlone: RelayRoute}
+
+func backedRoute(p Policy) backup.Route { return backup.Route(slices.Index(backedRoutes[:], p)) }
+
+// RestoredRoute returns by which routes a contact of a backup is talked to.
+func RestoredRoute(b *backup.Contact) Policy { return backedRoutes[b.Route] }
+
+// backedChannels is what a backup holds of the channels; nil: there was none. Of those that
+// are not burned, this side's own do not come back: nobody proposes them. The others do,
+// with what was agreed.
+func (v *Conversation) backedChannels() *backup.Channels {
+	if len(v.charters) == 0 && v.used == (used{}) {
+		return nil
+	}
+	u := v.used
+	for n := range v.charters {
+		if charter.MayOpen(v.c.side, n) {
+			u.mark(n)
+		}
+	}
+	return &backup.Channels{Floor: u.floor, Used: u.burned}
+}
+
+// Introducer returns which contact introduced this one. It may have been removed since.
+func (v *Conversation) Introducer() (id ContactID, introduced bool) {
+	if v.introducer == nil {
+		return id, false
+	}
+	return *v.introducer, true
+}
+
+// Restored returns the records of a contact from a backup. It has no session, and no
+// pair secret that anybody else knows: the first connection runs a recovery. introducer
+// is the contact that has the number of its introducer, or zero.
+func Restored(random io.Reader, id, introducer ContactID, b *backup.Contact) ([]store.Write, error) {
 	pair, err := secret.Read(random)
 	if err != nil {
-		return store.Write{}, err
+		return nil, err
 	}
 	defer pair.Wipe()
 	c := contact{
@@ -40,5 +77,18 @@ func Restored(random io.Reader, id ContactID, b *backup.Contact) (store.Write, e
 		ownCard: b.OwnCard, peerCard: b.PeerCard, hasPeer: true, pair: pair, dial: b.Dial, recovery: b.Recovery,
 		mark: Mark(b.Mark), markMinute: b.MarkedAt, usedTwice: b.UsedTwice, ownPlace: b.OwnPlace, peerPlace: b.PeerPlace,
 	}
-	return store.Write{Key: store.Key{Kind: KindContact, Object: id}, Value: c.append(nil)}, nil
+	record := func(kind store.Kind, value []byte) store.Write {
+		return store.Write{Key: store.Key{Kind: kind, Object: id}, Value: value}
+	}
+	records := []store.Write{record(KindContact, c.append(nil))}
+	if p := RestoredRoute(b); p != BothRoutes {
+		records = append(records, record(KindDrops, (&drops{policy: p}).append(nil)))
+	}
+	if b.Introduced {
+		records = append(records, record(KindIntroduction, introducedBy(introducer)))
+	}
+	if u := b.Channels; u != nil {
+		records = append(records, record(KindCharter, (&used{burned: u.Used, floor: u.Floor}).append(nil)))
+	}
+	return records, nil
 }

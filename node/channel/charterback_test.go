@@ -64,6 +64,15 @@ func TestChannelPutBack(t *testing.T) {
 // recovered lets the two find out that one was put back, and go on.
 func (w *world) recovered() {
 	w.t.Helper()
+	w.goOn()
+	if w.a.c.Epoch() < 2 {
+		w.t.Fatal("nobody noticed")
+	}
+}
+
+// goOn connects the two, and has both agree to what they are asked.
+func (w *world) goOn() {
+	w.t.Helper()
 	w.connect()
 	w.settle()
 	w.pass(2*time.Minute, 5*time.Second)
@@ -73,7 +82,4 @@ func (w *world) recovered() {
 		}
 	}
 	w.pass(2*time.Minute, 5*time.Second)
-	if w.a.c.Epoch() < 2 {
-		w.t.Fatal("nobody noticed")
-	}
 }

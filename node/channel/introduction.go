@@ -167,9 +167,12 @@ func (v *Conversation) loadIntroductions() error {
 // saveIntroducer keeps who introduced the contact, for as long as there is the contact.
 func (v *Conversation) saveIntroducer(id *ContactID) {
 	if v.introducer = id; id != nil {
-		v.put(KindIntroduction, 0, append([]byte{introducingVersion, partMet}, id[:]...))
+		v.put(KindIntroduction, 0, introducedBy(*id))
 	}
 }
+
+// introducedBy is the record of who introduced the contact.
+func introducedBy(id ContactID) []byte { return append([]byte{introducingVersion, partMet}, id[:]...) }
 
 func (v *Conversation) saveIntroduction(n uint64) {
 	v.put(KindIntroduction, n, v.introductions[n].append(nil))

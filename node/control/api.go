@@ -46,6 +46,7 @@ type Contact struct {
 
 	Introduced   bool   `json:"introduced,omitempty"`    // the contact came of an introduction
 	IntroducedBy string `json:"introduced_by,omitempty"` // the name of who introduced it, while that is a contact
+	OnlyRoute    Word   `json:"only_route,omitempty"`    // by which it is talked to, if not by both: see channel.Policy
 }
 
 // Message is a message as it is shown.
@@ -271,6 +272,13 @@ func stamp(t time.Time) string {
 // bucket is the precision in which the screen says when a peer was heard.
 const bucket = 3 * time.Hour
 
+func onlyRoute(p channel.Policy) Word {
+	if p == channel.BothRoutes {
+		return ""
+	}
+	return Word(p.String())
+}
+
 func contactOf(v channel.View, now time.Time) Contact {
 	c := Contact{
 		Number: v.Number, Name: v.Name, Short: node.Slug(v.Name), Stage: Word(v.Stage.String()), Verified: Word(v.Mark.String()),
@@ -278,7 +286,7 @@ func contactOf(v channel.View, now time.Time) Contact {
 		Paused: v.Paused, OwnConsent: v.OwnConsent, PeerConsent: v.PeerConsent, Connected: v.Connected,
 		Waiting: v.Waiting, Proposed: v.Proposed, WindowFull: v.WindowFull, WordsReady: v.WordsReady, Reachable: !v.PeerPlace.IsNone(),
 		Made: stamp(v.Made), Expires: stamp(v.Expiry), ClockOff: int64(v.ClockOff / time.Second),
-		Invitation: invitationState(v, now), Introduced: v.Introduced, IntroducedBy: v.IntroducedBy,
+		Invitation: invitationState(v, now), Introduced: v.Introduced, IntroducedBy: v.IntroducedBy, OnlyRoute: onlyRoute(v.Route),
 	}
 	if c.ClockOff > -120 && c.ClockOff < 120 {
 		c.ClockOff = 0 // within what clocks do

@@ -33,6 +33,7 @@ type (
 		VerifiedAt string `json:"verified_at,omitempty"`
 		UsedTwice  bool   `json:"invitation_used_twice,omitempty"`
 		Made       string `json:"made"`
+		OnlyRoute  Word   `json:"only_route,omitempty"` // as of a Contact
 	}
 	// BackedUpRequest says that a backup was written, and of whom.
 	BackedUpRequest struct {
@@ -81,6 +82,7 @@ func BackupContacts(b *backup.Backup) []BackupContact {
 	for _, c := range b.Contacts {
 		shown := BackupContact{
 			Number: c.Number, Name: c.Name, Verified: Word(channel.Mark(c.Mark).String()), UsedTwice: c.UsedTwice, Made: minuteStamp(c.Made),
+			OnlyRoute: onlyRoute(channel.RestoredRoute(&c)),
 		}
 		if c.MarkedAt != 0 {
 			shown.VerifiedAt = minuteStamp(c.MarkedAt)

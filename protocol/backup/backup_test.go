@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"os"
 	"strings"
 	"testing"
 
@@ -44,6 +45,9 @@ func exampleContact(t testing.TB, n byte) backup.Contact {
 	if n == 2 {
 		c.Side, c.Mode, c.Mark, c.MarkedAt, c.UsedTwice, c.Name = identity.Accepter, handshake.Strict, 0, 0, true, "Alder desk"
 		c.PeerPlace, _ = identity.PlaceOf("finch.example:4127")
+		c.Route, c.Introduced, c.Introducer = backup.RelaysAlone, true, 1
+		c.Channels = &backup.Channels{Floor: 29_050_000}
+		c.Channels.Used[0] = 1<<1 | 1<<2 // 2 and 3
 	}
 	return c
 }
@@ -238,6 +242,7 @@ func TestContent(t *testing.T) {
 	enc := want.Append(nil)
 	got, err := backup.Parse(enc)
 	if err != nil || len(got.Contacts) != 2 || got.Made != want.Made || got.Contacts[1].Name != "Alder desk" ||
+		got.Contacts[1].Route != backup.RelaysAlone || got.Contacts[1].Introducer != 1 || *got.Contacts[1].Channels != *want.Contacts[1].Channels ||
 		got.Contacts[0].OwnPlace != want.Contacts[0].OwnPlace || !got.Contacts[1].Recovery.Equal(want.Contacts[1].Recovery) {
 		t.Fatalf("Parse = %+v, %v", got, err)
 	}
@@ -260,21 +265,27 @@ func TestContent(t *testing.T) {
 
 func TestContentRefused(t *testing.T) {
 	for name, spoil := range map[string]func(*backup.Backup){
-		"order":               func(b *backup.Backup) { b.Contacts[0], b.Contacts[1] = b.Contacts[1], b.Contacts[0] },
-		"number 0":            func(b *backup.Backup) { b.Contacts[0].Number = 0 },
-		"one key twice":       func(b *backup.Backup) { b.Contacts[1].PeerCard.Static = b.Contacts[0].PeerCard.Static },
-		"own key as peer's":   func(b *backup.Backup) { b.Contacts[0].PeerCard.Static = b.Contacts[0].OwnCard.Static },
-		"another static":      func(b *backup.Backup) { b.Contacts[0].Static = secret.New(&[32]byte{77}) },
-		"no recovery":         func(b *backup.Backup) { b.Contacts[0].Recovery = secret.New(&[32]byte{}) },
-		"no name":             func(b *backup.Backup) { b.Contacts[0].Name = "" },
-		"long name":           func(b *backup.Backup) { b.Contacts[0].Name = strings.Repeat("x", 65) },
-		"no UTF-8":            func(b *backup.Backup) { b.Contacts[0].Name = "\xff" },
-		"side":                func(b *backup.Backup) { b.Contacts[0].Side = 3 },
-		"mode":                func(b *backup.Backup) { b.Contacts[0].Mode = 3 },
-		"strict card":         func(b *backup.Backup) { b.Contacts[0].PeerCard.Strict = true },
-		"mark":                func(b *backup.Backup) { b.Contacts[0].Mark = 3 },
-		"a mark without time": func(b *backup.Backup) { b.Contacts[0].MarkedAt = 0 },
-		"a time without mark": func(b *backup.Backup) { b.Contacts[1].MarkedAt = 1 },
+		"order":                   func(b *backup.Backup) { b.Contacts[0], b.Contacts[1] = b.Contacts[1], b.Contacts[0] },
+		"number 0":                func(b *backup.Backup) { b.Contacts[0].Number = 0 },
+		"one key twice":           func(b *backup.Backup) { b.Contacts[1].PeerCard.Static = b.Contacts[0].PeerCard.Static },
+		"own key as peer's":       func(b *backup.Backup) { b.Contacts[0].PeerCard.Static = b.Contacts[0].OwnCard.Static },
+		"another static":          func(b *backup.Backup) { b.Contacts[0].Static = secret.New(&[32]byte{77}) },
+		"no recovery":             func(b *backup.Backup) { b.Contacts[0].Recovery = secret.New(&[32]byte{}) },
+		"no name":                 func(b *backup.Backup) { b.Contacts[0].Name = "" },
+		"long name":               func(b *backup.Backup) { b.Contacts[0].Name = strings.Repeat("x", 65) },
+		"no UTF-8":                func(b *backup.Backup) { b.Contacts[0].Name = "\xff" },
+		"side":                    func(b *backup.Backup) { b.Contacts[0].Side = 3 },
+		"mode":                    func(b *backup.Backup) { b.Contacts[0].Mode = 3 },
+		"strict card":             func(b *backup.Backup) { b.Contacts[0].PeerCard.Strict = true },
+		"mark":                    func(b *backup.Backup) { b.Contacts[0].Mark = 3 },
+		"a mark without time":     func(b *backup.Backup) { b.Contacts[0].MarkedAt = 0 },
+		"route":                   func(b *backup.Backup) { b.Contacts[0].Route = 3 },
+		"an introducer of nobody": func(b *backup.Backup) { b.Contacts[0].Introducer = 2 },
+		"introduced by nobody":    func(b *backup.Backup) { b.Contacts[1].Introducer = 3 },
+		"introduced by itself":    func(b *backup.Backup) { b.Contacts[1].Introducer = 2 },
+		"channel 1 used":          func(b *backup.Backup) { b.Contacts[1].Channels.Used[0] |= 1 },
+		"channel 1026 used":       func(b *backup.Backup) { b.Contacts[1].Channels.Used[128] |= 2 },
+		"a time without mark":     func(b *backup.Backup) { b.Contacts[1].MarkedAt = 1 },
 	} {
 		b := example(t)
 		spoil(b)
@@ -286,6 +297,23 @@ func TestContentRefused(t *testing.T) {
 	binary.BigEndian.PutUint16(enc[4:], 65_535)
 	if _, err := backup.Parse(enc); !errors.Is(err, backup.ErrFormat) {
 		t.Errorf("a count of contacts that are not there: %v", err)
+	}
+}
+
+// TestVersionOne opens a file as it was made before contacts had routes.
+func TestVersionOne(t *testing.T) {
+	file, err := os.ReadFile("testdata/version1.bin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	kind, content, err := backup.Open(cheap(), file)
+	if err != nil || kind != backup.Identity {
+		t.Fatalf("Open = %v, %v", kind, err)
+	}
+	b, err := backup.Parse(content)
+	if err != nil || len(b.Contacts) != 2 || b.Contacts[1].Name != "Alder desk" || !b.Contacts[1].UsedTwice ||
+		b.Contacts[1].Route != backup.BothRoutes || b.Contacts[1].Introduced || b.Contacts[1].Channels != nil {
+		t.Fatalf("Parse = %+v, %v", b, err)
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	version = 1
+	oldest = 1
 
 	saltSize   = 32
 	headerSize = 16
@@ -28,6 +28,15 @@ const (
 	tagSize    = chacha20poly1305.Overhead
 	lengthSize = 4
 )
+
+// newest is the version of a kind of file that is written. Version 1 of an identity is one
+// whose contacts have none of the later flags.
+func newest(kind Kind) byte {
+	if kind == Identity {
+		return 2
+	}
+	return 1
+}
 
 // A Cost is the price of one guess at the passphrase.
 type Cost int
@@ -66,7 +75,7 @@ func Seal(random io.Reader, s Secrets, kind Kind, content []byte) ([]byte, error
 		return nil, err
 	}
 	defer root.Wipe()
-	header := [headerSize]byte{version, byte(kind), class}
+	header := [headerSize]byte{newest(kind), byte(kind), class}
 	commit := commitment(root, &header)
 
 	file := make([]byte, 0, MinSize<<class)
@@ -111,9 +120,9 @@ func Open(s Secrets, file []byte) (Kind, []byte, error) {
 	}
 	kind := Kind(header[1])
 	switch {
-	case header[0] > version:
+	case header[0] > newest(kind):
 		return 0, nil, ErrNewer
-	case header != [headerSize]byte{version, byte(kind), header[2]}, kind < Identity, kind > Authority:
+	case header[0] < oldest, header != [headerSize]byte{header[0], byte(kind), header[2]}, kind < Identity, kind > Authority:
 		return 0, nil, ErrFormat
 	case bits.TrailingZeros64(uint64(len(file)/MinSize)) != int(header[2]):
 		return 0, nil, ErrDamaged // cut, or more behind it, by the measure of the sizes

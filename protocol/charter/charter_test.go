@@ -435,8 +435,12 @@ func TestAcceptedTooLate(t *testing.T) {
 		draft, err := a.Amend(next, now)
 		check(t, err)
 		receive(t, b, draft, charter.EventProposed)
+		before := reload(t, a)
 		back, err := a.Withdraw()
 		check(t, err)
+		if before.Arrived(back) || a.Arrived(draft) {
+			t.Fatal("what was not taken back, or is no withdrawal, arrives as one")
+		}
 		if arrived && (!a.Arrived(back) || a.Arrived(back) || a.Arrived(draft)) {
 			t.Fatal("a withdrawal arrives once")
 		}
