@@ -27,6 +27,9 @@ func (f fastUser) Tag(packet []byte) (tag onion.Tag, err error) {
 
 type fastReply struct{ l *letter }
 
+// Delays implements [relayed.Reply].
+func (f fastReply) Delays() (out, back []onion.Seed) { return f.l.delays() }
+
 // Open implements [relayed.Reply].
 func (f fastReply) Open([]byte) (onion.Answer, error) { return f.l.answer, nil }
 

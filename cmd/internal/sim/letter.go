@@ -84,6 +84,15 @@ func (l *letter) delay(hop int) (s onion.Seed) {
 	return s
 }
 
+// delays is what its sender knows of them.
+func (l *letter) delays() (out, back []onion.Seed) {
+	all := make([]onion.Seed, l.all)
+	for hop := range all {
+		all[hop] = l.delay(hop)
+	}
+	return all[:l.out], all[l.out:]
+}
+
 // A box by reference says that it is one, then its control block and the beginning of
 // its cell.
 const (

@@ -76,6 +76,9 @@ func (r realUser) Tag(packet []byte) (onion.Tag, error) {
 	return onion.ReplyTag(r.u.w.network.Constants.Suite, packet)
 }
 
+// Delays implements [relayed.Reply].
+func (r realReply) Delays() (out, back []onion.Seed) { return r.l.delays() }
+
 // Open implements [relayed.Reply].
 func (r realReply) Open(packet []byte) (onion.Answer, error) {
 	if r.l.local {
