@@ -1,24 +1,29 @@
 package attack
 
 import (
+	"errors"
 	"flag"
+	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/backchannel/backchannel/cmd/internal/sim"
 )
 
-// Runs of docs/figures.md: "go test ./cmd/internal/attack -run Figures -figures 40 -timeout 10h -v".
+// Runs of docs/figures.md: "go test ./cmd/internal/attack -run Figures -figures 80 -timeout 24h -v".
 var (
 	figures = flag.Int("figures", 0, "networks to test on; 0: none")
 	train   = flag.Int("train", 12, "networks to train on")
 	users   = flag.Int("users", 10, "of each network")
 	relays  = flag.Int("relays", 6, "of each network")
-	pairs   = flag.Int("pairs", 10, "that talk")
+	pairs   = flag.Int("pairs", 5, "that talk")
 	hours   = flag.Float64("hours", 24, "of each network")
 	online  = flag.Float64("online", 24, "hours a day that machines are on")
+	kept    = flag.String("kept", "", "directory for features of each network and for results: a run that was cut goes on")
 	only    = flag.String("only", "", "the control to play; all of them if empty")
 )
 
@@ -45,19 +50,66 @@ func TestFigures(t *testing.T) {
 		if *only != "" && *only != name {
 			continue
 		}
-		e := Experiment{Config: network(), Train: *train, Test: *figures}
+		e := Experiment{Config: network(), Train: *train, Test: *figures, Dir: *kept}
 		e.Config.Seed = 1000
 		change(&e.Config)
-		e.Each = func(done int, soFar [3]Result) {
-			if done%5 == 0 {
-				t.Logf("%s: %d networks: %v", name, done, soFar)
-			}
-		}
+		e.Each = func(done int, soFar [3]Result) { note(t, name, done, soFar) }
 		all, links, drop, err := e.Run()
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Logf("%s, %d users, %d relays, %.0f h, %d and %d networks:\n all   %v\n links %v\n drop  %v", name, *users, *relays, *hours, *train, *figures, all, links, drop)
+	}
+}
+
+// note writes down what there is after each network.
+func note(t *testing.T, name string, done int, soFar [3]Result) {
+	line := fmt.Sprintf("%s, %d users, %.0f h, %.0f h a day: %d networks:\n all   %v\n links %v\n drop  %v\n",
+		name, *users, *hours, *online, done, soFar[0], soFar[1], soFar[2])
+	if *kept == "" {
+		if done%5 == 0 {
+			t.Log(line)
+		}
+		return
+	}
+	f, err := os.OpenFile(filepath.Join(*kept, "results.txt"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err == nil {
+		_, err = f.WriteString(line)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRunsGoOn: a run takes what an earlier one kept, and has the same result.
+func TestRunsGoOn(t *testing.T) {
+	e := Experiment{Config: network(), Train: 1, Test: 1, Dir: t.TempDir()}
+	e.Config.Users, e.Config.TalkingPairs, e.Config.Duration = 4, 2, 10*time.Minute
+	first, _, _, err := e.Run()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := os.ReadDir(e.Dir)
+	if err != nil || len(files) != 2 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	cut := filepath.Join(e.Dir, files[0].Name())
+	if err := os.Remove(cut); err != nil {
+		t.Fatal(err)
+	}
+	if again, _, _, err := e.Run(); err != nil || again != first {
+		t.Errorf("%v after a cut, %v without, %v", again, first, err)
+	}
+	if err := os.WriteFile(cut, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, _, err := e.Run(); err == nil {
+		t.Error("half a file is taken")
+	}
+	e.Config.TalkingPairs = 1
+	if _, _, _, err := e.Run(); err != nil {
+		t.Errorf("of another network: %v", err)
 	}
 }
 

@@ -12,6 +12,7 @@ type Experiment struct {
 	Config      sim.Config                      // all but the seed
 	Train, Test int                             // networks
 	Contacts    bool                            // pairs that do not talk are contacts, too; else they are any two
+	Dir         string                          // keeps features of each network, so that a run goes on where one was cut; "": nothing is kept
 	Each        func(done int, soFar [3]Result) // nil, or called after each network
 }
 
@@ -88,23 +89,39 @@ func columns(f [][]float64, kind int) (out [][]float64) {
 	return out
 }
 
-// network simulates one network and returns features and truth of its pairs.
+// network returns features and truth of the pairs of one network.
 func (e Experiment) network(seed uint64) (features [][]float64, talks []bool, err error) {
 	cfg := e.Config
 	cfg.Seed, cfg.Fast = cfg.Seed+seed, true
-	d, err := sim.Expect(cfg)
+	kept, err := e.load(cfg)
 	if err != nil {
 		return nil, nil, err
+	}
+	if kept == nil {
+		if kept, err = e.play(cfg); err != nil {
+			return nil, nil, err
+		}
+		err = e.keep(cfg, kept)
+	}
+	return kept.Features, kept.Talks, err
+}
+
+// play simulates one network.
+func (e Experiment) play(cfg sim.Config) (*record, error) {
+	d, err := sim.Expect(cfg)
+	if err != nil {
+		return nil, err
 	}
 	w := Watch(&cfg, Delay{Relays: d.Relays, Mean: d.Mean.Seconds(), Links: d.Links.Seconds()})
 	world, err := sim.New(cfg)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	truth, err := world.Run()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
+	r := new(record)
 	talk, silent := map[[2]int]bool{}, map[[2]int]bool{}
 	for _, c := range truth.Conversations {
 		talk[e.pair(truth, c.A, c.B)] = true
@@ -115,10 +132,10 @@ func (e Experiment) network(seed uint64) (features [][]float64, talks []bool, er
 	pairs, all := w.All()
 	for i, p := range pairs {
 		if talk[p] || !e.Contacts || silent[p] {
-			features, talks = append(features, all[i]), append(talks, talk[p])
+			r.Features, r.Talks = append(r.Features, all[i]), append(r.Talks, talk[p])
 		}
 	}
-	return features, talks, nil
+	return r, nil
 }
 
 func (Experiment) pair(t *sim.Truth, a, b string) [2]int {
