@@ -30,6 +30,7 @@ type Config struct {
 	Rows      func(Row)           // nil, or called for each row, in the order of time
 	Watch     int                 // the relay whose drop is watched, from 1; 0: none
 	Seen      func(Sight)         // what that drop sees
+	Bits      func(float64)       // nil, or called with the entropy of each packet of users that comes to its drop
 	Progress  func(time.Duration) // nil, or called for each hour that has passed
 	Dir       string              // of the drops' disks, without Fast; empty: they are in memory
 }

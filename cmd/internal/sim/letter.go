@@ -28,6 +28,8 @@ type letter struct {
 	tag     onion.Tag
 	local   bool // it did not leave, and its answer was made up
 	cover   bool // nobody asked for it
+	user    bool // a user sent it
+	blur    blur // what is known of it
 }
 
 // old is after how long a letter is forgotten that never came to an end: longer than

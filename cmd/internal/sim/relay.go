@@ -29,6 +29,7 @@ type relay struct {
 	links    []*link
 	clients  map[onion.ID]*client
 	boxes    memory
+	blur     blur // of the pool; nil: it is not kept
 }
 
 func (r *relay) identity() directory.Identity {
@@ -63,6 +64,7 @@ func (w *World) newRelay(i int) (*relay, error) {
 		return nil, fmt.Errorf("making a mix: %w", err)
 	}
 	r.level, r.mean = w.expected()
+	r.blur = w.newBlur()
 	return r, nil
 }
 
@@ -76,7 +78,12 @@ func (w *World) onion() mix.Onion {
 // take gives the mix a packet.
 func (r *relay) take(from mix.Source, packet []byte) {
 	now := r.clock(r.w.now)
-	for _, a := range r.mix.Packet(now, from, packet) {
+	held, l := r.mix.Held(), r.w.letterOf(packet)
+	actions := r.mix.Packet(now, from, packet)
+	if r.mix.Held() > held {
+		r.entered(l, len(actions) > 0)
+	}
+	for _, a := range actions {
 		r.ask(now, a)
 	}
 	r.schedule()
@@ -111,9 +118,14 @@ func (r *relay) wake() error {
 	if r.w.now != r.woken {
 		return nil // it was woken before
 	}
+	held, loops := r.mix.Held(), r.w.loops
 	actions, err := r.mix.Advance(r.clock(r.w.now))
 	if err != nil {
 		return fmt.Errorf("a mix: %w", err)
+	}
+	for ; loops < r.w.loops; loops++ {
+		held++
+		r.blur.comes(nil, held)
 	}
 	for _, a := range actions {
 		switch a.Kind {
@@ -142,6 +154,9 @@ func (r *relay) send(a mix.Action) {
 		return
 	}
 	r.mix.Count(mix.Forwarded)
+	if l := r.w.letterOf(a.Packet); l != nil && r.blur != nil {
+		l.blur = r.blur.leaves()
+	}
 	at := max(r.w.now, leaves-r.unix(0))
 	if !r.w.padded() {
 		r.w.row(at, r.index, l.to.index, r.w.frame)
