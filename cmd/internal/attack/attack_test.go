@@ -20,6 +20,7 @@ var (
 	train   = flag.Int("train", 12, "networks to train on")
 	users   = flag.Int("users", 10, "of each network")
 	relays  = flag.Int("relays", 6, "of each network")
+	operate = flag.Int("operators", 3, "of each network's relays")
 	pairs   = flag.Int("pairs", 5, "that talk")
 	hours   = flag.Float64("hours", 24, "of each network")
 	online  = flag.Float64("online", 24, "hours a day that machines are on")
@@ -28,7 +29,7 @@ var (
 )
 
 func network() sim.Config {
-	return sim.Config{Users: *users, Relays: *relays, Operators: 3, TalkingPairs: *pairs, OnlineHours: *online, Duration: time.Duration(*hours * float64(time.Hour)), Watch: 1}
+	return sim.Config{Users: *users, Relays: *relays, Operators: *operate, TalkingPairs: *pairs, OnlineHours: *online, Duration: time.Duration(*hours * float64(time.Hour)), Watch: 1}
 }
 
 func controls() map[string]func(*sim.Config) {

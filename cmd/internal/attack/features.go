@@ -15,7 +15,8 @@ type series struct {
 	unrest   []float64 // variance by bin width
 }
 
-// All returns the features of every pair of users a < b, in that order.
+// All returns the features of every pair of users a < b, in that order, less what they are
+// on average: he sees all of the network, and looks for pairs that differ in it.
 func (w *Watcher) All() (pairs [][2]int, features [][]float64) {
 	users := make([]series, len(w.up))
 	for i := range users {
@@ -28,7 +29,21 @@ func (w *Watcher) All() (pairs [][2]int, features [][]float64) {
 			pairs, features = append(pairs, [2]int{a, b}), append(features, append(f, near(a, b)))
 		}
 	}
+	centre(features)
 	return pairs, features
+}
+
+// centre takes from each feature its mean.
+func centre(features [][]float64) {
+	for j := range features[0] {
+		mean := 0.0
+		for _, f := range features {
+			mean += f[j] / float64(len(features))
+		}
+		for _, f := range features {
+			f[j] -= mean
+		}
+	}
 }
 
 func (w *Watcher) series(user int) (s series) {
@@ -113,13 +128,15 @@ func (d Delay) surplus(times []float64, rate, at float64) float64 {
 	if rate == 0 {
 		return -1
 	}
-	longest := d.Links + d.Mean*float64(d.Relays)*5 + 1
 	sum := 0.0
-	for i := after(times, at-longest); i < len(times) && times[i] < at; i++ {
+	for i := after(times, at-d.longest()); i < len(times) && times[i] < at; i++ {
 		sum += d.density(at - times[i])
 	}
 	return sum/rate - 1
 }
+
+// longest is what a packet takes at most, but for one in a thousand.
+func (d Delay) longest() float64 { return d.Links + d.Mean*float64(d.Relays)*5 + 1 }
 
 func after(times []float64, at float64) int {
 	low, high := 0, len(times)

@@ -21,7 +21,7 @@ type record struct {
 
 // featuresVersion is raised when features change: kept ones of another version are not
 // taken.
-const featuresVersion = 1
+const featuresVersion = 2
 
 // name is that of the file of a network: its seed, and a hash of all else that makes it.
 func (e Experiment) name(cfg sim.Config) string {

@@ -50,7 +50,8 @@ func Watch(cfg *sim.Config, d Delay) *Watcher {
 		switch put, there := w.puts[s.Address]; {
 		case s.Command == onion.Put:
 			w.puts[s.Address] = s.At.Seconds()
-		case s.Found && there:
+		case s.Found && there && put > d.longest():
+			// Of what came before the trace had begun nobody's packets are known.
 			w.boxes = append(w.boxes, box{put, s.At.Seconds()})
 		}
 	}

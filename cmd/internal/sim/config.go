@@ -30,6 +30,7 @@ type Config struct {
 	Rows      func(Row)           // nil, or called for each row, in the order of time
 	Watch     int                 // the relay whose drop is watched, from 1; 0: none
 	Seen      func(Sight)         // what that drop sees
+	Chains    bool                // a Sight says whose box it is, which the drop does not see
 	Bits      func(float64)       // nil, or called with the entropy of each packet of users that comes to its drop
 	Progress  func(time.Duration) // nil, or called for each hour that has passed
 	Dir       string              // of the drops' disks, without Fast; empty: they are in memory
@@ -57,6 +58,13 @@ type Sight struct {
 	Command onion.Command
 	Address [16]byte // the beginning of it
 	Found   bool
+	From    int // the relay before, from 0
+	To      int // the relay that the reply goes to
+
+	// What the drop does not see: whose box it is, one side of a pair by its number from 1 on,
+	// and the period. Zero: that of no contact.
+	Chain  int
+	Period uint64
 }
 
 // ErrConfig is returned for numbers that cannot be.

@@ -84,21 +84,28 @@ func (r *relay) take(from mix.Source, packet []byte) {
 		r.entered(l, len(actions) > 0)
 	}
 	for _, a := range actions {
-		r.ask(now, a)
+		r.ask(now, from, a)
 	}
 	r.schedule()
 }
 
 // ask asks the drop, which answers at once: what the answer waits for is the packet's
 // own delay.
-func (r *relay) ask(now time.Time, a mix.Action) {
+func (r *relay) ask(now time.Time, from mix.Source, a mix.Action) {
 	status, box := r.boxes.answer(now, a.Body)
 	if r.w.cfg.Watch == r.index+1 {
 		address := a.Body.Key
 		if a.Body.Command == onion.Put {
 			address = drop.AddressOf(a.Body.Key[:])
 		}
-		r.w.cfg.Seen(Sight{time.Duration(r.w.now), a.Body.Command, short(address), status == drop.Found})
+		s := Sight{
+			At: time.Duration(r.w.now), Command: a.Body.Command, Address: short(address), Found: status == drop.Found,
+			From: int(r.w.place(from.ID)), To: int(r.w.place(a.Body.SURB.First)),
+		}
+		if b, ok := r.w.real[s.Address]; ok {
+			s.Chain, s.Period = b.t.number, b.period
+		}
+		r.w.cfg.Seen(s)
 	}
 	r.mix.Answer(a.Ticket, onion.Answer{Status: byte(status), Time: uint32(now.Unix()), Box: box})
 }
