@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/backchannel/backchannel/cmd/internal/sim"
+	"github.com/backchannel/backchannel/protocol/onion"
 )
 
 // Runs of docs/figures.md: "go test ./cmd/internal/attack -run Figures -figures 80 -timeout 24h -v".
@@ -24,6 +25,7 @@ var (
 	pairs   = flag.Int("pairs", 5, "that talk")
 	hours   = flag.Float64("hours", 24, "of each network")
 	online  = flag.Float64("online", 24, "hours a day that machines are on")
+	guard   = flag.Bool("guard", false, "he holds a guard, too: only pairs count of which one has it")
 	kept    = flag.String("kept", "", "directory for features of each network and for results: a run that was cut goes on")
 	only    = flag.String("only", "", "the control to play; all of them if empty")
 )
@@ -53,6 +55,9 @@ func TestFigures(t *testing.T) {
 		}
 		e := Experiment{Config: network(), Train: *train, Test: *figures, Dir: *kept}
 		e.Config.Seed = 1000
+		if *guard {
+			e.Guard = 2
+		}
 		change(&e.Config)
 		e.Each = func(done int, soFar [3]Result) { note(t, name, done, soFar) }
 		all, links, drop, err := e.Run()
@@ -196,5 +201,59 @@ func TestTrain(t *testing.T) {
 		if a := AUC(g); a < c.least || a > c.most || a < lower || a > upper || upper-lower > 0.2 {
 			t.Errorf("shift %v: AUC %v, %v to %v", c.shift, a, lower, upper)
 		}
+	}
+}
+
+// TestGuardAndDrop: who holds a guard and a drop fits boxes to clients of that guard far
+// better than who holds the drop and taps links, and others' boxes no better.
+func TestGuardAndDrop(t *testing.T) {
+	if testing.Short() {
+		t.Skip("plays some networks")
+	}
+	var own, ownByLinks, others, n, m float64
+	for seed := range uint64(1) {
+		cfg := network()
+		cfg.Users, cfg.TalkingPairs, cfg.Duration, cfg.Seed, cfg.Fast, cfg.Chains = 10, 5, time.Hour, 5000+seed, true, true
+		d, err := sim.Expect(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := Watch(&cfg, Delay{Relays: d.Relays, Mean: d.Mean.Seconds(), Links: d.Links.Seconds()})
+		w.HoldGuard(&cfg, -1)
+		seen := cfg.Seen
+		var puts []sim.Sight
+		cfg.Seen = func(s sim.Sight) {
+			seen(s)
+			if s.Command == onion.Put && s.Chain > 0 && s.At > 5*time.Minute {
+				puts = append(puts, s)
+			}
+		}
+		world, err := sim.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := world.Run(); err != nil {
+			t.Fatal(err)
+		}
+		for u, passed := range w.passed {
+			for _, p := range puts {
+				fit := w.fits(u, moment{p.At.Seconds(), p.From})
+				switch {
+				case passed == nil:
+				case p.Writer == u:
+					own, n = own+fit, n+1
+					ownByLinks += w.delay.surplus(w.up[u], float64(len(w.up[u]))/w.Duration.Seconds(), p.At.Seconds())
+				default:
+					others, m = others+fit, m+1
+				}
+			}
+		}
+	}
+	if n < 50 || m < 500 {
+		t.Fatalf("%.0f and %.0f boxes", n, m)
+	}
+	t.Logf("surplus of the writer %.3f with the guard, %.3f by links; of another client %.3f; %.0f and %.0f boxes", own/n, ownByLinks/n, others/m, n, m)
+	if own/n < 0.2 || own/n < 3*ownByLinks/n || others/m > 0.05 { // less than chance: a guard excludes clients who sent nothing to that relay
+		t.Error("the guard tells nothing, or of others, too")
 	}
 }

@@ -11,6 +11,7 @@ import (
 type Experiment struct {
 	Config      sim.Config                      // all but the seed
 	Train, Test int                             // networks
+	Guard       int                             // that he holds, from 1: pairs of which one has it count alone. 0: he holds none
 	Contacts    bool                            // pairs that do not talk are contacts, too; else they are any two
 	Dir         string                          // keeps features of each network, so that a run goes on where one was cut; "": nothing is kept
 	Each        func(done int, soFar [3]Result) // nil, or called after each network
@@ -113,6 +114,9 @@ func (e Experiment) play(cfg sim.Config) (*record, error) {
 		return nil, err
 	}
 	w := Watch(&cfg, Delay{Relays: d.Relays, Mean: d.Mean.Seconds(), Links: d.Links.Seconds()})
+	if e.Guard > 0 {
+		w.HoldGuard(&cfg, e.Guard)
+	}
 	world, err := sim.New(cfg)
 	if err != nil {
 		return nil, err
@@ -131,6 +135,9 @@ func (e Experiment) play(cfg sim.Config) (*record, error) {
 	}
 	pairs, all := w.All()
 	for i, p := range pairs {
+		if e.Guard > 0 && w.passed[p[0]] == nil && w.passed[p[1]] == nil {
+			continue
+		}
 		if talk[p] || !e.Contacts || silent[p] {
 			r.Features, r.Talks = append(r.Features, all[i]), append(r.Talks, talk[p])
 		}

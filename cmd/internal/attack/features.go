@@ -105,12 +105,10 @@ func correlation(x, y []float64, lag int) float64 {
 // every box the two surpluses over what chance gives are multiplied.
 func (w *Watcher) atDrop() func(a, b int) float64 {
 	put, got := make([][]float64, len(w.up)), make([][]float64, len(w.up))
-	for u, times := range w.up {
-		rate := float64(len(times)) / w.Duration.Seconds()
+	for u := range w.up {
 		put[u], got[u] = make([]float64, len(w.boxes)), make([]float64, len(w.boxes))
 		for i, b := range w.boxes {
-			put[u][i] = w.delay.surplus(times, rate, b.put)
-			got[u][i] = w.delay.surplus(times, rate, b.got)
+			put[u][i], got[u][i] = w.fits(u, b.put), w.fits(u, b.got)
 		}
 	}
 	return func(a, b int) float64 {
@@ -120,6 +118,18 @@ func (w *Watcher) atDrop() func(a, b int) float64 {
 		}
 		return sum / math.Sqrt(float64(len(w.boxes))+1)
 	}
+}
+
+// fits is the surplus of a moment for a user: by what he sent, or, if his guard is held, by
+// what left it for the relay from which the drop had the packet.
+func (w *Watcher) fits(user int, m moment) float64 {
+	d, times := w.delay, w.up[user]
+	if passed := w.passed[user]; passed != nil {
+		times = passed[m.from]
+		d.Links *= float64(d.Relays) / float64(d.Relays+1)
+		d.Relays--
+	}
+	return d.surplus(times, float64(len(times))/w.Duration.Seconds(), m.at)
 }
 
 // surplus is how much likelier a moment at the drop is, given when a user sent, than by

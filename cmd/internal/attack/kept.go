@@ -31,10 +31,10 @@ func (e Experiment) name(cfg sim.Config) string {
 		Unprotected, Contacts                    bool
 		Weaken                                   sim.Control
 		Constants                                any
-		Watch                                    int
+		Watch, Guard                             int
 	}{
 		featuresVersion, cfg.Users, cfg.Relays, cfg.Operators, cfg.TalkingPairs, cfg.Duration.Seconds(), cfg.OnlineHours, cfg.Loss,
-		cfg.Unprotected, e.Contacts, cfg.Weaken, cfg.Constants, cfg.Watch,
+		cfg.Unprotected, e.Contacts, cfg.Weaken, cfg.Constants, cfg.Watch, e.Guard,
 	}
 	b, err := json.Marshal(plain)
 	if err != nil {

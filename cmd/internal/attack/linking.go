@@ -1,9 +1,11 @@
 package attack
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/backchannel/backchannel/cmd/internal/sim"
 	"github.com/backchannel/backchannel/protocol/onion"
@@ -64,6 +66,10 @@ func (l Linking) clue(a, b put) (c clue) {
 
 // shown is a network's pairs: of one writer, and not.
 func (l Linking) shown(puts []put, random *rand.Rand) (same, other []clue) {
+	// By period, not as they come: a box may overtake the one before it, and who is shown
+	// only those that did not could tell them by that.
+	puts = slices.Clone(puts)
+	slices.SortStableFunc(puts, func(a, b put) int { return cmp.Compare(a.period, b.period) })
 	last := map[int]put{}
 	of := map[uint64][]put{}
 	for _, p := range puts {

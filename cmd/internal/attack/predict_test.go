@@ -64,7 +64,9 @@ func TestPrediction(t *testing.T) {
 		}
 	}
 	want := Overall(Predict(Smear{2, 1, 30}, 10, 6, 45./1440), 6)
-	if got := AUC(g); math.Abs(got-want) > 0.12 {
+	// Users' own boxes are noise beyond what the arithmetic counts, the more so the shorter
+	// the delay.
+	if got := AUC(g); got > want+0.08 || got < 0.5+(want-0.5)/3 {
 		t.Errorf("AUC %.3f, by arithmetic %.3f", got, want)
 	}
 	t.Logf("AUC %.3f, by arithmetic %.3f", AUC(g), want)

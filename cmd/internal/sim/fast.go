@@ -16,6 +16,7 @@ type fastUser struct{ u *user }
 func (f fastUser) Create(coins secret.Key, r onion.Request) ([]byte, onion.Tag, relayed.Reply, error) {
 	l := f.u.w.fast(coins, r)
 	l.cover, l.user, l.blur = f.u.covers(r), true, f.u.w.sent()
+	l.sender = f.u.index
 	return l.name[:], l.tag, fastReply{l}, nil
 }
 

@@ -29,6 +29,8 @@ type letter struct {
 	local   bool // it did not leave, and its answer was made up
 	cover   bool // nobody asked for it
 	user    bool // a user sent it
+	sender  int  // which one
+	first   bool // it is at the guard
 	blur    blur // what is known of it
 }
 

@@ -63,6 +63,7 @@ func (r realUser) Create(coins secret.Key, q onion.Request) ([]byte, onion.Tag, 
 		return nil, onion.Tag{}, nil, err
 	}
 	l := w.letter(coins, q)
+	l.sender = r.u.index
 	l.cover, l.user, l.tag, l.blur = r.u.covers(q), true, keys.Tag, w.sent()
 	w.marks[w.macOf(packet)] = mark{l, 0}
 	return packet, keys.Tag, realReply{l, keys}, nil

@@ -82,6 +82,9 @@ func (r *relay) take(from mix.Source, packet []byte) {
 	actions := r.mix.Packet(now, from, packet)
 	if r.mix.Held() > held {
 		r.entered(l, len(actions) > 0)
+		if l != nil {
+			l.first = from.Client
+		}
 	}
 	for _, a := range actions {
 		r.ask(now, from, a)
@@ -103,7 +106,7 @@ func (r *relay) ask(now time.Time, from mix.Source, a mix.Action) {
 			From: int(r.w.place(from.ID)), To: int(r.w.place(a.Body.SURB.First)),
 		}
 		if b, ok := r.w.real[s.Address]; ok {
-			s.Chain, s.Period = b.t.number, b.period
+			s.Chain, s.Period, s.Writer = b.t.number, b.period, b.t.u.index
 		}
 		r.w.cfg.Seen(s)
 	}
@@ -161,8 +164,8 @@ func (r *relay) send(a mix.Action) {
 		return
 	}
 	r.mix.Count(mix.Forwarded)
-	if l := r.w.letterOf(a.Packet); l != nil && r.blur != nil {
-		l.blur = r.blur.leaves()
+	if l := r.w.letterOf(a.Packet); l != nil {
+		r.left(l, a)
 	}
 	at := max(r.w.now, leaves-r.unix(0))
 	if !r.w.padded() {
@@ -173,6 +176,17 @@ func (r *relay) send(a mix.Action) {
 		return
 	}
 	r.w.queue.push(event{at: l.take(r.w, at), kind: toRelay, who: int32(l.to.index), from: int32(r.index), packet: a.Packet})
+}
+
+// left notes that a packet leaves the pool for another relay.
+func (r *relay) left(l *letter, a mix.Action) {
+	if r.blur != nil {
+		l.blur = r.blur.leaves()
+	}
+	if l.first && r.w.cfg.Passed != nil {
+		r.w.cfg.Passed(Passing{time.Duration(r.w.now), l.sender, r.index, int(r.w.place(a.To))})
+	}
+	l.first = false
 }
 
 // beat writes the rows of padded links: all of a slot in one row, or each frame.
