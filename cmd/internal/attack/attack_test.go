@@ -25,6 +25,7 @@ var (
 	pairs   = flag.Int("pairs", 5, "that talk")
 	hours   = flag.Float64("hours", 24, "of each network")
 	online  = flag.Float64("online", 24, "hours a day that machines are on")
+	some    = flag.Int("some", 0, "of each network so many pairs that talk, and four times as many others; 0: all")
 	guard   = flag.Bool("guard", false, "he holds a guard, too: only pairs count of which one has it")
 	kept    = flag.String("kept", "", "directory for features of each network and for results: a run that was cut goes on")
 	only    = flag.String("only", "", "the control to play; all of them if empty")
@@ -53,7 +54,7 @@ func TestFigures(t *testing.T) {
 		if *only != "" && *only != name {
 			continue
 		}
-		e := Experiment{Config: network(), Train: *train, Test: *figures, Dir: *kept}
+		e := Experiment{Config: network(), Train: *train, Test: *figures, Pairs: *some, Dir: *kept}
 		e.Config.Seed = 1000
 		if *guard {
 			e.Guard = 2
@@ -113,9 +114,9 @@ func TestRunsGoOn(t *testing.T) {
 	if _, _, _, err := e.Run(); err == nil {
 		t.Error("half a file is taken")
 	}
-	e.Config.TalkingPairs = 1
-	if _, _, _, err := e.Run(); err != nil {
-		t.Errorf("of another network: %v", err)
+	e.Pairs = 1
+	if some, _, _, err := e.Run(); err != nil || some.Yes != 1 || some.No != 4 {
+		t.Errorf("of one pair that talks and four others: %v, %v", some, err)
 	}
 }
 

@@ -2,6 +2,7 @@ package attack
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 
 	"github.com/backchannel/backchannel/cmd/internal/sim"
@@ -12,6 +13,7 @@ type Experiment struct {
 	Config      sim.Config                      // all but the seed
 	Train, Test int                             // networks
 	Guard       int                             // that he holds, from 1: pairs of which one has it count alone. 0: he holds none
+	Pairs       int                             // of a large network, so many that talk, and four times as many others; 0: all
 	Contacts    bool                            // pairs that do not talk are contacts, too; else they are any two
 	Dir         string                          // keeps features of each network, so that a run goes on where one was cut; "": nothing is kept
 	Each        func(done int, soFar [3]Result) // nil, or called after each network
@@ -133,16 +135,38 @@ func (e Experiment) play(cfg sim.Config) (*record, error) {
 	for _, s := range truth.Silent {
 		silent[e.pair(truth, s[0], s[1])] = true
 	}
-	pairs, all := w.All()
-	for i, p := range pairs {
+	var pairs [][2]int
+	for _, p := range w.All() {
 		if e.Guard > 0 && w.passed[p[0]] == nil && w.passed[p[1]] == nil {
 			continue
 		}
 		if talk[p] || !e.Contacts || silent[p] {
-			r.Features, r.Talks = append(r.Features, all[i]), append(r.Talks, talk[p])
+			pairs = append(pairs, p)
 		}
 	}
+	pairs = e.some(pairs, talk, cfg.Seed)
+	r.Features = w.Features(pairs)
+	for _, p := range pairs {
+		r.Talks = append(r.Talks, talk[p])
+	}
 	return r, nil
+}
+
+// some draws the pairs that are looked at.
+func (e Experiment) some(pairs [][2]int, talk map[[2]int]bool, seed uint64) (drawn [][2]int) {
+	if e.Pairs == 0 {
+		return pairs
+	}
+	random := rand.New(rand.NewPCG(seed, 7))
+	random.Shuffle(len(pairs), func(i, j int) { pairs[i], pairs[j] = pairs[j], pairs[i] })
+	left := map[bool]int{true: e.Pairs, false: 4 * e.Pairs}
+	for _, p := range pairs {
+		if left[talk[p]] > 0 {
+			left[talk[p]]--
+			drawn = append(drawn, p)
+		}
+	}
+	return drawn
 }
 
 func (Experiment) pair(t *sim.Truth, a, b string) [2]int {

@@ -40,7 +40,11 @@ func (e Experiment) name(cfg sim.Config) string {
 	if err != nil {
 		panic(err) // numbers alone
 	}
-	return fmt.Sprintf("%x-%06d.json", sha256.Sum256(b), cfg.Seed)[48:]
+	some := ""
+	if e.Pairs > 0 {
+		some = fmt.Sprintf("-%d", e.Pairs)
+	}
+	return fmt.Sprintf("%x%s-%06d.json", sha256.Sum256(b), some, cfg.Seed)[48:]
 }
 
 // load returns what was kept of a network, or nil.

@@ -10,7 +10,7 @@ import (
 
 func linking(relays, operators int) Linking {
 	return Linking{Config: sim.Config{
-		Users: 20, Relays: relays, Operators: operators, TalkingPairs: 10, OnlineHours: 24, Duration: time.Hour, Seed: 9000,
+		Users: 12, Relays: relays, Operators: operators, TalkingPairs: 6, OnlineHours: 24, Duration: time.Hour, Seed: 9000,
 	}, Train: 2, Test: 2}
 }
 
@@ -26,7 +26,7 @@ func TestDropDoesNotLinkByTimes(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Log(a)
-	if a.Pairs < 500 || a.Times > a.Wide+0.02 {
+	if a.Pairs < 300 || a.Times > a.Wide+0.02 {
 		t.Errorf("times link boxes: %v", a)
 	}
 	if a.Relays < 0.1 {
