@@ -20,7 +20,7 @@ func TestVectors(t *testing.T) {
 	sum := func(b []byte) string { h := sha256.Sum256(b); return hex(h[:]) }
 	var made []prototest.Vector
 	for _, suite := range []onion.Suite{onion.X25519, onion.Hybrid} {
-		w := newWorld(t, Constants{Suite: suite})
+		w := newWorld(t, Constants{Suite: suite, Mean: 2 * time.Second})
 		root, id, name := w.n.Root(), w.n.ID(), relayOf(0).ID()
 		d := w.descriptor(0, today-1, 0, nil)
 		proof := w.proof(0, today, 1)

@@ -75,6 +75,7 @@ func Create(coins secret.Key, r Request) ([]byte, *ReplyKeys, error) {
 	for i := len(keys) - 1; i >= 0; i-- {
 		wide.encrypt(&keys[i].wide, packet[g.Header:])
 	}
+	reply.Out = seeds(keys)
 	clear(keys)
 	return packet, reply, nil
 }
@@ -92,6 +93,16 @@ func (b *builder) surb(path []Hop, home ID) (SURB, *ReplyKeys, error) {
 	for i := range keys {
 		reply.wide[i] = keys[i].wide
 	}
+	reply.Back = seeds(keys)
 	clear(keys)
 	return SURB{path[0].ID, b.suite, header, key}, reply, nil
+}
+
+// seeds are those of the delays at the hops.
+func seeds(keys []hopKeys) []Seed {
+	all := make([]Seed, len(keys))
+	for i := range keys {
+		all[i] = keys[i].delay
+	}
+	return all
 }

@@ -67,7 +67,7 @@ func TestThereAndBack(t *testing.T) {
 				req := n.request(out, back)
 				packet, keys := n.create(t, req)
 				u := n.carry(t, packet, 0, out-1)
-				b := u.Body
+				b, atExit := u.Body, u.Delay
 				if u.Action != Exit || b.Command != req.Command || b.Key != req.Key || *b.Box != *req.Box || b.SURB.First != req.Back[0].ID ||
 					!bytes.HasPrefix(b.Token, req.Token) || !allZero(b.Token[len(req.Token):]) || len(b.Token) != s.Geometry().Token {
 					t.Fatalf("%d hops: %v, %v", out, u.Action, b.Command)
@@ -75,6 +75,9 @@ func TestThereAndBack(t *testing.T) {
 				u = n.carry(t, b.SURB.Use(Answer{4, 5, exampleBox(6)}), out, out+back-1)
 				if tag, err := ReplyTag(s, u.Packet); u.Action != Deliver || u.Next != req.Home || err != nil || tag != keys.Tag {
 					t.Fatalf("%d hops back: %v, tag %x, %v", back, u.Action, tag, err)
+				}
+				if len(keys.Out) != out || len(keys.Back) != back || keys.Out[out-1] != atExit || keys.Back[back-1] != u.Delay || atExit == u.Delay {
+					t.Fatalf("%d and %d hops: the sender has other delays", out, back)
 				}
 				a, err := keys.Open(u.Packet)
 				if err != nil || a.Status != 4 || a.Time != 5 || *a.Box != *exampleBox(6) {

@@ -57,7 +57,11 @@ func replyWide(key secret.Key) *[wideKeySize]byte {
 // ReplyKeys open the one reply to one packet. The sender keeps them by their Tag
 // until the reply has come, or cannot come any more, and then calls Wipe.
 type ReplyKeys struct {
-	Tag  Tag
+	Tag Tag
+	// Out and Back are what the delays are drawn from at the relays of the two ways, in
+	// their order. The last of Out is that of the exit, which keeps the reply so long.
+	Out, Back []Seed
+
 	wide [][wideKeySize]byte // of each hop, in the order of the way
 	key  secret.Key
 	g    Geometry
@@ -94,6 +98,8 @@ func (k *ReplyKeys) Open(packet []byte) (Answer, error) {
 // Wipe clears the keys.
 func (k *ReplyKeys) Wipe() {
 	clear(k.wide)
+	clear(k.Out)
+	clear(k.Back)
 	k.key.Wipe()
 }
 

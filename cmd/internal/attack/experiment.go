@@ -2,6 +2,7 @@ package attack
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 
 	"github.com/backchannel/backchannel/cmd/internal/sim"
@@ -11,7 +12,10 @@ import (
 type Experiment struct {
 	Config      sim.Config                      // all but the seed
 	Train, Test int                             // networks
+	Guard       int                             // that he holds, from 1: pairs of which one has it count alone. 0: he holds none
+	Pairs       int                             // of a large network, so many that talk, and four times as many others; 0: all
 	Contacts    bool                            // pairs that do not talk are contacts, too; else they are any two
+	Dir         string                          // keeps features of each network, so that a run goes on where one was cut; "": nothing is kept
 	Each        func(done int, soFar [3]Result) // nil, or called after each network
 }
 
@@ -88,23 +92,42 @@ func columns(f [][]float64, kind int) (out [][]float64) {
 	return out
 }
 
-// network simulates one network and returns features and truth of its pairs.
+// network returns features and truth of the pairs of one network.
 func (e Experiment) network(seed uint64) (features [][]float64, talks []bool, err error) {
 	cfg := e.Config
 	cfg.Seed, cfg.Fast = cfg.Seed+seed, true
-	d, err := sim.Expect(cfg)
+	kept, err := e.load(cfg)
 	if err != nil {
 		return nil, nil, err
 	}
+	if kept == nil {
+		if kept, err = e.play(cfg); err != nil {
+			return nil, nil, err
+		}
+		err = e.keep(cfg, kept)
+	}
+	return kept.Features, kept.Talks, err
+}
+
+// play simulates one network.
+func (e Experiment) play(cfg sim.Config) (*record, error) {
+	d, err := sim.Expect(cfg)
+	if err != nil {
+		return nil, err
+	}
 	w := Watch(&cfg, Delay{Relays: d.Relays, Mean: d.Mean.Seconds(), Links: d.Links.Seconds()})
+	if e.Guard > 0 {
+		w.HoldGuard(&cfg, e.Guard)
+	}
 	world, err := sim.New(cfg)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	truth, err := world.Run()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
+	r := new(record)
 	talk, silent := map[[2]int]bool{}, map[[2]int]bool{}
 	for _, c := range truth.Conversations {
 		talk[e.pair(truth, c.A, c.B)] = true
@@ -112,13 +135,38 @@ func (e Experiment) network(seed uint64) (features [][]float64, talks []bool, er
 	for _, s := range truth.Silent {
 		silent[e.pair(truth, s[0], s[1])] = true
 	}
-	pairs, all := w.All()
-	for i, p := range pairs {
+	var pairs [][2]int
+	for _, p := range w.All() {
+		if e.Guard > 0 && w.passed[p[0]] == nil && w.passed[p[1]] == nil {
+			continue
+		}
 		if talk[p] || !e.Contacts || silent[p] {
-			features, talks = append(features, all[i]), append(talks, talk[p])
+			pairs = append(pairs, p)
 		}
 	}
-	return features, talks, nil
+	pairs = e.some(pairs, talk, cfg.Seed)
+	r.Features = w.Features(pairs)
+	for _, p := range pairs {
+		r.Talks = append(r.Talks, talk[p])
+	}
+	return r, nil
+}
+
+// some draws the pairs that are looked at.
+func (e Experiment) some(pairs [][2]int, talk map[[2]int]bool, seed uint64) (drawn [][2]int) {
+	if e.Pairs == 0 {
+		return pairs
+	}
+	random := rand.New(rand.NewPCG(seed, 7))
+	random.Shuffle(len(pairs), func(i, j int) { pairs[i], pairs[j] = pairs[j], pairs[i] })
+	left := map[bool]int{true: e.Pairs, false: 4 * e.Pairs}
+	for _, p := range pairs {
+		if left[talk[p]] > 0 {
+			left[talk[p]]--
+			drawn = append(drawn, p)
+		}
+	}
+	return drawn
 }
 
 func (Experiment) pair(t *sim.Truth, a, b string) [2]int {

@@ -15,20 +15,50 @@ type series struct {
 	unrest   []float64 // variance by bin width
 }
 
-// All returns the features of every pair of users a < b, in that order.
-func (w *Watcher) All() (pairs [][2]int, features [][]float64) {
-	users := make([]series, len(w.up))
-	for i := range users {
-		users[i] = w.series(i)
-	}
-	near := w.atDrop()
-	for a := range users {
-		for b := a + 1; b < len(users); b++ {
-			f := between(&users[a], &users[b])
-			pairs, features = append(pairs, [2]int{a, b}), append(features, append(f, near(a, b)))
+// All returns every pair of users a < b, in that order.
+func (w *Watcher) All() (pairs [][2]int) {
+	for a := range w.up {
+		for b := a + 1; b < len(w.up); b++ {
+			pairs = append(pairs, [2]int{a, b})
 		}
 	}
-	return pairs, features
+	return pairs
+}
+
+// Features returns those of pairs, less what they are on average: he sees all of the
+// network, and looks for pairs that differ in it.
+func (w *Watcher) Features(pairs [][2]int) (features [][]float64) {
+	users := map[int]*series{}
+	for _, p := range pairs {
+		for _, u := range p {
+			if users[u] == nil {
+				s := w.series(u)
+				users[u] = &s
+			}
+		}
+	}
+	near := w.atDrop(users)
+	for _, p := range pairs {
+		features = append(features, append(between(users[p[0]], users[p[1]]), near(p[0], p[1])))
+	}
+	centre(features)
+	return features
+}
+
+// centre takes from each feature its mean.
+func centre(features [][]float64) {
+	if len(features) == 0 {
+		return
+	}
+	for j := range features[0] {
+		mean := 0.0
+		for _, f := range features {
+			mean += f[j] / float64(len(features))
+		}
+		for _, f := range features {
+			f[j] -= mean
+		}
+	}
 }
 
 func (w *Watcher) series(user int) (s series) {
@@ -88,14 +118,12 @@ func correlation(x, y []float64, lag int) float64 {
 // atDrop returns how well boxes at the drop fit two users: of each box, whether one of
 // them sent something when it must have left, and the other when it was asked for. For
 // every box the two surpluses over what chance gives are multiplied.
-func (w *Watcher) atDrop() func(a, b int) float64 {
-	put, got := make([][]float64, len(w.up)), make([][]float64, len(w.up))
-	for u, times := range w.up {
-		rate := float64(len(times)) / w.Duration.Seconds()
+func (w *Watcher) atDrop(users map[int]*series) func(a, b int) float64 {
+	put, got := map[int][]float64{}, map[int][]float64{}
+	for u := range users {
 		put[u], got[u] = make([]float64, len(w.boxes)), make([]float64, len(w.boxes))
 		for i, b := range w.boxes {
-			put[u][i] = w.delay.surplus(times, rate, b.put)
-			got[u][i] = w.delay.surplus(times, rate, b.got)
+			put[u][i], got[u][i] = w.fits(u, b.put), w.fits(u, b.got)
 		}
 	}
 	return func(a, b int) float64 {
@@ -107,19 +135,33 @@ func (w *Watcher) atDrop() func(a, b int) float64 {
 	}
 }
 
+// fits is the surplus of a moment for a user: by what he sent, or, if his guard is held, by
+// what left it for the relay from which the drop had the packet.
+func (w *Watcher) fits(user int, m moment) float64 {
+	d, times := w.delay, w.up[user]
+	if passed := w.passed[user]; passed != nil {
+		times = passed[m.from]
+		d.Links *= float64(d.Relays) / float64(d.Relays+1)
+		d.Relays--
+	}
+	return d.surplus(times, float64(len(times))/w.Duration.Seconds(), m.at)
+}
+
 // surplus is how much likelier a moment at the drop is, given when a user sent, than by
 // chance, less one.
 func (d Delay) surplus(times []float64, rate, at float64) float64 {
 	if rate == 0 {
 		return -1
 	}
-	longest := d.Links + d.Mean*float64(d.Relays)*5 + 1
 	sum := 0.0
-	for i := after(times, at-longest); i < len(times) && times[i] < at; i++ {
+	for i := after(times, at-d.longest()); i < len(times) && times[i] < at; i++ {
 		sum += d.density(at - times[i])
 	}
 	return sum/rate - 1
 }
+
+// longest is what a packet takes at most, but for one in a thousand.
+func (d Delay) longest() float64 { return d.Links + d.Mean*float64(d.Relays)*5 + 1 }
 
 func after(times []float64, at float64) int {
 	low, high := 0, len(times)

@@ -15,12 +15,19 @@ type Watcher struct {
 	up       [][]float64 // by user: seconds, rising
 	down     [][]float64
 	boxes    []box
-	puts     map[[16]byte]float64
+	puts     map[[16]byte]moment
 	delay    Delay
+	passed   []map[int][]float64 // by user and next relay: when packets left the guard that he holds
 }
 
 // A box was put at the drop and got there.
-type box struct{ put, got float64 }
+type box struct{ put, got moment }
+
+// A moment at the drop, and the relay before it.
+type moment struct {
+	at   float64
+	from int
+}
 
 // Delay is what the attacker knows of the time from a user's link to a drop: so many
 // relays on the way, their mean delay, and what links take.
@@ -34,7 +41,7 @@ type Delay struct {
 func Watch(cfg *sim.Config, d Delay) *Watcher {
 	w := &Watcher{
 		Duration: cfg.Duration, up: make([][]float64, cfg.Users), down: make([][]float64, cfg.Users),
-		puts: map[[16]byte]float64{}, delay: d,
+		puts: map[[16]byte]moment{}, delay: d, passed: make([]map[int][]float64, cfg.Users),
 	}
 	relays := cfg.Relays
 	cfg.Rows = func(r sim.Row) {
@@ -49,12 +56,27 @@ func Watch(cfg *sim.Config, d Delay) *Watcher {
 	cfg.Seen = func(s sim.Sight) {
 		switch put, there := w.puts[s.Address]; {
 		case s.Command == onion.Put:
-			w.puts[s.Address] = s.At.Seconds()
-		case s.Found && there:
-			w.boxes = append(w.boxes, box{put, s.At.Seconds()})
+			w.puts[s.Address] = moment{s.At.Seconds(), s.From}
+		case s.Found && there && put.at > d.longest():
+			// Of what came before the trace had begun nobody's packets are known.
+			w.boxes = append(w.boxes, box{put, moment{s.At.Seconds(), s.From}})
 		}
 	}
 	return w
+}
+
+// HoldGuard lets it see what the clients of guards send, too: of the guard with a number from
+// 1 on, or of all for -1.
+func (w *Watcher) HoldGuard(cfg *sim.Config, guard int) {
+	cfg.Passed = func(p sim.Passing) {
+		if p.At < 0 || guard > 0 && p.Guard != guard-1 {
+			return
+		}
+		if w.passed[p.User] == nil {
+			w.passed[p.User] = map[int][]float64{}
+		}
+		w.passed[p.User][p.To] = append(w.passed[p.User][p.To], p.At.Seconds())
+	}
 }
 
 // counts returns how many of the times lie in each bin.

@@ -30,6 +30,9 @@ type Config struct {
 	Rows      func(Row)           // nil, or called for each row, in the order of time
 	Watch     int                 // the relay whose drop is watched, from 1; 0: none
 	Seen      func(Sight)         // what that drop sees
+	Passed    func(Passing)       // nil, or called with what guards see of their clients' packets
+	Chains    bool                // a Sight says whose box it is, which the drop does not see
+	Bits      func(float64)       // nil, or called with the entropy of each packet of users that comes to its drop
 	Progress  func(time.Duration) // nil, or called for each hour that has passed
 	Dir       string              // of the drops' disks, without Fast; empty: they are in memory
 }
@@ -56,6 +59,22 @@ type Sight struct {
 	Command onion.Command
 	Address [16]byte // the beginning of it
 	Found   bool
+	From    int // the relay before, from 0
+	To      int // the relay that the reply goes to
+
+	// What the drop does not see: whose box it is, one side of a pair by its number from 1 on,
+	// the period, and who writes it. Zero: that of no contact.
+	Chain  int
+	Period uint64
+	Writer int // from 0
+}
+
+// A Passing is a packet of a client that leaves its guard, as that sees it.
+type Passing struct {
+	At    time.Duration
+	User  int // from 0
+	Guard int // from 0
+	To    int // the next relay, from 0
 }
 
 // ErrConfig is returned for numbers that cannot be.

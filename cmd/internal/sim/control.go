@@ -35,7 +35,7 @@ type boxOf struct {
 
 // expectBoxes notes where the boxes of all contacts will lie in the next epoch.
 func (w *World) expectBoxes() {
-	if !w.cfg.Unprotected {
+	if !w.cfg.Unprotected && !w.cfg.Chains {
 		return
 	}
 	slot := w.network.Constants.Slot

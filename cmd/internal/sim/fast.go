@@ -15,7 +15,8 @@ type fastUser struct{ u *user }
 // Create implements [relayed.Onion].
 func (f fastUser) Create(coins secret.Key, r onion.Request) ([]byte, onion.Tag, relayed.Reply, error) {
 	l := f.u.w.fast(coins, r)
-	l.cover = f.u.covers(r)
+	l.cover, l.user, l.blur = f.u.covers(r), true, f.u.w.sent()
+	l.sender = f.u.index
 	return l.name[:], l.tag, fastReply{l}, nil
 }
 
@@ -26,6 +27,9 @@ func (f fastUser) Tag(packet []byte) (tag onion.Tag, err error) {
 }
 
 type fastReply struct{ l *letter }
+
+// Delays implements [relayed.Reply].
+func (f fastReply) Delays() (out, back []onion.Seed) { return f.l.delays() }
 
 // Open implements [relayed.Reply].
 func (f fastReply) Open([]byte) (onion.Answer, error) { return f.l.answer, nil }
@@ -62,6 +66,7 @@ func (f fastRelay) Reply(_ onion.SURB, a onion.Answer) []byte {
 // Create implements [mix.Onion].
 func (f fastRelay) Create(coins secret.Key, r onion.Request) ([]byte, onion.Tag, func([]byte) error, error) {
 	l := f.w.fast(coins, r)
+	f.w.loops++
 	return l.name[:], l.tag, func([]byte) error { f.w.post.end(l); return nil }, nil
 }
 

@@ -28,6 +28,10 @@ type letter struct {
 	tag     onion.Tag
 	local   bool // it did not leave, and its answer was made up
 	cover   bool // nobody asked for it
+	user    bool // a user sent it
+	sender  int  // which one
+	first   bool // it is at the guard
+	blur    blur // what is known of it
 }
 
 // old is after how long a letter is forgotten that never came to an end: longer than
@@ -82,6 +86,15 @@ func (p *post) end(l *letter) {
 func (l *letter) delay(hop int) (s onion.Seed) {
 	binary.BigEndian.PutUint64(s[:], mix64(l.coins+uint64(hop)<<32))
 	return s
+}
+
+// delays is what its sender knows of them.
+func (l *letter) delays() (out, back []onion.Seed) {
+	all := make([]onion.Seed, l.all)
+	for hop := range all {
+		all[hop] = l.delay(hop)
+	}
+	return all[:l.out], all[l.out:]
 }
 
 // A box by reference says that it is one, then its control block and the beginning of

@@ -102,6 +102,7 @@ func (w *World) meet(number int, p [2]int, every cadence.Period, random *rand.Ra
 			t.worth = map[uint64]bool{}
 		}
 		u.talks[id], u.order, w.talks = t, append(u.order, t), append(w.talks, t)
+		t.number = len(w.talks)
 		return t
 	}
 	a, b = side(w.users[p[0]], drop.FromInviter), side(w.users[p[1]], drop.FromAccepter)

@@ -63,7 +63,8 @@ func (r realUser) Create(coins secret.Key, q onion.Request) ([]byte, onion.Tag, 
 		return nil, onion.Tag{}, nil, err
 	}
 	l := w.letter(coins, q)
-	l.cover, l.tag = r.u.covers(q), keys.Tag
+	l.sender = r.u.index
+	l.cover, l.user, l.tag, l.blur = r.u.covers(q), true, keys.Tag, w.sent()
 	w.marks[w.macOf(packet)] = mark{l, 0}
 	return packet, keys.Tag, realReply{l, keys}, nil
 }
@@ -75,6 +76,9 @@ func (r realUser) Tag(packet []byte) (onion.Tag, error) {
 	}
 	return onion.ReplyTag(r.u.w.network.Constants.Suite, packet)
 }
+
+// Delays implements [relayed.Reply].
+func (r realReply) Delays() (out, back []onion.Seed) { return r.l.delays() }
 
 // Open implements [relayed.Reply].
 func (r realReply) Open(packet []byte) (onion.Answer, error) {
@@ -105,6 +109,7 @@ func (r realRelay) Create(coins secret.Key, q onion.Request) ([]byte, onion.Tag,
 		return nil, onion.Tag{}, nil, err
 	}
 	l := r.w.letter(coins, q)
+	r.w.loops++
 	r.w.marks[r.w.macOf(packet)] = mark{l, 0}
 	check := func(reply []byte) error {
 		r.w.ends(reply)

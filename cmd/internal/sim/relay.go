@@ -29,6 +29,7 @@ type relay struct {
 	links    []*link
 	clients  map[onion.ID]*client
 	boxes    memory
+	blur     blur // of the pool; nil: it is not kept
 }
 
 func (r *relay) identity() directory.Identity {
@@ -63,6 +64,7 @@ func (w *World) newRelay(i int) (*relay, error) {
 		return nil, fmt.Errorf("making a mix: %w", err)
 	}
 	r.level, r.mean = w.expected()
+	r.blur = w.newBlur()
 	return r, nil
 }
 
@@ -76,22 +78,37 @@ func (w *World) onion() mix.Onion {
 // take gives the mix a packet.
 func (r *relay) take(from mix.Source, packet []byte) {
 	now := r.clock(r.w.now)
-	for _, a := range r.mix.Packet(now, from, packet) {
-		r.ask(now, a)
+	held, l := r.mix.Held(), r.w.letterOf(packet)
+	actions := r.mix.Packet(now, from, packet)
+	if r.mix.Held() > held {
+		r.entered(l, len(actions) > 0)
+		if l != nil {
+			l.first = from.Client
+		}
+	}
+	for _, a := range actions {
+		r.ask(now, from, a)
 	}
 	r.schedule()
 }
 
 // ask asks the drop, which answers at once: what the answer waits for is the packet's
 // own delay.
-func (r *relay) ask(now time.Time, a mix.Action) {
+func (r *relay) ask(now time.Time, from mix.Source, a mix.Action) {
 	status, box := r.boxes.answer(now, a.Body)
 	if r.w.cfg.Watch == r.index+1 {
 		address := a.Body.Key
 		if a.Body.Command == onion.Put {
 			address = drop.AddressOf(a.Body.Key[:])
 		}
-		r.w.cfg.Seen(Sight{time.Duration(r.w.now), a.Body.Command, short(address), status == drop.Found})
+		s := Sight{
+			At: time.Duration(r.w.now), Command: a.Body.Command, Address: short(address), Found: status == drop.Found,
+			From: int(r.w.place(from.ID)), To: int(r.w.place(a.Body.SURB.First)),
+		}
+		if b, ok := r.w.real[s.Address]; ok {
+			s.Chain, s.Period, s.Writer = b.t.number, b.period, b.t.u.index
+		}
+		r.w.cfg.Seen(s)
 	}
 	r.mix.Answer(a.Ticket, onion.Answer{Status: byte(status), Time: uint32(now.Unix()), Box: box})
 }
@@ -111,9 +128,14 @@ func (r *relay) wake() error {
 	if r.w.now != r.woken {
 		return nil // it was woken before
 	}
+	held, loops := r.mix.Held(), r.w.loops
 	actions, err := r.mix.Advance(r.clock(r.w.now))
 	if err != nil {
 		return fmt.Errorf("a mix: %w", err)
+	}
+	for ; loops < r.w.loops; loops++ {
+		held++
+		r.blur.comes(nil, held)
 	}
 	for _, a := range actions {
 		switch a.Kind {
@@ -142,6 +164,9 @@ func (r *relay) send(a mix.Action) {
 		return
 	}
 	r.mix.Count(mix.Forwarded)
+	if l := r.w.letterOf(a.Packet); l != nil {
+		r.left(l, a)
+	}
 	at := max(r.w.now, leaves-r.unix(0))
 	if !r.w.padded() {
 		r.w.row(at, r.index, l.to.index, r.w.frame)
@@ -151,6 +176,17 @@ func (r *relay) send(a mix.Action) {
 		return
 	}
 	r.w.queue.push(event{at: l.take(r.w, at), kind: toRelay, who: int32(l.to.index), from: int32(r.index), packet: a.Packet})
+}
+
+// left notes that a packet leaves the pool for another relay.
+func (r *relay) left(l *letter, a mix.Action) {
+	if r.blur != nil {
+		l.blur = r.blur.leaves()
+	}
+	if l.first && r.w.cfg.Passed != nil {
+		r.w.cfg.Passed(Passing{time.Duration(r.w.now), l.sender, r.index, int(r.w.place(a.To))})
+	}
+	l.first = false
 }
 
 // beat writes the rows of padded links: all of a slot in one row, or each frame.

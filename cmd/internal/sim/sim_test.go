@@ -137,7 +137,7 @@ func inSlots(times []float64) bool {
 // beyond the guard, with machines that are switched on and off, and with a backlog.
 func TestCountsNeverDiffer(t *testing.T) {
 	cfg := small()
-	cfg.Duration, cfg.Constants.Pool = time.Hour, 1 // the mean delay stays 2 s
+	cfg.Duration, cfg.Constants.Pool = time.Hour, 1 // the mean delay is not raised
 	up, down, w := clients(t, cfg)
 	for u := range up {
 		if !inSlots(up[u]) {
@@ -161,8 +161,7 @@ func TestCountsNeverDiffer(t *testing.T) {
 }
 
 // TestWhatIsWrittenDoesNotShow: the same network without a talk has the same packets on
-// users' links, to the microsecond. (Where relays wait long, what a machine takes for the
-// relays' time varies by more than it overlooks, and moments shift at random.)
+// users' links, to the microsecond.
 func TestWhatIsWrittenDoesNotShow(t *testing.T) {
 	cfg := small()
 	cfg.Constants.Pool = 1

@@ -14,10 +14,11 @@ import (
 // again what is not acknowledged, as node/channel does. Its state survives stops of the
 // machine.
 type talk struct {
-	u     *user
-	peer  *talk
-	setup relayed.Contact
-	root  secret.Key
+	u      *user
+	peer   *talk
+	setup  relayed.Contact
+	number int // from 1 on
+	root   secret.Key
 
 	cells    []cell // own, number n at n-1
 	sent     uint32 // highest number given out

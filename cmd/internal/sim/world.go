@@ -14,24 +14,26 @@ const warmUp = 10 * time.Minute
 
 // A World is all of a simulation. It has one owner.
 type World struct {
-	cfg     Config
-	now     int64 // nanoseconds from the beginning of the trace
-	queue   queue
-	random  *rand.Rand // of links
-	network *directory.Network
-	set     *directory.Set
-	view    *view
-	relays  []*relay
-	places  map[onion.ID]uint8
-	users   []*user
-	talks   []*talk
-	post    post
-	marks   map[mac]mark
-	real    map[[16]byte]boxOf // boxes of contacts, without cover
-	frame   int                // bytes of a packet's frame on the wire
-	trace   trace
-	truth   Truth
-	failed  error
+	cfg      Config
+	now      int64 // nanoseconds from the beginning of the trace
+	queue    queue
+	random   *rand.Rand // of links
+	network  *directory.Network
+	set      *directory.Set
+	view     *view
+	relays   []*relay
+	places   map[onion.ID]uint8
+	users    []*user
+	talks    []*talk
+	post     post
+	marks    map[mac]mark
+	real     map[[16]byte]boxOf // boxes of contacts, without cover
+	numbered uint64             // packets of users, for their entropy
+	loops    int                // of relays
+	frame    int                // bytes of a packet's frame on the wire
+	trace    trace
+	truth    Truth
+	failed   error
 }
 
 // New makes a World of which no time has passed.

@@ -12,12 +12,14 @@ const (
 	minClocks = 3                // relays whose clocks must be known, if there are so many beside the guard
 	readings  = 8                // of each that are kept
 	fresh     = time.Hour        // for how long a reading counts
-	jump      = 40 * time.Second // more than delays explain
+	jump      = 40 * time.Second // more than links explain
+	longLinks = time.Second      // what links take on the way to a drop, at most
 )
 
 // clocks is how far the clocks of relays are ahead of this machine's. A reply says when
-// it was made: that was half way between sending and receiving, give or take the
-// delays, which even out over some readings.
+// it was made. How long each relay kept the packet before and after follows from the
+// packet's secrets. What is left is links, half of it before; but a reply may also have
+// waited at the guard for a packet that it could answer, and that is after.
 type clocks map[onion.ID][]reading
 
 type reading struct {
@@ -25,10 +27,13 @@ type reading struct {
 	ahead time.Duration
 }
 
-func (c clocks) heard(relay onion.ID, sent, now time.Time, said uint32) {
-	half := sent.Add(now.Sub(sent) / 2)
+// heard takes what a reply to a packet said that comes now. Relays kept the packet for
+// out on its way to the drop, and the reply for back.
+func (c clocks) heard(relay onion.ID, sent, now time.Time, out, back time.Duration, said uint32) {
+	links := max(0, now.Sub(sent)-out-back)
+	made := sent.Add(out + min(links/2, longLinks))
 	stamp := time.Unix(int64(said), int64(time.Second/2)) // it was cut to seconds
-	ahead := stamp.Sub(half)
+	ahead := stamp.Sub(made)
 	all := c[relay]
 	if n := len(all); n > 0 && (all[n-1].ahead-ahead).Abs() > jump {
 		all = nil // one of the two clocks was set

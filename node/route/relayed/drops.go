@@ -63,8 +63,8 @@ func (m *Machine) chooseOwnSet() {
 // machine is on: as a rule, and at the latest if nothing is lost.
 func (m *Machine) Expect(p cadence.Period) (rule, latest time.Duration) {
 	slot := m.cfg.Constants.Slot
-	between := time.Duration(m.lag)*slot + slot + m.cfg.Lead
-	return between + time.Duration(p)*slot/2 + slot/2, between + time.Duration(p)*slot + 2*slot
+	between := time.Duration(m.lag)*slot + slot + m.trip + m.cfg.Lead
+	return between + time.Duration(p)*slot/2 + slot/2, between + time.Duration(p)*slot + 2*slot + m.trip
 }
 
 // ExpectFile returns how long a file of so many cells takes to a peer whose machine is

@@ -136,6 +136,7 @@ func TestErrandsKeepUp(t *testing.T) {
 	for ; len(u.done) < gets && slots < 10*gets; slots++ {
 		w.run(30 * time.Second)
 	}
+	slots -= int(u.m.trip / w.cfg.Slot) // of the last one
 	t.Logf("%d boxes were asked for in %d slots", gets, slots)
 	if slots > gets*4/5 { // 37, if none changes places
 		t.Error("they wait for packets that happen to lead to their drop")

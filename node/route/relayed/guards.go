@@ -16,8 +16,8 @@ const (
 	guardSpread = 30 // days, drawn
 	// guardGone is for how long a guard may be missing from the view.
 	guardGone = 7 * 24 * time.Hour
-	// silentSlots is after how many slots without any reply the other guard takes over,
-	// if there is a connection; without one it is one slot.
+	// silentSlots is after how many slots without any reply, and those that a trip takes,
+	// the other guard takes over, if there is a connection; without one it is one slot.
 	silentSlots = 3
 )
 
@@ -69,16 +69,17 @@ func (m *Machine) LinkDown(guard onion.ID) {
 // nothing has come back for some. The one that takes over stays in use.
 func (m *Machine) watchGuard() {
 	g := &m.guards
+	patience := silentSlots + int(m.trip/m.cfg.Constants.Slot)
 	_, there := m.view.Member(g.active()) // no way leads over one that is not, whatever its link does
 	switch {
 	case (!g.linked || !there) && m.slot.running && m.slot.sent == 0:
-		g.silent += silentSlots
+		g.silent += patience
 	case m.slot.sent > 0 && m.slot.replies == 0:
 		g.silent++
 	case m.slot.replies > 0:
 		g.silent = 0
 	}
-	if reached := g.reached; g.silent >= silentSlots && m.useOther() && reached {
+	if reached := g.reached; g.silent >= patience && m.useOther() && reached {
 		m.notice(Moved, ContactID{})
 	}
 }

@@ -12,6 +12,7 @@ import (
 const (
 	window    = 256  // trips that are looked at
 	minTrips  = 12   // over a relay before it is judged
+	sameTrips = 4    // over one that is blamed already: ways avoid it, so that there are few
 	certainty = 2.6  // standard deviations
 	tooMany   = 0.2  // of what a relay's trips lose, surely, beyond what others lose
 	alarming  = 0.35 // of all packets that no relay behind the guard explains
@@ -60,9 +61,9 @@ func (h *health) keep(v View) {
 // its trips, the next, and so on. What is lost of the rest is the guard's doing, or the
 // network's.
 func (h *health) judge() (rest float64, trips int) {
-	bad, left := blame(slices.Clone(h.trips))
+	bad, left := blame(slices.Clone(h.trips), h.bad)
 	h.bad = bad
-	h.middle, _ = blame(h.passed())
+	h.middle, _ = blame(h.passed(), nil)
 	if len(left) == 0 {
 		return 0, 0
 	}
@@ -82,10 +83,10 @@ func (h *health) passed() (all []trip) {
 }
 
 // blame returns the relays to blame for what is lost, and the trips that went over none
-// of them.
-func blame(trips []trip) (bad []onion.ID, left []trip) {
+// of them. Known are those that are blamed already.
+func blame(trips []trip, known []onion.ID) (bad []onion.ID, left []trip) {
 	for {
-		worst, found := worstOf(trips)
+		worst, found := worstOf(trips, known)
 		if !found {
 			return bad, trips
 		}
@@ -107,7 +108,7 @@ func share(trips []trip) float64 {
 
 // worstOf returns the relay whose trips lose most compared with those that do not go
 // over it, if that is surely too many.
-func worstOf(trips []trip) (worst onion.ID, found bool) {
+func worstOf(trips []trip, known []onion.ID) (worst onion.ID, found bool) {
 	if share(trips) == 0 {
 		return worst, false
 	}
@@ -133,7 +134,7 @@ func worstOf(trips []trip) (worst onion.ID, found bool) {
 	}
 	most := 0.0
 	for id, r := range of {
-		if r.all < minTrips {
+		if r.all < sameTrips || r.all < minTrips && !slices.Contains(known, id) {
 			continue
 		}
 		others := float64(total.lost-r.lost) / float64(max(1, total.all-r.all))

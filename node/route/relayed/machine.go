@@ -42,6 +42,9 @@ type Onion interface {
 
 // A Reply opens the one reply to a packet.
 type Reply interface {
+	// Delays are what the relays draw from how long they keep the packet, on the ways of
+	// the request, in their order.
+	Delays() (out, back []onion.Seed)
 	Open(packet []byte) (onion.Answer, error)
 	Wipe()
 }
@@ -108,6 +111,7 @@ type Machine struct {
 
 	view     View
 	lag      cadence.Slot
+	trip     time.Duration // of a packet and its reply, on average
 	clocks   clocks
 	ahead    time.Duration // of the relays' clocks, as slots go by it
 	guards   guards
@@ -204,6 +208,7 @@ func (m *Machine) SetView(now time.Time, v View) *Output {
 		mean = max(mean, r.Mean)
 	}
 	m.lag = cadence.ReadLag(mean, m.cfg.Constants.Slot)
+	m.trip = time.Duration(2*v.Middles()+3) * mean // guard, middles, the drop and back
 	m.keepGuards(now)
 	clear(m.middles)
 	m.clocks.keep(v)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/backchannel/backchannel/protocol/cadence"
 	"github.com/backchannel/backchannel/protocol/drop"
 	"github.com/backchannel/backchannel/protocol/onion"
 	"github.com/backchannel/backchannel/protocol/secret"
@@ -57,13 +58,16 @@ func (w *world) pass(at, from onion.ID, packet []byte) {
 			w.t.Errorf("relay %d: %v", at[0], err)
 			return
 		}
-		w.after(w.delay(), func() {
+		var a onion.Answer
+		if u.Action == onion.Exit {
+			box := *u.Body.Box
+			a = w.relay(at).answer(w, onion.Request{Command: u.Body.Command, Key: u.Body.Key, Box: &box, Token: u.Body.Token[:9]})
+		}
+		w.after(cadence.Delay(u.Delay, w.cfg.Mean), func() {
 			switch u.Action {
 			case onion.Forward:
 				w.pass(u.Next, at, u.Packet)
 			case onion.Exit:
-				box := *u.Body.Box
-				a := w.relay(at).answer(w, onion.Request{Command: u.Body.Command, Key: u.Body.Key, Box: &box, Token: u.Body.Token[:9]})
 				w.pass(u.Body.SURB.First, at, u.Body.SURB.Use(a))
 			case onion.Deliver:
 				w.link(func() {

@@ -440,7 +440,7 @@ func TestGuards(t *testing.T) {
 		t.Error("the other guard did not take over")
 	}
 	ta.write(3)
-	w.run(10 * time.Minute)
+	w.run(15 * time.Minute)
 	checkAll(t, ta, tb)
 	w.relay(was).dead = false
 	now := a.m.Guard()
@@ -785,10 +785,10 @@ func TestWhatADropSees(t *testing.T) {
 		tb.write(5)
 		w.run(time.Hour)
 	}
-	var current, soon, old int // within 6 slots, within 20, later
+	var current, soon, old int // before one could catch up, within 20 slots, later
 	for age, n := range w.ages {
 		switch {
-		case age <= 6:
+		case age <= 2*int(a.m.Lag()):
 			current += n
 		case age <= 20:
 			soon += n

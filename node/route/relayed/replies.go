@@ -28,7 +28,7 @@ func (m *Machine) Reply(now time.Time, packet []byte) *Output {
 	if p.guard == m.guards.active() {
 		m.health.ended(p.relays, p.drop, true)
 	}
-	m.clocks.heard(p.drop, p.sent, now, answer.Time)
+	m.clocks.heard(p.drop, p.sent, now, p.out, p.back, answer.Time)
 	switch {
 	case p.errand != nil:
 		m.done(p, status, box)
@@ -104,8 +104,15 @@ func (m *Machine) failed(p *pending) {
 	}
 }
 
-// wait is for how long a reply is waited for: as long as a box is left alone.
-func (m *Machine) wait() time.Duration { return time.Duration(m.lag) * m.cfg.Constants.Slot }
+// waitTrips is for how many average trips a reply is waited for: one in 60,000 takes
+// longer, of five relays' delays.
+const waitTrips = 4
+
+// wait is for how long a reply is waited for: as long as a box is left alone, and longer
+// where delays are longer than slots.
+func (m *Machine) wait() time.Duration {
+	return max(time.Duration(m.lag)*m.cfg.Constants.Slot, waitTrips*m.trip)
+}
 
 // abandon gives up the replies that cannot come any more.
 func (m *Machine) abandon(now time.Time) {

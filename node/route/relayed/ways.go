@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/backchannel/backchannel/protocol/cadence"
 	"github.com/backchannel/backchannel/protocol/drop"
 	"github.com/backchannel/backchannel/protocol/onion"
 	"github.com/backchannel/backchannel/protocol/secret"
@@ -30,6 +31,8 @@ type pending struct {
 	guard  onion.ID
 	relays []onion.ID // on the way out and back, but the guard
 	sent   time.Time
+	out    time.Duration // that relays keep it on the way to the drop,
+	back   time.Duration // and the reply
 }
 
 // send makes a packet and puts it into the output. It reports false, and sends nothing,
@@ -59,12 +62,30 @@ func (m *Machine) send(now time.Time, p *pending, key []byte, box *wire.Box) boo
 		return false
 	}
 	p.reply, p.guard, p.sent = reply, m.guards.active(), now
+	p.out, p.back = m.delays(r, reply)
 	p.relays = append(slices.Clone(out[1:]), back[1:len(back)-1]...)
 	m.pending[tag] = p
 	m.waiting = append(m.waiting, tag)
 	m.out.Packets = append(m.out.Packets, packet)
 	m.slot.sent++
 	return true
+}
+
+// delays returns for how long relays will keep a packet on its way to the drop, and its
+// reply, which waits at the drop first.
+func (m *Machine) delays(r onion.Request, reply Reply) (out, back time.Duration) {
+	of := func(hops []onion.Hop, seeds []onion.Seed) (sum, last time.Duration) {
+		for i, h := range hops {
+			relay, _ := m.view.Member(h.ID)
+			last = cadence.Delay(seeds[i], relay.Mean)
+			sum += last
+		}
+		return sum, last
+	}
+	before, after := reply.Delays()
+	out, here := of(r.Out, before)
+	back, _ = of(r.Back, after)
+	return out - here, back + here
 }
 
 // hops returns the relays of a way with their keys, or nil if one is not in the view.
@@ -140,6 +161,9 @@ func (m *Machine) below(n int) int {
 type packets struct{}
 
 type packetReply struct{ *onion.ReplyKeys }
+
+// Delays implements [Reply].
+func (p packetReply) Delays() (out, back []onion.Seed) { return p.Out, p.Back }
 
 // Create implements [Onion].
 func (packets) Create(coins secret.Key, r onion.Request) ([]byte, onion.Tag, Reply, error) {

@@ -3,7 +3,6 @@ package relayed
 import (
 	"container/heap"
 	"encoding/binary"
-	"math"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -73,15 +72,16 @@ type relay struct {
 
 // A letter is a packet: the request, then the answer.
 type letter struct {
-	r      onion.Request
-	answer onion.Answer
+	r         onion.Request
+	out, back []onion.Seed // of its delays
+	answer    onion.Answer
 }
 
 func newWorld(t *testing.T, seed byte, relays int) *world {
 	w := &world{
 		t: t, rand: rand.New(rand.NewChaCha8([32]byte{seed})), now: time.Date(2026, 11, 3, 0, 0, 10, 0, time.UTC),
 		machine: map[onion.ID]*user{}, letters: map[uint64]*letter{}, stored: map[drop.Address]bool{}, written: map[drop.Address]time.Time{},
-		cfg: directory.Constants{Suite: onion.X25519, Slot: 30 * time.Second, Mean: 2 * time.Second, Expiry: 96 * time.Hour},
+		cfg: directory.Constants{Suite: onion.X25519, Slot: 30 * time.Second, Mean: 15 * time.Second, Expiry: 96 * time.Hour},
 	}
 	for i := range relays {
 		w.relays = append(w.relays, &relay{
@@ -130,7 +130,7 @@ func (w *world) Middles() int {
 // Create implements Onion.
 func (w *world) Create(_ secret.Key, r onion.Request) ([]byte, onion.Tag, Reply, error) {
 	n := w.rand.Uint64()
-	w.letters[n] = &letter{r: r}
+	w.letters[n] = &letter{r: r, out: w.seeds(len(r.Out)), back: w.seeds(len(r.Back))}
 	var tag onion.Tag
 	binary.BigEndian.PutUint64(tag[:], n)
 	return tag[:8], tag, &reference{w, n}, nil
@@ -145,6 +145,19 @@ func (w *world) Tag(packet []byte) (tag onion.Tag, err error) {
 type reference struct {
 	w *world
 	n uint64
+}
+
+func (w *world) seeds(n int) []onion.Seed {
+	all := make([]onion.Seed, n)
+	for i := range all {
+		binary.BigEndian.PutUint64(all[i][:], w.rand.Uint64())
+	}
+	return all
+}
+
+func (r *reference) Delays() (out, back []onion.Seed) {
+	l := r.w.letters[r.n]
+	return l.out, l.back
 }
 
 func (r *reference) Open([]byte) (onion.Answer, error) { return r.w.letters[r.n].answer, nil }
@@ -173,13 +186,9 @@ func (w *world) link(then func()) {
 	}
 }
 
-// delay is what a relay keeps a packet for.
-func (w *world) delay() time.Duration {
-	return time.Duration(min(10, -math.Log(1-w.rand.Float64())) * float64(w.cfg.Mean))
-}
-
-// carry takes a packet over the relays that are left on its way, and then calls done.
-func (w *world) carry(way []onion.Hop, done func()) {
+// carry takes a packet over the relays that are left on its way, and then calls done. What
+// the last one does comes before its delay if ask is not nil, and the way goes on after it.
+func (w *world) carry(way []onion.Hop, seeds []onion.Seed, ask, done func()) {
 	w.link(func() {
 		if len(way) == 0 {
 			done()
@@ -189,13 +198,16 @@ func (w *world) carry(way []onion.Hop, done func()) {
 		if r.dead || w.rand.Float64() < r.losing {
 			return
 		}
-		w.after(w.delay(), func() {
+		if len(way) == 1 && ask != nil {
+			ask()
+		}
+		w.after(cadence.Delay(seeds[0], r.Mean), func() {
 			switch {
 			case r.dead:
 			case len(way) == 1:
 				done()
 			default:
-				w.carry(way[1:], done)
+				w.carry(way[1:], seeds[1:], ask, done)
 			}
 		})
 	})
@@ -209,10 +221,10 @@ func (w *world) send(u *user, packet Packet) {
 	}
 	n := binary.BigEndian.Uint64(packet)
 	l := w.letters[n]
-	w.carry(l.r.Out, func() {
-		exit := w.relay(l.r.Out[len(l.r.Out)-1].ID)
-		answer := exit.answer(w, l.r)
-		w.carry(l.r.Back, func() {
+	var answer onion.Answer
+	ask := func() { answer = w.relay(l.r.Out[len(l.r.Out)-1].ID).answer(w, l.r) }
+	w.carry(l.r.Out, l.out, ask, func() {
+		w.carry(l.r.Back, l.back, nil, func() {
 			w.link(func() {
 				if u := w.machine[l.r.Home]; u != nil && u.on {
 					if l := w.letters[n]; l != nil {
