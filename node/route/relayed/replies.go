@@ -26,7 +26,7 @@ func (m *Machine) Reply(now time.Time, packet []byte) *Output {
 	status, box, err := drop.Read(p.command, answer)
 	m.slot.replies++
 	if p.guard == m.guards.active() {
-		m.health.ended(p.relays, p.drop, true)
+		m.health.ended(p.relays, p.drop, now.Sub(p.sent) <= p.prompt+m.cfg.Lead)
 	}
 	m.clocks.heard(p.drop, p.sent, now, answer.Time)
 	switch {

@@ -30,6 +30,7 @@ type pending struct {
 	guard  onion.ID
 	relays []onion.ID // on the way out and back, but the guard
 	sent   time.Time
+	prompt time.Duration // a reply that takes longer counts as lost, for who is to blame
 }
 
 // send makes a packet and puts it into the output. It reports false, and sends nothing,
@@ -59,12 +60,27 @@ func (m *Machine) send(now time.Time, p *pending, key []byte, box *wire.Box) boo
 		return false
 	}
 	p.reply, p.guard, p.sent = reply, m.guards.active(), now
+	p.prompt = m.promptly(out, back)
 	p.relays = append(slices.Clone(out[1:]), back[1:len(back)-1]...)
 	m.pending[tag] = p
 	m.waiting = append(m.waiting, tag)
 	m.out.Packets = append(m.out.Packets, packet)
 	m.slot.sent++
 	return true
+}
+
+// patience is how many times its mean a way may take: one in 30,000 takes longer. Half a
+// slot is for links.
+const patience = 4
+
+// promptly is what a packet and its reply take at most, if no relay holds them back.
+func (m *Machine) promptly(out, back []onion.ID) time.Duration {
+	var means time.Duration
+	for _, id := range slices.Concat(out, back[1:]) {
+		r, _ := m.view.Member(id)
+		means += max(r.Mean, m.cfg.Constants.Mean)
+	}
+	return patience*means + m.cfg.Constants.Slot/2
 }
 
 // hops returns the relays of a way with their keys, or nil if one is not in the view.
