@@ -210,15 +210,15 @@ func TestDistrustedGuard(t *testing.T) {
 	}
 }
 
-// TestADayOfForty: forty people, each with two contacts, of whom some are on for a few hours
-// only; one relay throws packets away, delays others and garbles boxes, one stores nothing
+// TestADayOfForty: forty people, each with two contacts, of whom some are on for fifteen hours
+// a day; one relay throws packets away, delays others and garbles boxes, one stores nothing
 // that it is given, one is full for hours, one or another is killed every ten minutes, machines are stopped at
 // any moment, also between a commit and its packets, and links lose 5 % of all ways.
 // Nothing is lost, doubled or out of order, and nothing is said that is not so.
 func TestADayOfForty(t *testing.T) {
 	const people = 40
 	w := newWorld(t, 55, 9)
-	if w.cfg.Slot = 20 * time.Minute; *long {
+	if w.cfg.Slot = 15 * time.Minute; *long {
 		w.cfg.Slot = 30 * time.Second
 	}
 	w.loss, w.lies = 0.0085, true
@@ -235,7 +235,7 @@ func TestADayOfForty(t *testing.T) {
 	}
 	for i, u := range users {
 		if i%4 == 0 {
-			u.schedule(time.Duration(i%12)*time.Hour, 11*time.Hour, 3)
+			u.schedule(time.Duration(i%9)*time.Hour, 15*time.Hour, 3)
 		} else {
 			w.after(time.Duration(i)*time.Second, u.start)
 		}
@@ -274,7 +274,7 @@ func TestADayOfForty(t *testing.T) {
 		}
 		w.run(2 * time.Hour)
 	}
-	w.run(30 * time.Hour)
+	w.run(36 * time.Hour)
 	checkAll(t, talks...)
 	checkOnce(t, w)
 	for _, u := range users {
