@@ -181,8 +181,11 @@ func (m *mail) askOther(relay onion.ID) {
 
 // askGuard asks the guard in use.
 func (m *mail) askGuard() {
+	if m.link == nil {
+		return // it is asked when there is one
+	}
 	question, err := m.question()
-	if m.link == nil || err != nil {
+	if err != nil {
 		return
 	}
 	d, l := m.desk, m.link
