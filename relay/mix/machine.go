@@ -75,7 +75,7 @@ type Machine struct {
 
 	pool    pool
 	order   uint64
-	sources map[Source]int   // packets in the pool, of those who have any
+	sources map[passing]int  // packets in the pool, of those who have any
 	held    [parties]int     // packets in the pool
 	asked   map[uint64]*held // exits in the pool, by order
 	loops   loops
@@ -87,7 +87,7 @@ type Machine struct {
 func New(cfg Config, now time.Time) (*Machine, error) {
 	m := &Machine{
 		cfg: cfg.withDefaults(), mean: cfg.Network.Constants.Mean,
-		sources: map[Source]int{}, asked: map[uint64]*held{},
+		sources: map[passing]int{}, asked: map[uint64]*held{},
 	}
 	m.level.begun, m.level.since = now, now
 	m.loops.init(m, now)
@@ -183,7 +183,7 @@ func (m *Machine) hold(now time.Time, h *held) {
 	m.order++
 	h.order = m.order
 	heap.Push(&m.pool, h)
-	m.sources[h.source]++
+	m.sources[passing{Source: h.source}]++
 	m.held[m.partyOf(h.source)]++
 }
 

@@ -24,12 +24,12 @@ type queue struct {
 	clients chan incoming
 
 	mu      sync.Mutex
-	waiting map[Source]int // of those of whom something waits, and of nobody else; guarded by mu
+	waiting map[passing]int // of those of whom something waits, and of nobody else; guarded by mu
 }
 
 func newQueue() *queue {
 	return &queue{
-		relays: make(chan incoming, maxFromRelays), clients: make(chan incoming, maxFromClients), waiting: map[Source]int{},
+		relays: make(chan incoming, maxFromRelays), clients: make(chan incoming, maxFromClients), waiting: map[passing]int{},
 	}
 }
 
@@ -41,11 +41,11 @@ func (q *queue) put(p incoming) bool {
 	if p.from.Client {
 		room, parts = q.clients, clientsTurn
 	}
-	if q.waiting[p.from] >= share(cap(room)-len(room), parts) {
+	if q.waiting[passing{Source: p.from}] >= share(cap(room)-len(room), parts) {
 		return false
 	}
 	room <- p // only here: there is room
-	q.waiting[p.from]++
+	q.waiting[passing{Source: p.from}]++
 	return true
 }
 
@@ -53,8 +53,9 @@ func (q *queue) put(p incoming) bool {
 func (q *queue) took(from Source) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.waiting[from]--; q.waiting[from] == 0 {
-		delete(q.waiting, from)
+	key := passing{Source: from}
+	if q.waiting[key]--; q.waiting[key] == 0 {
+		delete(q.waiting, key)
 	}
 }
 

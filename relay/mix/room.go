@@ -10,6 +10,14 @@ const (
 	parties
 )
 
+// passing is a source as a key. Go clears the key of an entry that is deleted only if there
+// is a pointer in it; else the name of a client would lie in the map until another took
+// its place.
+type passing struct {
+	Source
+	_ *byte
+}
+
 func (m *Machine) partyOf(s Source) party {
 	switch {
 	case s.Client:
@@ -48,7 +56,7 @@ func (m *Machine) room(from Source) (Reason, bool) {
 	if p == clients {
 		most = min(m.cfg.PerClient, share(free, clientShare))
 	}
-	if m.sources[from] >= most {
+	if m.sources[passing{Source: from}] >= most {
 		return ShareFull, false
 	}
 	return 0, true
@@ -57,8 +65,9 @@ func (m *Machine) room(from Source) (Reason, bool) {
 // left takes note that a packet of a source is not in the pool any more. Who has none
 // there is not known here.
 func (m *Machine) left(from Source) {
-	if m.sources[from]--; m.sources[from] == 0 {
-		delete(m.sources, from)
+	key := passing{Source: from}
+	if m.sources[key]--; m.sources[key] == 0 {
+		delete(m.sources, key)
 	}
 	m.held[m.partyOf(from)]--
 }

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -42,7 +43,7 @@ func (a *askers) enter(s network.Stream, from onion.ID, now time.Time) bool {
 			return false
 		}
 		_ = first.stream.Reset()
-		a.all = a.all[1:]
+		a.remove(0)
 	}
 	a.all = append(a.all, asker{s, from, now})
 	return true
@@ -54,8 +55,11 @@ func (a *askers) leave(s network.Stream) {
 	defer a.mu.Unlock()
 	for i, x := range a.all {
 		if x.stream == s {
-			a.all = append(a.all[:i:i], a.all[i+1:]...)
+			a.remove(i)
 			return
 		}
 	}
 }
+
+// remove leaves nothing of a question behind; mu is held.
+func (a *askers) remove(i int) { a.all = slices.Delete(a.all, i, i+1) }

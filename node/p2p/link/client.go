@@ -23,6 +23,14 @@ type client struct {
 	waiting [][]byte     // guarded by Host.mu
 }
 
+// passing is a client's name as a key. Go clears the key of an entry that is deleted only if
+// there is a pointer in it; else the name would lie in the map until another took its
+// place.
+type passing struct {
+	onion.ID
+	_ *byte
+}
+
 // incomingClient serves a principal: each packet is answered at once by one. So the two
 // directions are alike whatever comes for him, and there is no clock to agree on.
 func (h *Host) incomingClient(s network.Stream) {
@@ -51,10 +59,10 @@ func (h *Host) enter(id onion.ID, c *client) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	free := h.cfg.MaxClients - len(h.clients)
-	if h.places[c.at] >= (free+placesOfOne-1)/placesOfOne || h.clients[id] != nil || h.neighbours[id] != nil || id == h.id {
+	if h.places[c.at] >= (free+placesOfOne-1)/placesOfOne || h.clients[passing{ID: id}] != nil || h.neighbours[id] != nil || id == h.id {
 		return false
 	}
-	h.clients[id] = c
+	h.clients[passing{ID: id}] = c
 	h.places[c.at]++
 	return true
 }
@@ -63,7 +71,7 @@ func (h *Host) enter(id onion.ID, c *client) bool {
 func (h *Host) leave(id onion.ID, c *client) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.clients, id)
+	delete(h.clients, passing{ID: id})
 	if h.places[c.at]--; h.places[c.at] == 0 {
 		delete(h.places, c.at)
 	}
@@ -126,7 +134,7 @@ func (h *Host) reply(out []byte, c *client, filler []byte) ([]byte, error) {
 func (h *Host) Deliver(name onion.ID, packet []byte) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	c := h.clients[name]
+	c := h.clients[passing{ID: name}]
 	if c == nil || len(packet) != h.cfg.Packet {
 		return ErrNoLink
 	}

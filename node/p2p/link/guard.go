@@ -1,6 +1,7 @@
 package link
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -37,6 +38,7 @@ type GuardConfig struct {
 type Guard struct {
 	packet int
 	name   onion.ID
+	key    ed25519.PublicKey
 	conn   core.CapableConn
 	stream network.MuxedStream
 	reset  sync.WaitGroup // the goroutine that refuses the relay's streams
@@ -69,7 +71,7 @@ func DialGuard(ctx context.Context, cfg GuardConfig) (*Guard, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Guard{packet: cfg.Packet, name: idOf(public), conn: conn}
+	g := &Guard{packet: cfg.Packet, name: idOf(public), key: public, conn: conn}
 	g.reset.Go(func() {
 		// The relay would ask who this is. It gets no answer.
 		for n := 1; ; n++ {
@@ -139,6 +141,10 @@ func (g *Guard) open(ctx context.Context, protocol string) (network.MuxedStream,
 // Name is the principal's name at this relay, for reply blocks. It is another one for
 // each connection.
 func (g *Guard) Name() onion.ID { return g.name }
+
+// Key is the public key that was made for this connection: all that its relay can know the
+// principal by, beside his address.
+func (g *Guard) Key() ed25519.PublicKey { return bytes.Clone(g.key) }
 
 // Send sends a packet, at the moment at which it is called. It waits for at most 20
 // seconds.

@@ -109,7 +109,7 @@ type Host struct {
 	ctx        context.Context         // Run's; nil while it does not run; guarded by mu
 	ended      bool                    // guarded by mu
 	neighbours map[onion.ID]*neighbour // guarded by mu
-	clients    map[onion.ID]*client    // guarded by mu
+	clients    map[passing]*client     // guarded by mu
 
 	places map[netip.Prefix]int // clients of each address; guarded by mu
 
@@ -124,7 +124,7 @@ func Open(cfg Config) (*Host, error) {
 	}
 	h := &Host{
 		cfg: cfg, id: idOf(cfg.Key.Public().(ed25519.PublicKey)), buckets: newBuckets(time.Now),
-		neighbours: map[onion.ID]*neighbour{}, clients: map[onion.ID]*client{}, places: map[netip.Prefix]int{},
+		neighbours: map[onion.ID]*neighbour{}, clients: map[passing]*client{}, places: map[netip.Prefix]int{},
 		byRelays: new(askers), byOthers: new(askers),
 	}
 	if err := h.start(); err != nil {

@@ -159,7 +159,7 @@ func TestHostileClients(t *testing.T) {
 // TestPlaces: an address takes no more places than a fourth of what it leaves, however many
 // connections come from it, and nothing is known of one when its last client has gone.
 func TestPlaces(t *testing.T) {
-	h := &Host{cfg: Config{MaxClients: 4096}, clients: map[onion.ID]*client{}, places: map[netip.Prefix]int{}}
+	h := &Host{cfg: Config{MaxClients: 4096}, clients: map[passing]*client{}, places: map[netip.Prefix]int{}}
 	at := func(n int) netip.Prefix {
 		p, _ := blockOf(netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)}))
 		return p
@@ -184,7 +184,7 @@ func TestPlaces(t *testing.T) {
 		t.Error("after a flood from 13 addresses there is no place for another one")
 	}
 	for id, c := range maps.Clone(h.clients) {
-		h.leave(id, c)
+		h.leave(id.ID, c)
 	}
 	if len(h.places) != 0 || len(h.clients) != 0 {
 		t.Errorf("%d addresses and %d clients are left", len(h.places), len(h.clients))
