@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math/bits"
 	"time"
 
 	"github.com/backchannel/backchannel/protocol/directory"
@@ -13,48 +14,71 @@ import (
 
 var errOtherGuard = errors.New("node: this relay is not the guard")
 
-// look begins an epoch, and asks for relays in the middle of each half of one: at
-// times that everybody has, and that depend on nothing.
+// look begins an epoch, and asks for relays once in each half of one.
 func (m *mail) look(now time.Time) {
 	now = now.Round(0)
 	if m.view != nil && m.view.Epoch() != m.epoch(now) {
 		m.newView(now)
 		m.tellView(now)
 	}
-	half := m.network.Constants.Epoch / 2
-	at := now.Add(half/2).UnixNano() / int64(half)
-	if m.asked == at || m.link == nil {
+	if half := halfOf(now, m.network.Constants.Epoch); half != m.half {
+		m.half, m.askAt = half, drawAsk(m.draw(), half, m.network.Constants.Epoch)
+		if m.askAt.Before(now) {
+			m.askAt = time.Time{} // the machine was not on then
+		}
+	}
+	if m.askAt.IsZero() || now.Before(m.askAt) {
 		return
 	}
-	m.asked = at
+	m.askAt = time.Time{}
 	m.askGuard()
 	for _, g := range pinnedIn(m.guards()) {
-		if g != m.link.guard {
+		if g != m.machine.Guard() { // that one is asked whenever a link with it is made, too
 			m.askOther(g)
 		}
 	}
 }
 
+// halfOf numbers the halves of epochs.
+func halfOf(now time.Time, epoch time.Duration) int64 { return now.UnixNano() / int64(epoch/2) }
+
+// drawAsk draws when relays are asked for in a half of an epoch: in its middle half, so that
+// what was flooded at its beginning is there, and nobody's view is late. The moment depends
+// on nothing else. So it does not show when the machine was started, and no two are known by
+// asking at one time.
+func drawAsk(random secret.Key, half int64, epoch time.Duration) time.Time {
+	defer random.Wipe()
+	begin, length := half*int64(epoch/2), uint64(epoch/2)
+	into, _ := bits.Mul64(binary.BigEndian.Uint64(random.Bytes()), length/2)
+	return time.Unix(0, begin+int64(length/4+into))
+}
+
 // epoch is that of what is being decided now, and leaves later.
 func (m *mail) epoch(now time.Time) directory.Epoch { return m.network.EpochAt(now.Add(m.lead)) }
 
-// learn takes what a relay has answered.
-func (m *mail) learn(answer []byte) {
+// learn takes what a relay has answered. A guard that answers what nobody does who keeps to
+// the rules is left.
+func (m *mail) learn(from onion.ID, answer []byte) {
 	now := m.now()
-	if m.merge(answer) {
+	fresh, blame := m.merge(answer)
+	if fresh {
 		m.newView(now)
 		m.tellView(now)
 	}
+	if blame {
+		m.turn(m.at, m.machine.Distrust(now, from))
+	}
 }
 
-// merge adds an answer to what is known, and reports whether something was new.
-func (m *mail) merge(answer []byte) bool {
+// merge adds an answer to what is known. It reports whether something was new, and whether
+// something in it is the answerer's fault.
+func (m *mail) merge(answer []byte) (fresh, blame bool) {
 	if len(answer) == 0 {
-		return false
+		return false, false
 	}
 	tally, err := m.set.Merge(answer, m.desk.cfg.Now())
 	if err != nil {
-		return false
+		return false, true
 	}
 	items, _ := directory.ParseItems(answer) // it parsed above
 	for _, i := range items {
@@ -65,7 +89,8 @@ func (m *mail) merge(answer []byte) bool {
 			m.keepVoucher(v)
 		}
 	}
-	return tally[directory.Accepted]+tally[directory.Contradicted]+tally[directory.Older] > 0
+	return tally[directory.Accepted]+tally[directory.Contradicted]+tally[directory.Older] > 0,
+		tally[directory.Invalid]+tally[directory.Foreign] > 0
 }
 
 // keepVoucher remembers where a relay is, by its newest voucher.

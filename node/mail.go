@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/backchannel/backchannel/node/channel"
+	guardlink "github.com/backchannel/backchannel/node/p2p/link"
 	"github.com/backchannel/backchannel/node/route/relayed"
 	"github.com/backchannel/backchannel/node/store"
 	"github.com/backchannel/backchannel/protocol/directory"
@@ -28,7 +29,8 @@ type mail struct {
 	set      *directory.Set
 	vouchers map[onion.ID]*directory.Voucher
 	view     *directory.View // nil: not enough relays are known
-	asked    int64           // in which half of which epoch it was last asked for relays
+	half     int64           // of which epoch, that askAt is drawn for
+	askAt    time.Time       // when relays are asked for in it; zero: that was done
 
 	machine  *relayed.Machine
 	at       time.Time // until when it has decided what leaves
@@ -255,17 +257,27 @@ func (m *mail) nextRelay(now time.Time) *directory.Voucher {
 	}
 	if m.pinned {
 		var guards []*directory.Voucher
-		for _, id := range pinnedIn(m.guards()) {
+		for _, id := range m.guardsInOrder() {
 			if v := m.dialable(id); v != nil { // the guard in use may be the one that is gone
 				guards = append(guards, v)
 			}
 		}
+		tried := m.tries
 		m.tries++
 		if n := len(guards); n > 0 && (m.view != nil || m.tries <= triesOfEach*n || m.tries%askOthers != 0) {
-			return guards[m.tries%n]
+			return guards[tried%n]
 		}
 	}
 	return m.anyVoucher(now)
+}
+
+// guardsInOrder are the guards, the one in use first: the other one may have been left.
+func (m *mail) guardsInOrder() []onion.ID {
+	all := pinnedIn(m.guards())
+	if len(all) > 1 && all[1] == m.machine.Guard() {
+		all[0], all[1] = all[1], all[0]
+	}
+	return all
 }
 
 // anyVoucher draws a relay that founders vouch for and that is not avoided.
@@ -305,7 +317,10 @@ func (m *mail) notLinked(relay onion.ID) {
 // linked takes a link that was made, and what its relay knows of the others.
 func (m *mail) linked(relay onion.ID, l RelayLink, answer []byte) error {
 	now := m.now()
-	m.merge(answer)
+	if _, blame := m.merge(answer); blame {
+		m.turn(m.at, m.machine.Distrust(now, relay))
+		return guardlink.ErrUnruly
+	}
 	m.newView(now)
 	if m.view == nil {
 		return directory.ErrFewRelays // the caller closes the link, and another one is tried

@@ -106,6 +106,83 @@ func TestAvoidedIsNotDialled(t *testing.T) {
 	}
 }
 
+// TestAskedAtADrawnMoment: relays are asked for once in each half of an epoch at most, at a
+// moment in its middle half that has nothing to do with when the machine was started.
+func TestAskedAtADrawnMoment(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	m, _ := mailWith(&now, "one")
+	half := m.network.Constants.Epoch / 2
+	into := func(at time.Time) time.Duration { return time.Duration(at.UnixNano() % int64(half)) }
+	asked := map[int64]int{}
+	var quarters [4]int
+	for range 400 * 72 {
+		was := m.askAt
+		m.look(now)
+		if !was.IsZero() && m.askAt.IsZero() {
+			asked[halfOf(now, 2*half)]++
+			if in := into(was); in < half/4 || in > 3*half/4 {
+				t.Errorf("%v into half an epoch", in)
+			} else {
+				quarters[(in-half/4)*4/(half/2+1)]++
+			}
+			if now.Sub(was) > 10*time.Minute {
+				t.Errorf("asked %v late", now.Sub(was))
+			}
+		}
+		now = now.Add(10 * time.Minute)
+	}
+	if len(asked) < 399 {
+		t.Errorf("asked in %d of 400 halves", len(asked))
+	}
+	for half, n := range asked {
+		if n > 1 {
+			t.Errorf("asked %d times in half %d", n, half)
+		}
+	}
+	for _, n := range quarters {
+		if n < 60 || n > 140 {
+			t.Errorf("the moments lie unevenly: %v", quarters)
+		}
+	}
+	// A machine that starts when the moment has passed leaves it out.
+	for range 50 {
+		late, _ := mailWith(&now, "one")
+		now = now.Truncate(half).Add(half * 9 / 10)
+		if late.look(now); !late.askAt.IsZero() {
+			t.Errorf("it asks at %v, and has started at %v", late.askAt, now)
+		}
+		now = now.Add(half)
+	}
+}
+
+// TestGuardThatAnswersWrongly: a guard whose answer about the relays nobody gives who keeps
+// to the rules is left; another relay's answer changes nothing.
+func TestGuardThatAnswersWrongly(t *testing.T) {
+	now := time.Now()
+	m, ids := mailWith(&now, "one", "two", "three")
+	m.set = directory.NewSet(m.network)
+	m.pin(t, ids[0], ids[1])
+	restarted := func() onion.ID {
+		again := relayed.New(relayed.Config{Constants: m.network.Constants})
+		if err := again.LoadGuards(m.now(), m.guards()); err != nil {
+			t.Fatal(err)
+		}
+		return again.Guard()
+	}
+	noise := []byte("\x01\x02\x00\x04none")
+	for _, answer := range [][]byte{nil, noise[:1]} {
+		if m.learn(ids[0], answer); restarted() != ids[0] {
+			t.Errorf("%q: the guard is left for an answer that says nothing", answer)
+		}
+	}
+	if m.learn(ids[2], noise); restarted() != ids[0] {
+		t.Error("the guard is left for what another relay said")
+	}
+	if m.learn(ids[0], noise); restarted() != ids[1] {
+		t.Error("a guard that answers noise is kept")
+	}
+}
+
 // TestFollow: what is decided follows the calendar, and no reading that stands still in
 // sleep; a clock that is put back is followed.
 func TestFollow(t *testing.T) {

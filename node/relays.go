@@ -6,6 +6,7 @@ import (
 	"io"
 	"time"
 
+	guardlink "github.com/backchannel/backchannel/node/p2p/link"
 	"github.com/backchannel/backchannel/node/route/relayed"
 	"github.com/backchannel/backchannel/protocol/directory"
 	"github.com/backchannel/backchannel/protocol/onion"
@@ -27,6 +28,8 @@ type RelayLink interface {
 	Name() onion.ID
 	Send(packet []byte) error
 	Ask(ctx context.Context, question []byte) ([]byte, error)
+	// Run hands over what comes. Its error is [guardlink.ErrUnruly] if the relay broke the
+	// rules.
 	Run(ctx context.Context, receive func(packet []byte)) error
 	Close()
 }
@@ -109,14 +112,19 @@ func (m *mail) carry(l *guardLink) {
 	l.quit = quit
 	d.group.Go(func() {
 		defer quit()
-		_ = l.Run(ctx, func(packet []byte) {
+		err := l.Run(ctx, func(packet []byte) {
 			d.post(func(*desk) {
 				if m.link == l {
 					m.turn(m.now(), m.machine.Reply(m.now(), packet))
 				}
 			})
 		})
-		d.post(func(*desk) { m.down(l) })
+		d.post(func(*desk) {
+			if errors.Is(err, guardlink.ErrUnruly) {
+				m.turn(m.at, m.machine.Distrust(m.now(), l.guard))
+			}
+			m.down(l)
+		})
 	})
 	d.group.Go(func() {
 		defer quit() // ends Run, too
@@ -167,14 +175,17 @@ func (m *mail) askOther(relay onion.ID) {
 			return
 		}
 		l.Close()
-		d.post(func(*desk) { m.learn(answer) })
+		d.post(func(*desk) { m.learn(relay, answer) })
 	})
 }
 
 // askGuard asks the guard in use.
 func (m *mail) askGuard() {
+	if m.link == nil {
+		return // it is asked when there is one
+	}
 	question, err := m.question()
-	if m.link == nil || err != nil {
+	if err != nil {
 		return
 	}
 	d, l := m.desk, m.link
@@ -182,7 +193,7 @@ func (m *mail) askGuard() {
 		ctx, cancel := context.WithTimeout(d.ctx, relayTimeout)
 		defer cancel()
 		if answer, err := l.Ask(ctx, question); err == nil {
-			d.post(func(*desk) { m.learn(answer) })
+			d.post(func(*desk) { m.learn(l.guard, answer) })
 		}
 	})
 }

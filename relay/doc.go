@@ -7,7 +7,7 @@
 //	directory ── view of the epoch ──> links, mix
 //
 // It writes no log, and keeps nothing on its disk but its identity, the sequence of its
-// descriptor, and what the drop keeps.
+// descriptor, what it has learnt of other relays, and what the drop keeps.
 //
 // [Relay.Run] owns one goroutine for each of these rooms, and one that brings them the view;
 // it returns when all have ended.

@@ -25,7 +25,7 @@ type Config struct {
 	Items   []directory.Item   // of the network file
 	Key     ed25519.PrivateKey // the relay's identity
 	Places  []identity.Place   // where it can be reached; none: that of its voucher
-	Dir     string             // folder in which epoch and sequence are kept
+	Dir     string             // folder in which epoch and sequence are kept, and what was learnt of relays
 
 	Now    func() time.Time // nil: time.Now
 	Random io.Reader        // nil: crypto/rand
@@ -40,11 +40,12 @@ type Directory struct {
 	mu       sync.Mutex
 	set      *directory.Set                      // guarded by mu
 	vouchers map[onion.ID]*directory.Voucher     // that count, by relay; guarded by mu
+	learnt   bool                                // something that keep has not written; guarded by mu
 	tally    directory.Tally                     // guarded by mu
 	views    map[directory.Epoch]*directory.View // of this epoch and the next, until the set changes; guarded by mu
 }
 
-// Open fills a set with the vouchers of the network file.
+// Open fills a set with the vouchers of the network file, and what was learnt before.
 func Open(cfg Config) *Directory {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -58,6 +59,8 @@ func Open(cfg Config) *Directory {
 		views: map[directory.Epoch]*directory.View{},
 	}
 	d.add(cfg.Items)
+	d.recall()
+	d.learnt = false
 	return d
 }
 
@@ -77,9 +80,10 @@ func (d *Directory) add(items []directory.Item) link.Judgement {
 			judgement = link.Accept
 			if i.Kind == directory.VoucherItem {
 				d.vouch(i.Bytes)
+				d.learnt = true
 			}
 		case directory.Contradicted:
-			judgement = link.Accept
+			judgement, d.learnt = link.Accept, true
 			d.prove(i)
 		default:
 			continue

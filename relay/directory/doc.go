@@ -6,6 +6,9 @@
 //	neighbours ── answers ─────┘     │
 //	                                 └── answers to relays and principals
 //
+// Vouchers and proofs that it learns are kept on the disk (learnt.go): who restarts knows
+// them before it knows anybody to ask.
+//
 // A [Directory] may be used by several goroutines; it has none of its own. [Directory.Run]
 // announces this relay when an epoch begins, and asks a neighbour now and then: gossip has
 // no history for those who were away.

@@ -98,11 +98,13 @@ func (d *Directory) Run(ctx context.Context, self func(context.Context) (Self, e
 		select {
 		case <-ctx.Done():
 			next.Stop()
+			d.keep()
 			return nil
 		case <-next.C:
 		case proof := <-d.proofs:
 			_ = flood.Publish(ctx, proof)
 		case <-tick.C:
+			d.keep()
 			fresh, asked := d.askNext(ctx, near, &asks)
 			if fresh && changed != nil {
 				changed()

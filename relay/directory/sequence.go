@@ -48,9 +48,9 @@ func (d *Directory) next(e directory.Epoch) (byte, error) {
 
 // replace writes a file as a whole, and syncs it.
 func replace(path string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), sequenceFile+"-*")
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+"-*")
 	if err != nil {
-		return fmt.Errorf("writing the sequence: %w", err)
+		return fmt.Errorf("writing %s: %w", filepath.Base(path), err)
 	}
 	_, err = f.Write(b)
 	err = errors.Join(err, f.Sync(), f.Close())
@@ -58,7 +58,7 @@ func replace(path string, b []byte) error {
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("writing the sequence: %w", err), os.Remove(f.Name()))
+		return errors.Join(fmt.Errorf("writing %s: %w", filepath.Base(path), err), os.Remove(f.Name()))
 	}
 	return nil
 }

@@ -19,7 +19,7 @@ type Config struct {
 	ID      onion.ID // the relay's name in packets
 
 	Pool      int           // most packets held; zero: what fits 256 MiB
-	PerClient int           // most packets held of one client; zero: 4 slots' worth, 40
+	PerClient int           // most packets held of one client, if there is room; zero: 4 slots' worth, 40
 	Tags      int           // most packets remembered of one epoch key; zero: 8,000,000, up to 400 MB
 	LoopEvery time.Duration // between own loops, on average; zero: half a slot; negative: none
 	Failed    byte          // status of an answer that the drop did not give in time; zero: 7
@@ -31,7 +31,9 @@ type Config struct {
 // Least times and shares.
 const (
 	poolBytes   = 256 << 20
-	relayShare  = 8 // of the pool, for one relay: one part in so many
+	ownPart     = 64 // of the pool, for own loops: one part in so many
+	clientPart  = 4  // of the pool, for all clients
+	clientShare = 64 // of what is left of that, for one client
 	answerAfter = 250 * time.Millisecond
 	maxTags     = 8_000_000
 	failed      = 7

@@ -13,8 +13,10 @@
 //
 // # Room
 //
-// The pool holds at most Config.Pool packets, and of one source no more than its share
-// (an eighth for a relay, Config.PerClient for a client). What comes when there is no room
+// The pool holds at most Config.Pool packets: a 64th is for own loops, a fourth for
+// clients, the rest for relays. Within a part nobody holds more than a share of what is
+// left free of it (room.go), so that a flood takes neither the room of the others nor all
+// of its own. The same holds of what waits for the owner (queue.go). What comes when there is no room
 // is refused before anything is computed. Nothing that is in the pool gives way to what
 // comes later: a flood could otherwise empty it of all packets but one. The set of tags
 // has a bound as well; a key whose set is full opens nothing more until its epoch

@@ -19,7 +19,8 @@ const (
 	window     = 32 // loops that are looked at
 	fewest     = 8  // with fewer nothing is said
 	maxPending = 256
-	// patience is how many times its mean a loop may take; one in 30,000 takes longer.
+	// patience is how many times its mean a loop may take; one in 30,000 takes longer. Half
+	// a slot more is for links: so a relay that holds all back for a minute is found.
 	patience = 4
 )
 
@@ -131,7 +132,7 @@ func (l *loops) send(m *Machine, now time.Time) error {
 		source: Source{ID: m.cfg.ID}, due: now.Add(delay),
 		action: Action{Kind: Send, To: request.Out[0].ID, Packet: packet},
 	})
-	l.pending[tag] = &loop{relays, now.Add(delay + patience*took + m.cfg.Network.Constants.Slot), check}
+	l.pending[tag] = &loop{relays, now.Add(delay + patience*took + m.cfg.Network.Constants.Slot/2), check}
 	l.waiting = append(l.waiting, tag)
 	l.health.Sent++
 	return nil

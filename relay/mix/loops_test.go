@@ -52,6 +52,57 @@ func TestRelayThatDropsIsSuspected(t *testing.T) {
 	}
 }
 
+// TestRelayThatDelaysIsSuspected: one that holds everything back for a minute is as good as
+// one that drops it, and found as that one is.
+func TestRelayThatDelaysIsSuspected(t *testing.T) {
+	w := newWorld(t, 6, nil)
+	w.late = map[int]time.Duration{3: time.Minute}
+	w.until(w.now.Add(30 * time.Minute))
+	seen := 0
+	for i, m := range w.machines {
+		h := m.Health()
+		if i != 3 && slices.Contains(h.Suspects, relaytest.ID(3)) {
+			seen++
+		}
+		if h.Sent > 125 {
+			t.Errorf("relay %d sends %d loops: it makes up for those that are late", i, h.Sent)
+		}
+	}
+	if seen < 4 {
+		t.Errorf("%d of 5 relays suspect the one that delays everything", seen)
+	}
+}
+
+// TestRelayThatDoubles: what a relay sends twice dies at the next hop, and one reply comes to
+// one packet. Loops come back, and nobody is suspected.
+func TestRelayThatDoubles(t *testing.T) {
+	w := newWorld(t, 5, nil)
+	w.doubles = map[int]bool{1: true}
+	const packets = 50
+	for range packets {
+		packet, _ := w.make([]int{0, 1, 2}, []int{1, 0})
+		w.fly(0, Source{client, true}, packet)
+		w.until(w.now.Add(10 * time.Second))
+	}
+	w.until(w.now.Add(2 * time.Minute))
+	if got := len(w.inbox[client]); got != packets {
+		t.Errorf("%d replies came to %d packets", got, packets)
+	}
+	var doubles, refused uint64
+	for i, m := range w.machines {
+		refused += m.Counts()[Replayed]
+		if i == 1 {
+			doubles = m.Counts()[Forwarded]
+		}
+		if h := m.Health(); h.Lost > 0 || len(h.Suspects) > 0 {
+			t.Errorf("relay %d: %+v", i, h)
+		}
+	}
+	if doubles == 0 || refused != doubles {
+		t.Errorf("%d packets were sent twice, %d refused", doubles, refused)
+	}
+}
+
 func TestStallMakesNothingUp(t *testing.T) {
 	w := newWorld(t, 5, nil)
 	w.until(w.now.Add(5 * time.Minute))

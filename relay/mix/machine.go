@@ -75,7 +75,8 @@ type Machine struct {
 
 	pool    pool
 	order   uint64
-	sources map[Source]int   // packets in the pool
+	sources map[passing]int  // packets in the pool, of those who have any
+	held    [parties]int     // packets in the pool
 	asked   map[uint64]*held // exits in the pool, by order
 	loops   loops
 	level   level
@@ -86,7 +87,7 @@ type Machine struct {
 func New(cfg Config, now time.Time) (*Machine, error) {
 	m := &Machine{
 		cfg: cfg.withDefaults(), mean: cfg.Network.Constants.Mean,
-		sources: map[Source]int{}, asked: map[uint64]*held{},
+		sources: map[passing]int{}, asked: map[uint64]*held{},
 	}
 	m.level.begun, m.level.since = now, now
 	m.loops.init(m, now)
@@ -152,21 +153,6 @@ func (m *Machine) Packet(now time.Time, from Source, packet []byte) []Action {
 	return nil
 }
 
-// room reports whether one more packet of a source is let in.
-func (m *Machine) room(from Source) (Reason, bool) {
-	if len(m.pool) >= m.cfg.Pool {
-		return PoolFull, false
-	}
-	share := m.cfg.PerClient
-	if !from.Client {
-		share = max(1, m.cfg.Pool/relayShare)
-	}
-	if m.sources[from] >= share {
-		return ShareFull, false
-	}
-	return 0, true
-}
-
 func (m *Machine) unwrap(now time.Time, from Source, packet []byte) (u onion.Unwrapped, why Reason, ok bool) {
 	var before onion.ID
 	if !from.Client {
@@ -197,7 +183,8 @@ func (m *Machine) hold(now time.Time, h *held) {
 	m.order++
 	h.order = m.order
 	heap.Push(&m.pool, h)
-	m.sources[h.source]++
+	m.sources[passing{Source: h.source}]++
+	m.held[m.partyOf(h.source)]++
 }
 
 // Answer gives the drop's answer to a question. One that comes too late, or twice, is
@@ -230,9 +217,7 @@ func (m *Machine) Advance(now time.Time) ([]Action, error) {
 	for len(m.pool) > 0 && !m.pool[0].due.After(now) {
 		m.level.change(now, len(m.pool))
 		h := heap.Pop(&m.pool).(*held)
-		if m.sources[h.source]--; m.sources[h.source] == 0 {
-			delete(m.sources, h.source)
-		}
+		m.left(h.source)
 		if h.exit {
 			h.action = m.reply(now, h)
 		}

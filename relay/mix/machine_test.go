@@ -192,40 +192,6 @@ func TestGarbage(t *testing.T) {
 	}
 }
 
-// TestFlood fills the pool from a few sources. The pool stays within its bound, what is in
-// it leaves at its time, and others find room.
-func TestFlood(t *testing.T) {
-	const room = 800
-	w := newWorld(t, 3, func(c *Config) { c.Onion, c.LoopEvery, c.Pool = counted{}, -1, room })
-	m := w.machines[0]
-	for i := range 100_000 {
-		from := Source{ID: relaytest.ID(2 + i%3)}
-		if i%3 == 0 {
-			from = Source{ID: onion.ID{byte(i % 2)}, Client: true}
-		}
-		m.Packet(w.now, from, numbered(i))
-	}
-	if want := 2*room/relayShare + 2*m.cfg.PerClient; m.Held() != want {
-		t.Errorf("%d packets are held, want %d", m.Held(), want)
-	}
-	if got := len(m.keyOf(m.epoch).seen); got != m.Held() {
-		t.Errorf("%d tags are kept of %d packets that were taken", got, m.Held())
-	}
-	m.Packet(w.now, Source{ID: relaytest.ID(7)}, numbered(200_000))
-	if m.Counts()[PoolFull] != 0 {
-		t.Error("there is no room for another source")
-	}
-	for i := range 100_000 {
-		m.Packet(w.now, Source{ID: relaytest.ID(8 + i%50)}, numbered(300_000+i))
-	}
-	if m.Held() != room || m.Counts()[PoolFull] == 0 {
-		t.Errorf("%d packets are held, bound %d", m.Held(), room)
-	}
-	if _, err := m.Advance(w.now.Add(time.Minute)); err != nil || m.Held() != 0 || len(m.sources) != 0 {
-		t.Errorf("after a minute %d are held: %v", m.Held(), err)
-	}
-}
-
 func TestTagsAreBounded(t *testing.T) {
 	w := newWorld(t, 3, func(c *Config) { c.Onion, c.LoopEvery, c.Tags = counted{}, -1, 100 })
 	m := w.machines[0]

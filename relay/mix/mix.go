@@ -11,17 +11,11 @@ import (
 	"github.com/backchannel/backchannel/protocol/onion"
 )
 
-// How much may wait in front of the owner, and for the drop.
+// How much may wait for the drop.
 const (
-	maxIncoming = 1024
-	maxAsked    = 256
-	workers     = 8
+	maxAsked = 256
+	workers  = 8
 )
-
-type incoming struct {
-	from   Source
-	packet []byte
-}
 
 type question struct {
 	ticket Ticket
@@ -40,7 +34,7 @@ type Mix struct {
 	links Links
 	drop  Drop
 
-	packets  chan incoming
+	packets  *queue
 	commands chan func(*Machine)
 	asks     chan question
 	answers  chan answer
@@ -58,21 +52,20 @@ func Open(cfg Config, links Links, drop Drop) (*Mix, error) {
 	}
 	return &Mix{
 		links: links, drop: drop, machine: machine,
-		packets: make(chan incoming, maxIncoming), commands: make(chan func(*Machine)),
+		packets: newQueue(), commands: make(chan func(*Machine)),
 		asks: make(chan question, maxAsked), answers: make(chan answer, maxAsked), done: make(chan struct{}),
 	}, nil
 }
 
 // Receive takes a packet from a link, with its memory. It does not wait: what comes
-// faster than packets are opened is refused, and counted.
+// faster than packets are opened, or is more than its source's share of what waits, is
+// refused, and counted.
 func (x *Mix) Receive(from Source, packet []byte) bool {
-	select {
-	case x.packets <- incoming{from, packet}:
+	if x.packets.put(incoming{from, packet}) {
 		return true
-	default:
-		x.overrun.Add(1)
-		return false
 	}
+	x.overrun.Add(1)
+	return false
 }
 
 // ErrEnded is returned by Do when the Mix does not run any more.
@@ -118,8 +111,10 @@ func (x *Mix) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case p := <-x.packets:
-			x.act(x.machine.Packet(time.Now(), p.from, p.packet))
+		case p := <-x.packets.relays:
+			x.open(p)
+		case p := <-x.packets.clients: // as often as those, if both have something
+			x.open(p)
 		case a := <-x.answers:
 			x.machine.Answer(a.ticket, a.answer)
 			continue // it changes nothing about when
@@ -139,6 +134,11 @@ func (x *Mix) Run(ctx context.Context) error {
 		x.act(actions)
 		timer.Reset(max(0, x.machine.Next().Sub(now)))
 	}
+}
+
+func (x *Mix) open(p incoming) {
+	x.packets.took(p.from)
+	x.act(x.machine.Packet(time.Now(), p.from, p.packet))
 }
 
 // act does what the Machine asked for. Nothing here waits.

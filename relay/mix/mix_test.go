@@ -118,21 +118,6 @@ func TestMixRuns(t *testing.T) {
 	})
 }
 
-// TestOverrun offers more than the owner takes: it is refused and counted.
-func TestOverrun(t *testing.T) {
-	w := newWorld(t, 0, nil)
-	x, err := Open(Config{Network: w.Network, ID: relaytest.ID(0)}, nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 10 * maxIncoming {
-		x.Receive(Source{client, true}, nil)
-	}
-	if got := x.overrun.Load(); got != 9*maxIncoming {
-		t.Errorf("%d refused", got)
-	}
-}
-
 func BenchmarkPacket(b *testing.B) {
 	for _, suite := range []onion.Suite{onion.X25519, onion.Hybrid} {
 		b.Run(suite.String(), func(b *testing.B) {

@@ -1,6 +1,7 @@
 package mix
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/rand/v2"
 	"slices"
@@ -26,6 +27,8 @@ type world struct {
 	flights  []flight
 	inbox    map[onion.ID][][]byte // what came to clients
 	lose     func(from, to int) bool
+	late     map[int]time.Duration // of what a relay sends
+	doubles  map[int]bool          // a relay sends each packet twice
 	answer   func(onion.Body) onion.Answer
 }
 
@@ -108,7 +111,11 @@ func (w *world) act(who int, actions []Action) {
 		case Send:
 			to := w.place[a.To]
 			if w.lose == nil || !w.lose(who, to) {
+				if w.doubles[who] {
+					w.fly(to, Source{ID: relaytest.ID(who)}, bytes.Clone(a.Packet))
+				}
 				w.fly(to, Source{ID: relaytest.ID(who)}, a.Packet)
+				w.flights[len(w.flights)-1].at = w.flights[len(w.flights)-1].at.Add(w.late[who])
 			}
 			w.machines[who].Count(Forwarded)
 		case Deliver:

@@ -92,10 +92,24 @@ func (w *World) Voucher(i int, now time.Time) directory.Item {
 func (w *World) VoucherAt(i int, now time.Time, place identity.Place) directory.Item {
 	w.Helper()
 	e := w.Network.EpochAt(now)
-	v := &directory.Voucher{
+	return w.sign(&directory.Voucher{
 		Relay: Identity(i), From: e - 10, Until: e + 1000,
 		Operator: Operator(i), Place: place,
-	}
+	})
+}
+
+// Revoked returns a voucher by which founders take back their word for a relay.
+func (w *World) Revoked(i int, now time.Time) directory.Item {
+	w.Helper()
+	e := w.Network.EpochAt(now)
+	return w.sign(&directory.Voucher{
+		Relay: Identity(i), Serial: 1, Revoked: true, From: e - 10, Until: e + 1000,
+		Operator: Operator(i), Place: w.Place(fmt.Sprintf("10.0.%d.1:4001", i)),
+	})
+}
+
+func (w *World) sign(v *directory.Voucher) directory.Item {
+	w.Helper()
 	for _, f := range w.founders[:2] {
 		var err error
 		if v, err = v.Sign(w.Network, f); err != nil {

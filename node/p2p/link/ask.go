@@ -17,7 +17,7 @@ import (
 const (
 	questionSize = 2 + onion.IDSize + directory.MaxSummary
 	answerSize   = 4 + directory.MaxMessage
-	maxAsking    = 16
+	maxAsking    = 32 // of relays, and of others, at once
 	askTimeout   = 30 * time.Second
 )
 
@@ -31,26 +31,28 @@ func (h *Host) incomingQuestion(s network.Stream) {
 		return
 	}
 	defer h.tasks.Done()
-	h.mu.Lock()
-	room := h.cfg.Answer != nil && h.asking < maxAsking
-	if room {
-		h.asking++
-	}
-	h.mu.Unlock()
-	if !room {
+	id, err := idOfPeer(s.Conn().RemotePeer())
+	room := h.questions(id)
+	if err != nil || h.cfg.Answer == nil || !room.enter(s, id, time.Now()) {
 		_ = s.Reset()
 		return
 	}
-	defer func() {
-		h.mu.Lock()
-		h.asking--
-		h.mu.Unlock()
-	}()
+	defer room.leave(s)
 	if err := h.answer(s); err != nil {
 		_ = s.Reset()
 		return
 	}
 	_ = s.Close()
+}
+
+// questions is the room for those of a relay, or of anybody else.
+func (h *Host) questions(from onion.ID) *askers {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.neighbours[from] != nil {
+		return h.byRelays
+	}
+	return h.byOthers
 }
 
 func (h *Host) answer(s network.Stream) error {

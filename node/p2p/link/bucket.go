@@ -4,6 +4,9 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
 )
 
 // Connections from one address: as many at once, then one in so long.
@@ -26,16 +29,36 @@ func newBuckets(now func() time.Time) *buckets {
 	return &buckets{now: now, m: map[netip.Prefix]time.Time{}}
 }
 
-// take reports whether an address may begin another handshake.
-func (b *buckets) take(a netip.Addr) bool {
+// blockOf is what counts as one address.
+func blockOf(a netip.Addr) (netip.Prefix, bool) {
 	bits := 32
 	if a = a.Unmap(); a.Is6() {
 		bits = 56
 	}
-	prefix, err := a.Prefix(bits)
+	p, err := a.Prefix(bits)
+	return p, err == nil
+}
+
+// prefixOf is the block of a connection's other end.
+func prefixOf(a ma.Multiaddr) (p netip.Prefix, ok bool) {
+	n, err := manet.ToNetAddr(a)
 	if err != nil {
-		return false
+		return p, false
 	}
+	at, err := netip.ParseAddrPort(n.String())
+	if err != nil {
+		return p, false
+	}
+	return blockOf(at.Addr())
+}
+
+// take reports whether an address may begin another handshake.
+func (b *buckets) take(a netip.Addr) bool {
+	prefix, ok := blockOf(a)
+	return ok && b.takeFrom(prefix)
+}
+
+func (b *buckets) takeFrom(prefix netip.Prefix) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.now()

@@ -2,6 +2,7 @@ package link
 
 import (
 	"crypto/rand"
+	"net/netip"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -12,9 +13,22 @@ import (
 // waitingSlots is for how many slots' worth of packets a client's replies may wait.
 const waitingSlots = 6
 
+// placesOfOne is the part of the places that are left for clients, in so many, that may be
+// taken from one address: so a flood from a few takes no more than a few shares.
+const placesOfOne = 4
+
 // A client is a principal's connection. Nothing of it outlives the connection.
 type client struct {
-	waiting [][]byte // guarded by Host.mu
+	at      netip.Prefix // where it comes from, as buckets count
+	waiting [][]byte     // guarded by Host.mu
+}
+
+// passing is a client's name as a key. Go clears the key of an entry that is deleted only if
+// there is a pointer in it; else the name would lie in the map until another took its
+// place.
+type passing struct {
+	onion.ID
+	_ *byte
 }
 
 // incomingClient serves a principal: each packet is answered at once by one. So the two
@@ -27,17 +41,16 @@ func (h *Host) incomingClient(s network.Stream) {
 	}
 	defer h.tasks.Done()
 	id, err := idOfPeer(s.Conn().RemotePeer())
-	c := new(client)
-	if err != nil || !h.enter(id, c) {
+	at, known := prefixOf(s.Conn().RemoteMultiaddr())
+	c := &client{at: at}
+	if err != nil || !known || !h.enter(id, c) {
 		_ = s.Reset()
 		_ = s.Conn().Close()
 		return
 	}
 	_ = h.exchange(id, c, s)
 	_ = s.Reset()
-	h.mu.Lock()
-	delete(h.clients, id)
-	h.mu.Unlock()
+	h.leave(id, c)
 	_ = s.Conn().Close()
 }
 
@@ -45,11 +58,23 @@ func (h *Host) incomingClient(s network.Stream) {
 func (h *Host) enter(id onion.ID, c *client) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.clients) >= h.cfg.MaxClients || h.clients[id] != nil || h.neighbours[id] != nil || id == h.id {
+	free := h.cfg.MaxClients - len(h.clients)
+	if h.places[c.at] >= (free+placesOfOne-1)/placesOfOne || h.clients[passing{ID: id}] != nil || h.neighbours[id] != nil || id == h.id {
 		return false
 	}
-	h.clients[id] = c
+	h.clients[passing{ID: id}] = c
+	h.places[c.at]++
 	return true
+}
+
+// leave forgets a client.
+func (h *Host) leave(id onion.ID, c *client) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.clients, passing{ID: id})
+	if h.places[c.at]--; h.places[c.at] == 0 {
+		delete(h.places, c.at)
+	}
 }
 
 func (h *Host) exchange(id onion.ID, c *client, s network.Stream) error {
@@ -109,7 +134,7 @@ func (h *Host) reply(out []byte, c *client, filler []byte) ([]byte, error) {
 func (h *Host) Deliver(name onion.ID, packet []byte) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	c := h.clients[name]
+	c := h.clients[passing{ID: name}]
 	if c == nil || len(packet) != h.cfg.Packet {
 		return ErrNoLink
 	}

@@ -18,7 +18,7 @@
 // [Open] starts what libp2p starts for a host. [Host.Run] owns these, and returns when all
 // have ended:
 //
-//	Run        waits, sweeps the buckets, then closes the host
+//	Run        waits, sweeps the buckets and idle connections, then closes the host
 //	keep       one for each neighbour that this relay dials
 //	serve      one for each link, and one for its writer; a client's link has no writer
 //	ask        one for each question about the directory

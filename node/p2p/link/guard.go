@@ -1,11 +1,13 @@
 package link
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
@@ -36,13 +38,21 @@ type GuardConfig struct {
 type Guard struct {
 	packet int
 	name   onion.ID
+	key    ed25519.PublicKey
 	conn   core.CapableConn
 	stream network.MuxedStream
 	reset  sync.WaitGroup // the goroutine that refuses the relay's streams
 
+	sent   atomic.Int64 // frames, from before they are written
+	unruly atomic.Bool  // the relay opened more streams than it may
+
 	mu  sync.Mutex // one Send at a time
 	out []byte
 }
+
+// maxAsked is how many streams a relay may open to a principal. libp2p's identify opens a
+// few.
+const maxAsked = 64
 
 // DialGuard connects to a relay under a key that is made for this connection. It is
 // bounded by ctx.
@@ -61,15 +71,20 @@ func DialGuard(ctx context.Context, cfg GuardConfig) (*Guard, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Guard{packet: cfg.Packet, name: idOf(public), conn: conn}
+	g := &Guard{packet: cfg.Packet, name: idOf(public), key: public, conn: conn}
 	g.reset.Go(func() {
 		// The relay would ask who this is. It gets no answer.
-		for {
+		for n := 1; ; n++ {
 			s, err := conn.AcceptStream()
 			if err != nil {
 				return
 			}
 			_ = s.Reset()
+			if n > maxAsked {
+				g.unruly.Store(true)
+				_ = conn.Close()
+				return
+			}
 		}
 	})
 	if g.stream, err = g.open(ctx, guardProtocol); err != nil {
@@ -127,6 +142,10 @@ func (g *Guard) open(ctx context.Context, protocol string) (network.MuxedStream,
 // each connection.
 func (g *Guard) Name() onion.ID { return g.name }
 
+// Key is the public key that was made for this connection: all that its relay can know the
+// principal by, beside his address.
+func (g *Guard) Key() ed25519.PublicKey { return bytes.Clone(g.key) }
+
 // Send sends a packet, at the moment at which it is called. It waits for at most 20
 // seconds.
 func (g *Guard) Send(packet []byte) error {
@@ -136,6 +155,7 @@ func (g *Guard) Send(packet []byte) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.out = appendFrame(g.out[:0], packet, g.packet)
+	g.sent.Add(1)
 	if err := g.stream.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return ErrClosed
 	}
@@ -146,23 +166,25 @@ func (g *Guard) Send(packet []byte) error {
 }
 
 // Run hands over what comes, until ctx or the link ends, and closes the link. Most of it
-// is not a reply: receive finds out by the tag.
+// is not a reply: receive finds out by the tag. The error is [ErrUnruly] if the relay
+// sent more frames than it was sent, or what is none, or asked without an end.
 func (g *Guard) Run(ctx context.Context, receive func(packet []byte)) error {
 	defer g.Close()
 	defer context.AfterFunc(ctx, func() { _ = g.conn.Close() })()
 	frames := newFrameReader(g.stream, g.packet)
-	for {
+	for came := int64(1); ; came++ {
 		packet, err := frames.next()
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, errFrame):
-			return err
+		case errors.Is(err, errFrame), g.unruly.Load():
+			return ErrUnruly
 		case err != nil:
 			return ErrClosed
-		case packet != nil:
-			receive(packet)
+		case packet == nil || came > g.sent.Load(): // there is no padding here
+			return ErrUnruly
 		}
+		receive(packet)
 	}
 }
 

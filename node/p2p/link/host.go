@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -54,6 +55,9 @@ var (
 	ErrListen = errors.New("link: cannot listen on this address")
 	// ErrRefused: something answers, but not as this relay.
 	ErrRefused = errors.New("link: no such relay at that address")
+	// ErrUnruly: the relay did what none does that keeps to the rules. It was nobody in
+	// between: the link is encrypted.
+	ErrUnruly = errors.New("link: the relay does not keep to the rules")
 )
 
 // Config is what a Host is made with.
@@ -105,8 +109,11 @@ type Host struct {
 	ctx        context.Context         // Run's; nil while it does not run; guarded by mu
 	ended      bool                    // guarded by mu
 	neighbours map[onion.ID]*neighbour // guarded by mu
-	clients    map[onion.ID]*client    // guarded by mu
-	asking     int                     // questions that are being answered; guarded by mu
+	clients    map[passing]*client     // guarded by mu
+
+	places map[netip.Prefix]int // clients of each address; guarded by mu
+
+	byRelays, byOthers *askers // whose questions are being answered
 }
 
 // Open binds the port. What comes before Run is refused.
@@ -117,7 +124,8 @@ func Open(cfg Config) (*Host, error) {
 	}
 	h := &Host{
 		cfg: cfg, id: idOf(cfg.Key.Public().(ed25519.PublicKey)), buckets: newBuckets(time.Now),
-		neighbours: map[onion.ID]*neighbour{}, clients: map[onion.ID]*client{},
+		neighbours: map[onion.ID]*neighbour{}, clients: map[passing]*client{}, places: map[netip.Prefix]int{},
+		byRelays: new(askers), byOthers: new(askers),
 	}
 	if err := h.start(); err != nil {
 		return nil, err
@@ -224,12 +232,13 @@ func (h *Host) Run(ctx context.Context) error {
 		h.keep(n)
 	}
 	h.mu.Unlock()
-	tick := time.NewTicker(time.Minute)
+	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for ctx.Err() == nil {
 		select {
 		case <-tick.C:
 			h.buckets.sweep()
+			h.closeIdle(time.Now())
 		case <-ctx.Done():
 		}
 	}
@@ -256,13 +265,38 @@ func (h *Host) begin() (context.Context, bool) {
 	return h.ctx, true
 }
 
-// forget drops what libp2p remembers of a peer that has gone, unless it is a neighbour.
-func (h *Host) forget(p peer.ID) {
+// How long a connection may carry none of our streams, and how often that is looked at.
+const (
+	idleMost   = 40 * time.Second // longer than a question takes
+	sweepEvery = 20 * time.Second
+)
+
+// closeIdle closes connections that carry nothing: they would take the places of those
+// that do. Neighbours stay.
+func (h *Host) closeIdle(now time.Time) {
+	for _, c := range h.host.Network().Conns() {
+		if now.Sub(c.Stat().Opened) < idleMost || h.isNeighbour(c.RemotePeer()) {
+			continue
+		}
+		used := slices.ContainsFunc(c.GetStreams(), func(s network.Stream) bool {
+			return s.Protocol() == guardProtocol || s.Protocol() == directoryProtocol
+		})
+		if !used {
+			_ = c.Close()
+		}
+	}
+}
+
+func (h *Host) isNeighbour(p peer.ID) bool {
 	id, err := idOfPeer(p)
 	h.mu.Lock()
-	_, known := h.neighbours[id]
-	h.mu.Unlock()
-	if err != nil || known || len(h.host.Network().ConnsToPeer(p)) > 0 {
+	defer h.mu.Unlock()
+	return err == nil && h.neighbours[id] != nil
+}
+
+// forget drops what libp2p remembers of a peer that has gone, unless it is a neighbour.
+func (h *Host) forget(p peer.ID) {
+	if h.isNeighbour(p) || len(h.host.Network().ConnsToPeer(p)) > 0 {
 		return
 	}
 	h.host.Peerstore().RemovePeer(p)
@@ -287,10 +321,6 @@ func (gater) InterceptSecured(network.Direction, peer.ID, network.ConnMultiaddrs
 func (gater) InterceptUpgraded(network.Conn) (bool, control.DisconnectReason) { return true, 0 }
 
 func (g gater) InterceptAccept(c network.ConnMultiaddrs) bool {
-	a, err := manet.ToNetAddr(c.RemoteMultiaddr())
-	if err != nil {
-		return false
-	}
-	at, err := netip.ParseAddrPort(a.String())
-	return err == nil && g.buckets.take(at.Addr())
+	at, ok := prefixOf(c.RemoteMultiaddr())
+	return ok && g.buckets.takeFrom(at)
 }

@@ -23,7 +23,7 @@ func TestAvoidedRelaysAreNoGuards(t *testing.T) {
 	if g := a.m.Guard(); g != other {
 		t.Errorf("guard %v, want the one that was left, %v", g, other)
 	}
-	if len(a.m.guards.append(nil)) != guardCount*(onion.IDSize+8) || a.m.guards.pinned[0].id == was || a.m.guards.pinned[1].id == was {
+	if len(a.m.guards.append(nil)) != guardCount*(onion.IDSize+8+8) || a.m.guards.pinned[0].id == was || a.m.guards.pinned[1].id == was {
 		t.Error("the guard that is avoided is kept")
 	}
 	ta.write(5)

@@ -19,12 +19,16 @@ const (
 	// silentSlots is after how many slots without any reply, and those that a trip takes,
 	// the other guard takes over, if there is a connection; without one it is one slot.
 	silentSlots = 3
+	// guardLeft is for how long a guard that broke the rules, or brought nothing back, is
+	// not the first choice of a machine that starts.
+	guardLeft = 24 * time.Hour
 )
 
 type guard struct {
 	id    onion.ID
 	until time.Time // it is replaced then
 	seen  time.Time // when it was last in the view
+	left  time.Time // it is returned to then, or when the other one fails
 }
 
 type guards struct {
@@ -67,7 +71,7 @@ func (m *Machine) LinkDown(guard onion.ID) {
 
 // watchGuard lets the other guard take over when the one in use was down for a slot, or
 // nothing has come back for some. The one that takes over stays in use.
-func (m *Machine) watchGuard() {
+func (m *Machine) watchGuard(now time.Time) {
 	g := &m.guards
 	patience := silentSlots + int(m.trip/m.cfg.Constants.Slot)
 	_, there := m.view.Member(g.active()) // no way leads over one that is not, whatever its link does
@@ -79,9 +83,42 @@ func (m *Machine) watchGuard() {
 	case m.slot.replies > 0:
 		g.silent = 0
 	}
-	if reached := g.reached; g.silent >= patience && m.useOther() && reached {
+	if g.silent < patience {
+		return
+	}
+	was, linked, reached := g.using, g.linked, g.reached
+	if !m.useOther() {
+		return
+	}
+	if reached {
 		m.notice(Moved, ContactID{})
 	}
+	if linked { // it was there, and brought nothing back
+		m.leave(was, now)
+	}
+}
+
+// leave takes note, for later runs as well, that a guard was left for a fault of its own.
+func (m *Machine) leave(place int, now time.Time) {
+	m.guards.pinned[place].left = now.Add(guardLeft)
+	m.write(ContactID{}, Guards, 0, m.guards.append(nil))
+}
+
+// Distrust tells that a guard broke the rules of a link: it sent more than it was asked
+// for, or what is nothing at all. The other one takes over, and this one is not returned
+// to for a day, whenever the machine is started, unless the other one fails.
+func (m *Machine) Distrust(now time.Time, guard onion.ID) *Output {
+	m.begin()
+	for i, p := range m.guards.pinned {
+		if p.id != guard || guard == (onion.ID{}) {
+			continue
+		}
+		m.leave(i, now)
+		if i == m.guards.using && m.useOther() {
+			m.notice(Moved, ContactID{})
+		}
+	}
+	return m.end()
 }
 
 // useOther lets the other guard take over, if it can.
@@ -134,7 +171,7 @@ func (m *Machine) keepGuards(now time.Time) {
 		if !ok {
 			continue
 		}
-		*g = guard{id, now.Add(guardLeast + time.Duration(m.below(guardSpread*24))*time.Hour), now}
+		*g = guard{id: id, until: now.Add(guardLeast + time.Duration(m.below(guardSpread*24))*time.Hour), seen: now}
 		changed = true
 		if i == m.guards.using {
 			m.guards.linked = false
@@ -178,28 +215,48 @@ func (m *Machine) newGuard(place int) (onion.ID, bool) {
 	return onion.ID{}, false
 }
 
-// append writes the record of the guards: of each its ID 20 and until 8, seconds.
+// append writes the record of the guards: of each its ID 20 and until 8, seconds; then of
+// each when it is returned to 8, seconds, zero if it was not left.
 func (g *guards) append(b []byte) []byte {
 	for _, p := range g.pinned {
 		b = append(b, p.id[:]...)
 		b = binary.BigEndian.AppendUint64(b, uint64(p.until.Unix()))
 	}
+	for _, p := range g.pinned {
+		b = binary.BigEndian.AppendUint64(b, uint64(max(0, p.left.Unix())))
+	}
 	return b
 }
 
-// LoadGuards takes the record of an earlier run. It is called before SetView.
+// LoadGuards takes the record of an earlier run. It is called before SetView. A record
+// without the times at which guards are returned to is one of guards that were not left.
 func (m *Machine) LoadGuards(now time.Time, b []byte) error {
-	const size = onion.IDSize + 8
-	if len(b) != guardCount*size {
+	const size, pinned = onion.IDSize + 8, guardCount * (onion.IDSize + 8)
+	if len(b) != pinned && len(b) != pinned+guardCount*8 {
 		return ErrRecord
 	}
 	m.guards.using, m.guards.linked = 0, false
 	for i := range m.guards.pinned {
 		at := b[i*size:]
-		m.guards.pinned[i] = guard{onion.ID(at), time.Unix(int64(binary.BigEndian.Uint64(at[onion.IDSize:])), 0), now}
+		m.guards.pinned[i] = guard{id: onion.ID(at), until: seconds(at[onion.IDSize:]), seen: now}
+		if len(b) > pinned {
+			m.guards.pinned[i].left = earlier(seconds(b[pinned+i*8:]), now.Add(guardLeft)) // a clock may have been set
+		}
 	}
-	if m.guards.active() == (onion.ID{}) {
-		m.guards.using = 1 // the first was avoided
+	switch first, second := m.guards.pinned[0], m.guards.pinned[1]; {
+	case first.id == (onion.ID{}): // it was avoided
+		m.guards.using = 1
+	case second.id != (onion.ID{}) && first.left.After(now) && first.left.After(second.left):
+		m.guards.using = 1
 	}
 	return nil
+}
+
+func seconds(b []byte) time.Time { return time.Unix(int64(binary.BigEndian.Uint64(b)), 0) }
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }

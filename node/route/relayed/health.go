@@ -171,7 +171,7 @@ func (m *Machine) judge(now time.Time) {
 		m.guards.alarmed = now
 		m.notice(Losing, ContactID{})
 	}
-	m.watchGuard()
+	m.watchGuard(now)
 }
 
 // prefers reports whether drop a rather than b is asked first: b has not answered

@@ -2,6 +2,7 @@ package relayed
 
 import (
 	"encoding/binary"
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -18,21 +19,7 @@ func TestRealPackets(t *testing.T) {
 	for _, s := range []onion.Suite{onion.X25519, onion.Hybrid} {
 		t.Run(s.String(), func(t *testing.T) {
 			w := newWorld(t, 30, 6)
-			w.cfg.Suite = s
-			w.real = map[onion.ID]*onion.Relay{}
-			for _, r := range w.relays {
-				key, err := onion.NewPrivateKey(s, secret.New(&[32]byte{r.ID[0]}))
-				if err != nil {
-					t.Fatal(err)
-				}
-				r.Key = key.Public()
-				seen := map[onion.Tag]bool{}
-				w.real[r.ID] = onion.NewRelay(r.ID, key, func(tag onion.Tag) bool {
-					was := seen[tag]
-					seen[tag] = true
-					return !was
-				})
-			}
+			w.unwrap(s)
 			a, b := w.user(1), w.user(2)
 			ta, tb := w.meet(1, a, b, 1, set(3, 4, 5))
 			a.start()
@@ -43,9 +30,28 @@ func TestRealPackets(t *testing.T) {
 			w.run(12 * time.Minute)
 			checkAll(t, ta, tb)
 			checkOnce(t, w)
-			if a.m.Skipped()+b.m.Skipped() > 0 || len(a.m.Bad()) > 0 {
+			if a.m.Skipped()+b.m.Skipped() > 0 || len(a.m.Bad()) > 0 || w.replays > 0 {
 				t.Error("packets were left out, or lost")
 			}
+		})
+	}
+}
+
+// unwrap has packets of package onion go over relays that open them, each once.
+func (w *world) unwrap(s onion.Suite) {
+	w.cfg.Suite = s
+	w.real = map[onion.ID]*onion.Relay{}
+	for _, r := range w.relays {
+		key, err := onion.NewPrivateKey(s, secret.New(&[32]byte{r.ID[0]}))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		r.Key = key.Public()
+		seen := map[onion.Tag]bool{}
+		w.real[r.ID] = onion.NewRelay(r.ID, key, func(tag onion.Tag) bool {
+			was := seen[tag]
+			seen[tag] = true
+			return !was
 		})
 	}
 }
@@ -54,6 +60,10 @@ func TestRealPackets(t *testing.T) {
 func (w *world) pass(at, from onion.ID, packet []byte) {
 	w.link(func() {
 		u, err := w.real[at].Unwrap(packet, from)
+		if errors.Is(err, onion.ErrReplay) {
+			w.replays++
+			return
+		}
 		if err != nil {
 			w.t.Errorf("relay %d: %v", at[0], err)
 			return
@@ -66,12 +76,22 @@ func (w *world) pass(at, from onion.ID, packet []byte) {
 		w.after(cadence.Delay(u.Delay, w.cfg.Mean), func() {
 			switch u.Action {
 			case onion.Forward:
+				if w.relay(at).doubles {
+					w.pass(u.Next, at, slices.Clone(u.Packet))
+				}
 				w.pass(u.Next, at, u.Packet)
 			case onion.Exit:
-				w.pass(u.Body.SURB.First, at, u.Body.SURB.Use(a))
+				reply := u.Body.SURB.Use(a)
+				if w.relay(at).doubles {
+					w.pass(u.Body.SURB.First, at, slices.Clone(reply))
+				}
+				w.pass(u.Body.SURB.First, at, reply)
 			case onion.Deliver:
 				w.link(func() {
 					if to := w.machine[u.Next]; to != nil && to.on {
+						if w.relay(at).doubles {
+							to.turn(to.m.Reply(to.local(), slices.Clone(u.Packet)))
+						}
 						to.turn(to.m.Reply(to.local(), u.Packet))
 					}
 				})

@@ -351,6 +351,8 @@ func TestHostileDrops(t *testing.T) {
 		"garble": func(r *relay) { r.garble = true },
 		"work":   func(r *relay) { r.refuses = true },
 		"full":   func(r *relay) { r.full = true },
+		"old":    func(r *relay) { r.old = true },
+		"early":  func(r *relay) { r.early = true },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, 8, 6)

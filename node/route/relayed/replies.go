@@ -26,7 +26,7 @@ func (m *Machine) Reply(now time.Time, packet []byte) *Output {
 	status, box, err := drop.Read(p.command, answer)
 	m.slot.replies++
 	if p.guard == m.guards.active() {
-		m.health.ended(p.relays, p.drop, true)
+		m.health.ended(p.relays, p.drop, m.prompt(now, p))
 	}
 	m.clocks.heard(p.drop, p.sent, now, p.out, p.back, answer.Time)
 	switch {
@@ -102,6 +102,12 @@ func (m *Machine) failed(p *pending) {
 	if p.place == 0 {
 		p.contact.book.Failed(p.period)
 	}
+}
+
+// prompt reports whether a reply came as soon as the packet's delays let it, give or take
+// half a slot for links. One that took longer counts as lost, for who is to blame.
+func (m *Machine) prompt(now time.Time, p *pending) bool {
+	return now.Sub(p.sent) <= p.out+p.back+m.cfg.Constants.Slot/2+m.cfg.Lead
 }
 
 // waitTrips is for how many average trips a reply is waited for: one in 60,000 takes

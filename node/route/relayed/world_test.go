@@ -54,6 +54,7 @@ type world struct {
 	links   func(a, b onion.ID) bool  // nil: all
 	real    map[onion.ID]*onion.Relay // with packets of package onion
 	lies    bool                      // a drop says stored and is not to be held to it
+	replays int                       // packets that relays have refused as they came twice
 }
 
 type relay struct {
@@ -64,6 +65,14 @@ type relay struct {
 	garble  bool    // drop: gives bytes that do not open
 	refuses bool    // drop: wants work
 	full    bool    // drop: has no room
+	old     bool    // drop: gives the box that it got first, whatever is asked for
+	early   bool    // drop: keeps boxes for a few slots
+	spoils  bool    // guard: alters replies
+	late    time.Duration
+	turns   bool // passes on what came in 20 s at once, the last one first
+	doubles bool // with real packets: passes on each twice
+	kept    []func()
+	first   *drop.Box
 	off     time.Duration
 	boxes   map[drop.Address]*drop.Box
 	puts    int
@@ -75,6 +84,7 @@ type letter struct {
 	r         onion.Request
 	out, back []onion.Seed // of its delays
 	answer    onion.Answer
+	spoilt    bool
 }
 
 func newWorld(t *testing.T, seed byte, relays int) *world {
@@ -160,8 +170,15 @@ func (r *reference) Delays() (out, back []onion.Seed) {
 	return l.out, l.back
 }
 
-func (r *reference) Open([]byte) (onion.Answer, error) { return r.w.letters[r.n].answer, nil }
-func (r *reference) Wipe()                             { delete(r.w.letters, r.n) }
+func (r *reference) Open([]byte) (onion.Answer, error) {
+	l := r.w.letters[r.n]
+	if l.spoilt {
+		return onion.Answer{}, onion.ErrPayload
+	}
+	return l.answer, nil
+}
+
+func (r *reference) Wipe() { delete(r.w.letters, r.n) }
 
 func (w *world) after(d time.Duration, run func()) {
 	w.seq++
@@ -201,7 +218,7 @@ func (w *world) carry(way []onion.Hop, seeds []onion.Seed, ask, done func()) {
 		if len(way) == 1 && ask != nil {
 			ask()
 		}
-		w.after(cadence.Delay(seeds[0], r.Mean), func() {
+		r.hold(w, cadence.Delay(seeds[0], r.Mean), func() {
 			switch {
 			case r.dead:
 			case len(way) == 1:
@@ -210,6 +227,24 @@ func (w *world) carry(way []onion.Hop, seeds []onion.Seed, ask, done func()) {
 				w.carry(way[1:], seeds[1:], ask, done)
 			}
 		})
+	})
+}
+
+// hold keeps a packet as a relay does, or as one that delays or reorders.
+func (r *relay) hold(w *world, delay time.Duration, then func()) {
+	if !r.turns {
+		w.after(delay+r.late, then)
+		return
+	}
+	if r.kept = append(r.kept, then); len(r.kept) > 1 {
+		return
+	}
+	w.after(20*time.Second, func() {
+		kept := r.kept
+		r.kept = nil
+		for i := range kept {
+			kept[len(kept)-1-i]()
+		}
 	})
 }
 
@@ -228,7 +263,7 @@ func (w *world) send(u *user, packet Packet) {
 			w.link(func() {
 				if u := w.machine[l.r.Home]; u != nil && u.on {
 					if l := w.letters[n]; l != nil {
-						l.answer = answer
+						l.answer, l.spoilt = answer, w.relay(l.r.Out[0].ID).spoils
 					}
 					u.turn(u.m.Reply(u.local(), packet))
 				}
@@ -256,8 +291,15 @@ func (r *relay) answer(w *world, q onion.Request) onion.Answer {
 		default:
 			r.puts++
 			r.boxes[address] = q.Box
+			if r.first == nil {
+				r.first = q.Box
+			}
+			keep := w.cfg.Expiry
+			if r.early {
+				keep = 3 * w.cfg.Slot
+			}
 			w.stored[address], w.written[address] = true, w.now
-			w.after(w.cfg.Expiry, func() { delete(r.boxes, address) })
+			w.after(keep, func() { delete(r.boxes, address) })
 		}
 	case onion.Get:
 		address := drop.Address(q.Key)
@@ -269,6 +311,9 @@ func (r *relay) answer(w *world, q onion.Request) onion.Answer {
 			}
 			if r.garble {
 				a.Box = new(drop.Box)
+			}
+			if r.old {
+				a.Box = r.first
 			}
 		}
 	case onion.Loop:
