@@ -63,6 +63,18 @@ func Predict(s Smear, users, relays int, days float64) float64 {
 	return 0.5 * (1 + math.Erf(stands/2))
 }
 
+// PredictCut is the AUC for who is the contact of a user, for somebody who keeps back all
+// packets of that user for some slots, a number of times, and looks for whose gets then find
+// nothing at his drop, where the pair's boxes lie. Gets of random addresses, of which each
+// machine sends as many as it has lanes, find nothing all the time.
+func PredictCut(s Smear, users, relays, slots, cuts int) float64 {
+	misses := float64(slots*cuts) / drop.SetSize // of the contact; later ones are spread over hours
+	spread := float64(slots) + 2*s.Mean*math.Sqrt(float64(s.Relays))/s.Slot
+	all := float64(users*cadence.Lanes*cuts)*spread/float64(relays) + misses
+	stands := misses * math.Sqrt(s.Left()/all)
+	return 0.5 * (1 + math.Erf(stands/2))
+}
+
 // Overall is the AUC over all pairs of a network.
 func Overall(atDrop float64, relays int) float64 {
 	uses := min(1, drop.SetSize/float64(relays))

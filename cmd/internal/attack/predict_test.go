@@ -89,6 +89,12 @@ func TestPredictKnowsItsLimits(t *testing.T) {
 			t.Errorf("%s: %v, else %v", name, less, all)
 		}
 	}
+	// Who cuts a user off for five slots learns next to nothing, and more each time.
+	once, often := PredictCut(s, 10, 6, 5, 1), PredictCut(s, 10, 6, 5, 1000)
+	if once < 0.5 || once > 0.52 || often < 0.7 || PredictCut(Smear{2, 1, 30}, 10, 6, 5, 1) < once+0.05 {
+		t.Errorf("cut off once %v, a thousand times %v", once, often)
+	}
+	t.Logf("cut off once %.3f, each hour for a day %.3f, for a week %.3f", once, PredictCut(s, 10, 6, 5, 24), PredictCut(s, 10, 6, 5, 168))
 	if Overall(1, 6) != 0.75 || Overall(0.5, 50) != 0.5 {
 		t.Error("pairs that do not use the drop")
 	}

@@ -163,7 +163,6 @@ func TestEverythingThatGoesWrong(t *testing.T) {
 func everything(t *testing.T, seed byte, texts int) {
 	w := newWorld(t, seed, 8)
 	w.loss = 0.0085
-	w.cfg.Mean = 2 * time.Second
 	a, b := w.user(1), w.user(2)
 	a.off, b.off = 50*time.Second, -58*time.Second
 	for i, r := range w.relays {
