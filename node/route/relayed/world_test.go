@@ -165,7 +165,7 @@ func (r *reference) Open([]byte) (onion.Answer, error) {
 	return l.answer, nil
 }
 
-func (r *reference) Wipe()                             { delete(r.w.letters, r.n) }
+func (r *reference) Wipe() { delete(r.w.letters, r.n) }
 
 func (w *world) after(d time.Duration, run func()) {
 	w.seq++
