@@ -400,7 +400,7 @@ func TestEvidence(t *testing.T) {
 	for i := range 5 {
 		principals = append(principals, visit(t, w, places, fmt.Sprintf("127.%d.101.%d", 83+i, 7+i), view, quit, &visits))
 	}
-	time.Sleep(20 * time.Second)
+	<-time.After(20 * time.Second) // so that there is traffic to forget
 	heap, status, _ := p.dump()
 	there := found(heap, principals)
 	t.Logf("while they are there: %v\n%s", there, status)
@@ -420,7 +420,7 @@ func TestEvidence(t *testing.T) {
 		if len(now) == 0 && time.Since(left) > 4*c.Constants.Epoch || time.Since(left) > 5*time.Minute {
 			break
 		}
-		time.Sleep(10 * time.Second)
+		<-time.After(10 * time.Second)
 	}
 	p.mu.Lock()
 	said := bytes.Clone(p.said.Bytes())

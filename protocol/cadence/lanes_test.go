@@ -32,7 +32,7 @@ func TestEveryPeriodHasItsTurn(t *testing.T) {
 		contacts := drawContacts(t, true)
 		key := secret.New(&[32]byte{rapid.Byte().Draw(t, "seed")})
 		lag := cadence.Slot(rapid.IntRange(3, 9).Draw(t, "lag"))
-		start := cadence.Slot(8 * rapid.IntRange(100, 1<<40).Draw(t, "start"))
+		start := cadence.Slot(8 * rapid.Uint64Range(100, 1<<40).Draw(t, "start"))
 		written, read := map[cadence.Turn]int{}, map[cadence.Turn]int{}
 		for slot := start; slot < start+64; slot++ {
 			for _, turn := range cadence.Writers(key, contacts, slot) {
@@ -107,7 +107,7 @@ func TestTooManyContacts(t *testing.T) {
 func TestLanesDoNotShow(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		contacts := drawContacts(t, false)
-		slot := cadence.Slot(rapid.IntRange(0, 1<<40).Draw(t, "slot"))
+		slot := cadence.Slot(rapid.Uint64Range(0, 1<<40).Draw(t, "slot"))
 		for _, turns := range [][cadence.Lanes]cadence.Turn{cadence.Writers(seed, contacts, slot), cadence.Readers(seed, contacts, slot, 4)} {
 			seen := map[int]bool{}
 			for _, turn := range turns {

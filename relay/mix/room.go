@@ -38,6 +38,7 @@ func (m *Machine) part(p party) int {
 		return loops
 	case clients:
 		return principals
+	case relays, parties:
 	}
 	return max(1, m.cfg.Pool-loops-principals)
 }
