@@ -126,7 +126,7 @@ func (v *Conversation) sayCharter(n uint32, message []byte) {
 		if m.Channel != n || m.Craft != CharterCraft || m.Direction != Out || m.Text != string(message) {
 			continue
 		}
-		if m.under() || m.State == InMailbox || v.doubtful(m) {
+		if m.under() || v.doubtful(m) {
 			return
 		}
 		v.removeLine(i)
