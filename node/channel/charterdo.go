@@ -64,6 +64,7 @@ func (v *Conversation) change(now time.Time, n uint32, f func(*charter.Charter, 
 	if c.Phase() == charter.Closed {
 		v.endUnsent(n)
 	}
+	v.endForbidden(n) // as it was accepted
 	v.sayCharter(n, message)
 	v.saveCharter(n)
 	return v.channelView(n), v.finish(), nil

@@ -138,6 +138,8 @@ var known = []struct {
 	{channel.ErrBurned, "channel_burned", ExitClosed, "", "backchannel channel list"},
 	{channel.ErrNoChannel, "no_channel", ExitNoContact, "", "backchannel channel list"},
 	{channel.ErrNotAgreed, "not_agreed", ExitRefused, "", "backchannel channel list"},
+	{channel.ErrCharterFiles, "no_files", ExitRefused, "", "ask for a charter that allows them: backchannel channel amend --files 10"},
+	{channel.ErrCharterSize, "file_too_large", ExitRefused, "", "see how large files may be: backchannel channel list; backchannel channel amend --files 10"},
 	{channel.ErrManyChannels, "many_channels", ExitRefused, "", "wait until some were burned: backchannel channel list"},
 	{channel.ErrNoReceipts, "no_receipts", ExitRefused, "", "backchannel send --channel 2"},
 	{channel.ErrCharterRoute, "charter_route", ExitRefused, "", "backchannel route set 1 relayed"},
