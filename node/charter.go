@@ -105,7 +105,9 @@ func (n *Node) charter(ctx context.Context, name string,
 // BurnChannel burns this side's copy of a channel now, and takes it out of the
 // store's files. It returns the part files that could not be deleted.
 func (n *Node) BurnChannel(ctx context.Context, name string, number uint32) (left []string, err error) {
-	return n.burn(ctx, name, func(c *channel.Conversation, now time.Time) (*channel.Output, error) { return c.BurnChannel(now, number) })
+	return n.burn(ctx, name, func(c *channel.Conversation, now time.Time) (*channel.Output, error) {
+		return c.BurnChannel(now, number)
+	})
 }
 
 // SendIn is Send in a channel.
