@@ -232,6 +232,11 @@ func (a *app) channelHint(line string, ans control.ChannelAnswer) string {
 
 // sure asks before something is agreed on, on a terminal.
 func (a *app) sure(question string) error {
+	return a.sureTo(question, "nothing was sent", "backchannel channel list")
+}
+
+// sureTo asks before something is done, on a terminal; otherwise is said if it is not.
+func (a *app) sureTo(question, otherwise, hint string) error {
 	if a.yes || !a.in.terminal() {
 		return nil
 	}
@@ -240,7 +245,7 @@ func (a *app) sure(question string) error {
 		return err
 	}
 	if answer = strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {
-		return &control.Error{Code: "stopped", Exit: control.ExitRefused, Message: "nothing was sent", Hint: "backchannel channel list"}
+		return &control.Error{Code: "stopped", Exit: control.ExitRefused, Message: otherwise, Hint: hint}
 	}
 	return nil
 }

@@ -179,6 +179,7 @@ var known = []struct {
 	{channel.ErrCarryLong, "too_long", ExitUsage, "", "shorten it, then: backchannel shuttle offer --carry"},
 	{channel.ErrShuttleTime, "bad_time", ExitUsage, "", "backchannel shuttle open 1 2 --until 48h"},
 	{channel.ErrShuttleMany, "many_shuttles", ExitRefused, "", "wait until some have ended: backchannel shuttle show"},
+	{channel.ErrWhichShuttle, "which_shuttle", ExitUsage, "", "give the number of one after the contact's: backchannel shuttle show"},
 	{channel.ErrNoShuttle, "no_shuttle", ExitNoContact, "", "backchannel shuttle show"},
 	{channel.ErrNotReady, "not_ready", ExitRefused, "", "backchannel shuttle show"},
 	{channel.ErrNotHeld, "no_held_text", ExitNoContact, "", "backchannel shuttle show"},
