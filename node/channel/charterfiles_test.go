@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/backchannel/backchannel/node/channel"
+	"github.com/backchannel/backchannel/node/store"
 	"github.com/backchannel/backchannel/protocol/charter"
 	"github.com/backchannel/backchannel/protocol/file"
 	"github.com/backchannel/backchannel/protocol/secret"
@@ -130,8 +131,8 @@ func TestFilesInAChannel(t *testing.T) {
 			}
 		}
 		s.do(s.c.Tick(s.now()))
-		for _, kind := range []byte{byte(channel.KindFile), byte(channel.KindSums)} {
-			for r := range s.store.ScanKind(channel.KindFile) {
+		for _, kind := range []store.Kind{channel.KindFile, channel.KindSums} {
+			for r := range s.store.ScanKind(kind) {
 				t.Errorf("%s: record %d of kind %d is left", s.name, r.Key.Seq, kind)
 			}
 		}

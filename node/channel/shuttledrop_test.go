@@ -155,8 +155,10 @@ func TestManyDropped(t *testing.T) {
 	}
 	w.calledFor(99)
 	records := 0
-	for range w.b.store.Scan(channel.KindShuttle, w.b.id) {
-		records++
+	for _, err := range w.b.store.Scan(channel.KindShuttle, w.b.id) {
+		if records++; err != nil {
+			t.Fatal(err)
+		}
 	}
 	if w.b.errands() != 1 || records > 33 {
 		t.Errorf("%d are kept, in %d records", w.b.errands(), records)
