@@ -103,13 +103,11 @@ func (n *Node) charter(ctx context.Context, name string,
 }
 
 // BurnChannel burns this side's copy of a channel now, and takes it out of the
-// store's files.
-func (n *Node) BurnChannel(ctx context.Context, name string, number uint32) error {
-	_, err := n.change(ctx, name, func(c *channel.Conversation, now time.Time) (channel.Message, *channel.Output, error) {
-		out, err := c.BurnChannel(now, number)
-		return channel.Message{}, out, err
+// store's files. It returns the part files that could not be deleted.
+func (n *Node) BurnChannel(ctx context.Context, name string, number uint32) (left []string, err error) {
+	return n.burn(ctx, name, func(c *channel.Conversation, now time.Time) (*channel.Output, error) {
+		return c.BurnChannel(now, number)
 	})
-	return err
 }
 
 // SendIn is Send in a channel.

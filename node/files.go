@@ -26,6 +26,11 @@ var (
 // own if it is empty. The path is absolute. The file stays where it is, and must
 // stay as it is until it has arrived.
 func (n *Node) SendFile(ctx context.Context, name, path, as string) (f channel.FileView, err error) {
+	return n.SendFileIn(ctx, name, channel.Open, path, as)
+}
+
+// SendFileIn is SendFile in a channel.
+func (n *Node) SendFileIn(ctx context.Context, name string, number uint32, path, as string) (f channel.FileView, err error) {
 	r, err := n.Route(ctx, name)
 	if err != nil {
 		return f, err
@@ -38,7 +43,7 @@ func (n *Node) SendFile(ctx context.Context, name, path, as string) (f channel.F
 		return f, err
 	}
 	err = n.with(ctx, name, func(c *channel.Conversation, now time.Time) (*channel.Output, error) {
-		m, out, err := c.SendFile(now, src)
+		m, out, err := c.SendFileIn(now, number, src)
 		f.Message = m
 		return out, err
 	})
@@ -48,20 +53,35 @@ func (n *Node) SendFile(ctx context.Context, name, path, as string) (f channel.F
 	return n.File(ctx, name, f.Seq)
 }
 
-// Files returns what is known of a contact's files, oldest first.
+// Files returns what is known of a contact's files, oldest first: those in the conversation
+// without a charter, and those in channels that may be shown.
 func (n *Node) Files(ctx context.Context, name string) (list []channel.FileView, err error) {
-	err = n.look(ctx, name, func(c *channel.Conversation) error { list = c.Files(); return nil })
+	err = n.look(ctx, name, func(c *channel.Conversation) error {
+		now := n.cfg.Now()
+		for _, f := range c.Files() {
+			if shown, err := c.FileIn(now, f.Seq); err == nil {
+				list = append(list, shown)
+			}
+		}
+		return nil
+	})
+	return list, err
+}
+
+// FilesIn returns what is known of the files of a channel, oldest first.
+func (n *Node) FilesIn(ctx context.Context, name string, number uint32) (list []channel.FileView, err error) {
+	err = n.look(ctx, name, func(c *channel.Conversation) error {
+		list, err = c.FilesIn(n.cfg.Now(), number)
+		return err
+	})
 	return list, err
 }
 
 // File returns what is known of one file.
 func (n *Node) File(ctx context.Context, name string, seq uint64) (f channel.FileView, err error) {
 	err = n.look(ctx, name, func(c *channel.Conversation) error {
-		var ok bool
-		if f, ok = c.File(seq); !ok {
-			return channel.ErrNoFile
-		}
-		return nil
+		f, err = c.FileIn(n.cfg.Now(), seq)
+		return err
 	})
 	return f, err
 }

@@ -98,15 +98,18 @@ func (n *Node) ReleaseText(ctx context.Context, from string, number uint64, to s
 	})
 }
 
-// ReleaseOffers has the mediator open the offers of the latest exchange in which a
-// contact is one of the two and both have sealed.
-func (n *Node) ReleaseOffers(ctx context.Context, name string) error {
+// ReleaseOffers has the mediator open the offers of an exchange in which a contact is one of
+// the two; 0 stands for the latest in which both have sealed.
+func (n *Node) ReleaseOffers(ctx context.Context, name string, number uint64) error {
 	return n.act(ctx, func(d *desk) error {
 		p, err := d.find(name)
 		if err != nil {
 			return err
 		}
-		u, ok := p.conversation.Carried(d.readyShuttle(p))
+		if number == 0 {
+			number = d.readyShuttle(p)
+		}
+		u, ok := p.conversation.Carried(number)
 		if !ok {
 			return channel.ErrNoShuttle
 		}
@@ -121,6 +124,53 @@ func (n *Node) ReleaseOffers(ctx context.Context, name string) error {
 		}
 		return d.applyBoth(first, out, second, second.conversation.Pass(now, m))
 	})
+}
+
+// DropShuttle ends an exchange with a contact on this side, as one of the two in it or as the
+// mediator, and says what the others have of it; 0 stands for the only one.
+func (n *Node) DropShuttle(ctx context.Context, name string, number uint64) (dropped channel.DroppedShuttle, err error) {
+	err = n.act(ctx, func(d *desk) error {
+		p, err := d.find(name)
+		if err != nil {
+			return err
+		}
+		number, mediator, err := p.conversation.Mediates(number)
+		if err != nil {
+			return err
+		}
+		if mediator {
+			dropped, err = d.dropRound(p, number)
+		} else {
+			var out *channel.Output
+			if dropped, out, err = p.conversation.DropShuttle(d.cfg.Now(), number); err == nil {
+				err = d.apply(p, out)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		return d.sweep(p)
+	})
+	return dropped, err
+}
+
+// dropRound forgets an exchange between whose two this person carries, at both of them.
+func (d *desk) dropRound(p *person, number uint64) (channel.DroppedShuttle, error) {
+	u, _ := p.conversation.Carried(number)
+	now := d.cfg.Now()
+	first, second := d.bothOf(p, u)
+	if first == nil || second == nil { // the other one was removed
+		return channel.DroppedUnopened, d.apply(p, p.conversation.DropRound(now, false, u.ID))
+	}
+	one, two, released, ok := first.conversation.Rounds(u.ID)
+	if !ok {
+		return channel.DroppedUnopened, d.apply(p, p.conversation.DropRound(now, false, u.ID))
+	}
+	dropped := channel.DroppedUnopened
+	if released {
+		dropped = channel.DroppedReleased
+	}
+	return dropped, d.applyBoth(first, first.conversation.DropRound(now, released, one), second, second.conversation.DropRound(now, released, two))
 }
 
 // readyShuttle is the number of the latest exchange of a contact that can be released,

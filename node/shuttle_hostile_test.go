@@ -85,7 +85,7 @@ func (w *between) both(one, other string) {
 // release opens what the mediator holds, and waits until both have it.
 func (w *between) release() {
 	w.t.Helper()
-	if err := w.mediator.ReleaseOffers(w.t.Context(), "Larch"); err != nil {
+	if err := w.mediator.ReleaseOffers(w.t.Context(), "Larch", 0); err != nil {
 		w.t.Fatal(err)
 	}
 	w.mediator.flush("Larch")
@@ -205,7 +205,7 @@ func performShuttle(ctx context.Context, n *node.Node, c command, a *answer) (ha
 	case "shuttle/offer":
 		_, err = n.SealOffer(ctx, c.Name, 0, c.Text)
 	case "shuttle/release":
-		err = n.ReleaseOffers(ctx, "Larch")
+		err = n.ReleaseOffers(ctx, "Larch", 0)
 	case "shuttle/show":
 		list, err := n.Shuttles(ctx, c.Name)
 		if err != nil {

@@ -94,7 +94,7 @@ func TestSealedOffers(t *testing.T) {
 	}
 	w.silent("days")
 
-	if err := w.mediator.ReleaseOffers(ctx, "Heron"); err != nil {
+	if err := w.mediator.ReleaseOffers(ctx, "Heron", 0); err != nil {
 		t.Fatal(err)
 	}
 	w.mediator.restart()
@@ -107,7 +107,7 @@ func TestSealedOffers(t *testing.T) {
 	if a.OwnWords.Words() != b.TheirWords.Words() || b.OwnWords.Words() != a.TheirWords.Words() {
 		t.Error("the words do not fit")
 	}
-	if err := w.mediator.ReleaseOffers(ctx, "Larch"); !errors.Is(err, channel.ErrReleased) {
+	if err := w.mediator.ReleaseOffers(ctx, "Larch", 0); !errors.Is(err, channel.ErrReleased) {
 		t.Errorf("released twice: %v", err)
 	}
 	w.silent("seven", "five")
@@ -153,7 +153,7 @@ func TestOneOfferIsNotOpened(t *testing.T) {
 	w.becomes(w.first, peer, channel.OfferAsked)
 	w.offer(w.first, "five days")
 	w.becomes(w.mediator, "Heron", channel.ShuttleHalf)
-	if err := w.mediator.ReleaseOffers(ctx, "Larch"); !errors.Is(err, channel.ErrNotReady) {
+	if err := w.mediator.ReleaseOffers(ctx, "Larch", 0); !errors.Is(err, channel.ErrNotReady) {
 		t.Errorf("released with one offer: %v", err)
 	}
 	for name, m := range map[string]*machine{"Larch": w.mediator, peer: w.first} {
@@ -161,7 +161,7 @@ func TestOneOfferIsNotOpened(t *testing.T) {
 		m.restart()
 		w.becomes(m, name, channel.ShuttleExpired)
 	}
-	if err := w.mediator.ReleaseOffers(ctx, "Larch"); !errors.Is(err, channel.ErrShuttleOver) {
+	if err := w.mediator.ReleaseOffers(ctx, "Larch", 0); !errors.Is(err, channel.ErrShuttleOver) {
 		t.Errorf("released after its end: %v", err)
 	}
 }
@@ -224,7 +224,7 @@ func TestReadyIsReleased(t *testing.T) {
 	for _, m := range []*machine{w.first, w.second} {
 		w.becomes(m, peer, channel.OfferAsked)
 	}
-	if err := w.mediator.ReleaseOffers(t.Context(), "Heron"); err != nil {
+	if err := w.mediator.ReleaseOffers(t.Context(), "Heron", 0); err != nil {
 		t.Fatal(err)
 	}
 	for _, m := range []*machine{w.first, w.second} {
@@ -233,7 +233,7 @@ func TestReadyIsReleased(t *testing.T) {
 			return err == nil && len(list[0].List) == 2 && list[0].List[0].State == channel.OffersOpen
 		})
 	}
-	if err := w.mediator.ReleaseOffers(t.Context(), "Heron"); !errors.Is(err, channel.ErrNotReady) {
+	if err := w.mediator.ReleaseOffers(t.Context(), "Heron", 0); !errors.Is(err, channel.ErrNotReady) {
 		t.Errorf("the second exchange: %v", err)
 	}
 }

@@ -62,6 +62,11 @@ func (n *Node) RemoveContact(ctx context.Context, name string) (left []string, e
 // node to do the same. The contact stays. It returns what [Node.RemoveContact]
 // does.
 func (n *Node) Burn(ctx context.Context, name string) (left []string, err error) {
+	return n.burn(ctx, name, func(c *channel.Conversation, now time.Time) (*channel.Output, error) { return c.Burn(now), nil })
+}
+
+// burn carries out what deletes lines, and then what names the part files of theirs.
+func (n *Node) burn(ctx context.Context, name string, f func(*channel.Conversation, time.Time) (*channel.Output, error)) (left []string, err error) {
 	var id channel.ContactID
 	var parts <-chan []string
 	if err := n.act(ctx, func(d *desk) error {
@@ -70,7 +75,11 @@ func (n *Node) Burn(ctx context.Context, name string) (left []string, err error)
 			return err
 		}
 		id = p.conversation.ID()
-		parts, err = d.applyAndDiscard(p, p.conversation.Burn(d.cfg.Now()))
+		out, err := f(p.conversation, d.cfg.Now())
+		if err != nil {
+			return err
+		}
+		parts, err = d.applyAndDiscard(p, out)
 		return err
 	}); err != nil {
 		return nil, err

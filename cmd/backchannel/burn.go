@@ -93,6 +93,10 @@ func (a *app) burnChannel(cmd *cobra.Command, args []string, number uint32) erro
 		return err
 	}
 	a.note("This burns channel %d here: its messages and its charter. Theirs is burned at the deadline.", number)
+	var files control.FilesAnswer // none of a channel that is withheld
+	if err := a.call(cmd, "file/list", control.FilesRequest{Name: itoa(int(of.Contact.Number)), Channel: number}, &files); err == nil {
+		a.tellFiles(files.Files, "backchannel file list "+itoa(int(of.Contact.Number))+inChannel(number))
+	}
 	if err := a.confirmName(of.Contact, "nothing was burned"); err != nil {
 		return err
 	}
@@ -102,6 +106,7 @@ func (a *app) burnChannel(cmd *cobra.Command, args []string, number uint32) erro
 	}
 	return a.answer(ans, func() {
 		a.say("Burned here, and closed for them. You cannot check what they keep.")
+		a.sayLeft(ans)
 	})
 }
 
@@ -166,11 +171,18 @@ func (a *app) tellLoss(cmd *cobra.Command, c control.Contact) error {
 		a.note("! %s, never confirmed, will be lost.", plural(c.Waiting, "message"))
 	}
 	var files control.FilesAnswer
-	if err := a.call(cmd, "file/list", control.NameRequest{Name: itoa(int(c.Number))}, &files); err != nil {
+	if err := a.call(cmd, "file/list", control.FilesRequest{Name: itoa(int(c.Number)), All: true}, &files); err != nil {
 		return err
 	}
+	a.tellFiles(files.Files, "backchannel file list "+itoa(int(c.Number)))
+	return nil
+}
+
+// tellFiles says which files will end, and which are not reached. Those of channels stand
+// in lists of their own.
+func (a *app) tellFiles(files []control.File, list string) {
 	here, moving := 0, 0
-	for _, f := range files.Files {
+	for _, f := range files {
 		switch {
 		case f.State == "here":
 			here++
@@ -179,12 +191,11 @@ func (a *app) tellLoss(cmd *cobra.Command, c control.Contact) error {
 		}
 	}
 	if here > 0 {
-		a.note("! Saved outside the vault, and not deleted: %s. Afterwards nothing tells where; look first: %s", plural(here, "file"), a.here("backchannel file list "+itoa(int(c.Number))))
+		a.note("! Saved outside the vault, and not deleted: %s. Afterwards nothing tells where; look first: %s", plural(here, "file"), a.here(list))
 	}
 	if moving > 0 {
 		a.note("! %s offered or on the way will end.", plural(moving, "file"))
 	}
-	return nil
 }
 
 // burnAnswer says what became of the vault.

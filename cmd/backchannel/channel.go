@@ -25,7 +25,7 @@ All that is kept is that its number was used. That binds machines that run this
 program: whoever copied the text before has it.
 
 Number 1 is the conversation that every contact has, without a charter. Name
-the others to send and read: backchannel send --channel 2`,
+the others to send, read and chat: backchannel send --channel 2`,
 		Example: "  backchannel channel open 1 --until 14d\n  backchannel channel list 1",
 	}
 	c.AddCommand(
@@ -68,6 +68,26 @@ func (a *app) channelFlows(cmd *cobra.Command, to control.Contact, number uint32
 	}
 }
 
+// channelTakes makes sure that files can be sent in a channel, before one is asked for.
+func (a *app) channelTakes(cmd *cobra.Command, to control.Contact, number uint32, wait bool) error {
+	if err := a.channelFlows(cmd, to, number, wait); err != nil || number <= 1 {
+		return err
+	}
+	ans, err := a.channel(cmd, itoa(int(to.Number)), number)
+	if err == nil && ans.Channel.Agreed != nil && ans.Channel.Agreed.Files == 0 {
+		err = channel.ErrCharterFiles
+	}
+	return err
+}
+
+// inChannel is what a hint says of a channel.
+func inChannel(number uint32) string {
+	if number <= 1 {
+		return ""
+	}
+	return " --channel " + itoa(int(number))
+}
+
 func (a *app) channel(cmd *cobra.Command, name string, number uint32) (ans control.ChannelAnswer, err error) {
 	err = a.call(cmd, "channel/show", control.ChannelRequest{Name: name, Number: number}, &ans)
 	return ans, err
@@ -86,12 +106,15 @@ func (a *app) channelArgs(cmd *cobra.Command, args []string) (ans control.Channe
 // for, or stays as it was.
 type termFlags struct {
 	until, kind, route, receipts string
+
+	files int // largest, in millions of bytes; below 0: not given
 }
 
 func (f *termFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.until, "until", "", "deadline in UTC, as 2026-11-30T12:00; or 14d from now")
 	c.Flags().StringVar(&f.kind, "kind", "", "secret or publishable")
 	c.Flags().StringVar(&f.route, "route", "", "relays or direct: the least hidden way for messages")
+	c.Flags().IntVar(&f.files, "files", -1, "largest file, in MB; 0: none")
 	c.Flags().StringVar(&f.receipts, "receipts", "", "late, or none: nobody is shown what has arrived")
 }
 
@@ -115,6 +138,12 @@ func (f *termFlags) over(t control.Charter) (control.Charter, error) {
 		}
 		*x.to = control.Word(x.given)
 	}
+	switch {
+	case f.files > charter.MaxFiles:
+		return t, usage("--files is at most "+itoa(charter.MaxFiles)+" MB", "backchannel channel open --files 10")
+	case f.files >= 0:
+		t.Files = f.files
+	}
 	if f.until != "" {
 		at, ok := untilTime(f.until, time.Now())
 		if !ok {
@@ -136,8 +165,10 @@ not say it. The channel opens when they accept this same text.
 
 Kind "secret" is for ever: it cannot be made publishable later. In a channel of
 kind "publishable" a communiqué may be made, if both of you sign it.
-Files cannot be sent in channels yet.`,
-		Example: "  backchannel channel open 1 --until 14d\n  backchannel channel open 1 --until 2026-11-30T12:00 --kind publishable",
+Files may be sent if --files says how large they may be. They end with the
+channel, but for what somebody saved: that lies outside the vault, and is not
+burned.`,
+		Example: "  backchannel channel open 1 --until 14d --files 10\n  backchannel channel open 1 --until 2026-11-30T12:00 --kind publishable",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, err := a.contactArg(args)
@@ -201,6 +232,11 @@ func (a *app) channelHint(line string, ans control.ChannelAnswer) string {
 
 // sure asks before something is agreed on, on a terminal.
 func (a *app) sure(question string) error {
+	return a.sureTo(question, "nothing was sent", "backchannel channel list")
+}
+
+// sureTo asks before something is done, on a terminal; otherwise is said if it is not.
+func (a *app) sureTo(question, otherwise, hint string) error {
 	if a.yes || !a.in.terminal() {
 		return nil
 	}
@@ -209,7 +245,7 @@ func (a *app) sure(question string) error {
 		return err
 	}
 	if answer = strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {
-		return &control.Error{Code: "stopped", Exit: control.ExitRefused, Message: "nothing was sent", Hint: "backchannel channel list"}
+		return &control.Error{Code: "stopped", Exit: control.ExitRefused, Message: otherwise, Hint: hint}
 	}
 	return nil
 }
@@ -218,7 +254,7 @@ func (a *app) sure(question string) error {
 func (a *app) printCharter(say func(string, ...any), t control.Charter) {
 	files := "no files"
 	if t.Files > 0 {
-		files = "files up to " + itoa(t.Files) + " MB (this version sends none)"
+		files = "files up to " + itoa(t.Files) + " MB"
 	}
 	kind := "secret for ever"
 	if t.Kind == "publishable" {

@@ -199,7 +199,7 @@ func (a *app) amended(c control.Channel, f termFlags, texts bool) (t control.Cha
 	default:
 		return t, control.Describe(charter.ErrEnded)
 	}
-	t.Files, t.Extensions = 0, 0
+	t.Extensions = 0
 	if t.Route == control.Word(charter.RouteOne.String()) {
 		t.Route = "relays"
 	}

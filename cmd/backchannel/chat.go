@@ -12,6 +12,7 @@ import (
 
 func (a *app) chatCommand() *cobra.Command {
 	var plain bool
+	var number uint32
 	c := &cobra.Command{
 		Use:   "chat --plain [CONTACT]",
 		Short: "Talk line by line",
@@ -24,7 +25,7 @@ works with screen readers and on any terminal.
   //text           send a text that begins with a slash
 
 With --json each message and each new state of one is an object on a line.`,
-		Example: "  backchannel chat --plain 1",
+		Example: "  backchannel chat --plain 1\n  backchannel chat --plain 1 --channel 2",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !plain {
@@ -34,16 +35,17 @@ With --json each message and each new state of one is an object on a line.`,
 			if err != nil {
 				return err
 			}
-			return a.chat(cmd, name)
+			return a.chat(cmd, name, number)
 		},
 	}
 	c.Flags().BoolVar(&plain, "plain", false, "line by line")
+	channelFlag(c, &number)
 	return c
 }
 
-func (a *app) chat(cmd *cobra.Command, name string) error {
+func (a *app) chat(cmd *cobra.Command, name string, number uint32) error {
 	var ans control.ReadAnswer
-	if err := a.call(cmd, "read", control.ReadRequest{Name: name}, &ans); err != nil {
+	if err := a.call(cmd, "read", control.ReadRequest{Name: name, Channel: number}, &ans); err != nil {
 		return err
 	}
 	if err := a.canWrite(cmd); err != nil {
@@ -58,6 +60,9 @@ func (a *app) chat(cmd *cobra.Command, name string) error {
 	for _, w := range warnings(ans.Contact) {
 		a.note("! %s", a.here(w))
 	}
+	if err := a.channelFlows(cmd, ans.Contact, number, false); err != nil {
+		return err
+	}
 	client, err := a.client()
 	if err != nil {
 		return err
@@ -69,7 +74,7 @@ func (a *app) chat(cmd *cobra.Command, name string) error {
 	shown := map[uint64]control.Word{}
 	go func() {
 		defer close(followed)
-		followErr = client.Follow(ctx, control.ReadRequest{Name: name, After: after}, func(m control.Message) bool {
+		followErr = client.Follow(ctx, control.ReadRequest{Name: name, Channel: number, After: after}, func(m control.Message) bool {
 			screen.Lock()
 			defer screen.Unlock()
 			a.chatLine(ans.Contact.Name, m, shown)
@@ -86,10 +91,10 @@ func (a *app) chat(cmd *cobra.Command, name string) error {
 				return nil
 			}
 			screen.Lock()
-			err := a.chatCommandLine(cmd, name, line)
+			err := a.chatCommandLine(cmd, name, number, line)
 			screen.Unlock()
 			if err != nil {
-				if e := control.Describe(err); e.Exit == control.ExitLocked || e.Exit == control.ExitNotRunning {
+				if e := control.Describe(err); e.Exit == control.ExitLocked || e.Exit == control.ExitNotRunning || e.Code == "channel_burned" {
 					cancel()
 					<-followed
 					return err
@@ -147,7 +152,7 @@ func (a *app) chatLine(name string, m control.Message, shown map[uint64]control.
 	}
 }
 
-func (a *app) chatCommandLine(cmd *cobra.Command, name, line string) error {
+func (a *app) chatCommandLine(cmd *cobra.Command, name string, number uint32, line string) error {
 	verb, rest, _ := strings.Cut(line, " ")
 	switch {
 	case strings.TrimSpace(line) == "":
@@ -173,5 +178,5 @@ func (a *app) chatCommandLine(cmd *cobra.Command, name, line string) error {
 		return usage("there is no such command here", "/recall NUMBER, /state, /quit; // sends a text that begins with a slash")
 	}
 	var ans control.MessageAnswer
-	return a.call(cmd, "send", control.SendRequest{Name: name, Text: line}, &ans)
+	return a.call(cmd, "send", control.SendRequest{Name: name, Channel: number, Text: line}, &ans)
 }

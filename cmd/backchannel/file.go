@@ -17,7 +17,7 @@ func (a *app) fileCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "file",
 		Short:   "Send and receive files, and see what they say of their author",
-		Example: "  backchannel file send 1\n  backchannel file list 1",
+		Example: "  backchannel file send 1\n  backchannel file list 1\n  backchannel file send 1 --channel 2",
 	}
 	c.AddCommand(
 		a.fileInspectCommand(), a.fileSendCommand(), a.fileListCommand(), a.fileSaveCommand(), a.fileRemoveCommand(),
@@ -56,7 +56,7 @@ func (a *app) waitFile(cmd *cobra.Command, contact string, ans *control.FileAnsw
 	defer deadline.Stop()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
-	list := "backchannel file list" + shortArg(contact)
+	list := "backchannel file list" + shortArg(contact) + inChannel(ans.File.Channel)
 	shown, began := "", time.Now()
 	for {
 		request := control.FileRequest{Name: contact, Seq: ans.File.Seq}
@@ -112,7 +112,7 @@ const (
 
 // progress says how far a file has come, in tenths.
 func progress(f control.File) string {
-	if f.Size == 0 {
+	if f.Size == 0 || f.Done == 0 { // or nobody is told
 		return string(f.State)
 	}
 	return fmt.Sprintf("%s, %d %% of %s", f.State, f.Done*10/f.Size*10, size(f.Size))
@@ -133,7 +133,8 @@ func size(n uint64) string {
 }
 
 func (a *app) fileListCommand() *cobra.Command {
-	return &cobra.Command{
+	var number uint32
+	c := &cobra.Command{
 		Use:     "list [CONTACT]",
 		Short:   "Show the files of a contact and how far they have come",
 		Example: "  backchannel file list 1",
@@ -144,7 +145,7 @@ func (a *app) fileListCommand() *cobra.Command {
 				return err
 			}
 			var ans control.FilesAnswer
-			if err := a.call(cmd, "file/list", control.NameRequest{Name: name}, &ans); err != nil {
+			if err := a.call(cmd, "file/list", control.FilesRequest{Name: name, Channel: number}, &ans); err != nil {
 				return err
 			}
 			return a.answer(ans, func() {
@@ -162,6 +163,8 @@ func (a *app) fileListCommand() *cobra.Command {
 			})
 		},
 	}
+	channelFlag(c, &number)
+	return c
 }
 
 func fileState(f control.File) string {

@@ -42,7 +42,7 @@ folder it comes anew.`,
 			case f.Direction == "in" && f.State == "coming": // asked for already
 				return a.saved(cmd, request, wait)
 			case f.Direction != "in" || f.State != waitsForYou && f.State != needsName:
-				return &control.Error{Code: "not_offered", Exit: control.ExitUsage, Message: "the file does not wait to be saved: " + string(f.State), Hint: "backchannel file list" + shortArg(args[0])}
+				return &control.Error{Code: "not_offered", Exit: control.ExitUsage, Message: "the file does not wait to be saved: " + string(f.State), Hint: "backchannel file list" + shortArg(args[0]) + inChannel(f.Channel)}
 			}
 			if !a.json {
 				a.noteFolded(hang, "%s, as its sender calls it: %s", size(ans.File.Size), cleanLine(ans.File.Name))
@@ -85,7 +85,7 @@ func (a *app) saved(cmd *cobra.Command, request control.FileRequest, wait bool) 
 			a.say("Saved, %s: %s", size(ans.File.Size), quote(ans.File.Path))
 			return
 		}
-		a.say("%s. It goes on by itself. How far it is: %s", progress(ans.File), a.here("backchannel file list"+shortArg(request.Name)))
+		a.say("%s. It goes on by itself. How far it is: %s", progress(ans.File), a.here("backchannel file list"+shortArg(request.Name)+inChannel(ans.File.Channel)))
 	})
 }
 

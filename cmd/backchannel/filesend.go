@@ -13,6 +13,7 @@ import (
 
 func (a *app) fileSendCommand() *cobra.Command {
 	var how sending
+	var number uint32
 	c := &cobra.Command{
 		Use:   "send [CONTACT]",
 		Short: "Send a file; its path is asked for",
@@ -44,6 +45,9 @@ until it has arrived.`,
 			for _, w := range warnings(to.Contact) {
 				a.note("! %s", a.here(w))
 			}
+			if err := a.channelTakes(cmd, to.Contact, number, how.wait); err != nil {
+				return err
+			}
 			path, err := a.askPath("Path of the file: ")
 			if err != nil {
 				return err
@@ -57,14 +61,15 @@ until it has arrived.`,
 					return err
 				}
 			}
-			request := control.FileSendRequest{Name: itoa(int(to.Contact.Number)), Path: path, As: strings.TrimSpace(as)}
+			request := control.FileSendRequest{Name: itoa(int(to.Contact.Number)), Channel: number, Path: path, As: strings.TrimSpace(as)}
 			return a.sendFile(cmd, to.Contact, request, how.wait)
 		},
 	}
 	c.Flags().BoolVar(&how.wait, "wait", false, "wait until it is delivered, at most --timeout")
 	c.Flags().BoolVar(&how.cleaned, "cleaned", false, "send a cleaned copy, which is written beside the file")
-	c.Flags().BoolVar(&how.asItIs, "as-it-is", false, "send the file as it is, whatever it says about its author")
+	c.Flags().BoolVar(&how.asItIs, "as-it-is", false, "send it as it is, whatever it says of its author")
 	c.Flags().BoolVar(&how.rename, "rename", false, "ask for the name that they see")
+	channelFlag(c, &number)
 	return c
 }
 
@@ -164,7 +169,7 @@ func (a *app) sendFile(cmd *cobra.Command, to control.Contact, request control.F
 		if f.State == "delivered" {
 			return
 		}
-		a.advise("Leave it where it is until it has arrived. How far it is: %s", a.here("backchannel file list "+itoa(int(to.Number))))
+		a.advise("Leave it where it is until it has arrived. How far it is: %s", a.here("backchannel file list "+itoa(int(to.Number))+inChannel(request.Channel)))
 	})
 }
 

@@ -34,4 +34,7 @@ func TestJSONShuttle(t *testing.T) {
 	larch.run("", "shuttle", "release", "1")
 	alder.until(`"both_are_open"`, "shuttle", "show")
 	alder.keep("shuttle-show-open", "", "shuttle", "show", "1")
+	alder.keep("shuttle-drop", "", "shuttle", "drop", "1", "1")
+	larch.run("days of rest\n", "shuttle", "open", "1", "2", "--until", "48h")
+	larch.keep("error-which-shuttle", "", "shuttle", "drop", "1")
 }

@@ -25,7 +25,7 @@ back anything. What he can do about sealed offers stands in the help of
 backchannel shuttle offer.`,
 		Example: "  backchannel shuttle show\n  backchannel shuttle offer 1",
 	}
-	c.AddCommand(a.shuttleOpenCommand(), a.shuttleOfferCommand(), a.shuttleReleaseCommand(), a.shuttleShowCommand())
+	c.AddCommand(a.shuttleOpenCommand(), a.shuttleOfferCommand(), a.shuttleReleaseCommand(), a.shuttleDropCommand(), a.shuttleShowCommand())
 	return c
 }
 
@@ -187,12 +187,13 @@ func offerAsked(list []control.Shuttle) (control.Shuttle, error) {
 
 func (a *app) shuttleReleaseCommand() *cobra.Command {
 	var to string
+	var exchange uint64
 	c := &cobra.Command{
 		Use:   "release [CONTACT] [NUMBER]",
 		Short: "As the mediator, carry a text on, or open both offers",
 		Long: `As the mediator, carry a text of a contact on to another one (--to), or, without
 a number, open both offers of the latest exchange with the contact in which both
-have sealed.
+have sealed, or of the one that --exchange names.
 
 A text goes on as it came, without its sender, and is forgotten here. Offers are
 opened for both at once. You read neither.`,
@@ -203,8 +204,11 @@ opened for both at once. You read neither.`,
 			if err != nil {
 				return err
 			}
-			request := control.ShuttleReleaseRequest{Name: name}
+			request := control.ShuttleReleaseRequest{Name: name, Exchange: exchange}
 			if len(args) == 2 {
+				if exchange != 0 {
+					return usage("a text is released, or an exchange, not both", "backchannel shuttle release --help")
+				}
 				if request.Number, err = strconv.ParseUint(args[1], 10, 64); err != nil || request.Number == 0 {
 					return usage("the second argument is the number of a text", "backchannel shuttle show")
 				}
@@ -228,6 +232,7 @@ opened for both at once. You read neither.`,
 		},
 	}
 	c.Flags().StringVar(&to, "to", "", "contact that a text is carried to")
+	c.Flags().Uint64Var(&exchange, "exchange", 0, "number of the exchange whose offers are opened")
 	return c
 }
 
@@ -280,14 +285,14 @@ func (a *app) printShuttles(ans control.ShuttlesAnswer) {
 func (a *app) printShuttle(c control.Contact, s control.Shuttle) {
 	number := itoa(int(c.Number))
 	if s.Mediator {
-		a.sayFolded(4, "%3s  between %s and %s, until %s: %s", number, quoted(c.Name), quoted(s.Between), longTime(s.Until), s.State)
+		a.sayFolded(4, "%3s  exchange %d between %s and %s, until %s: %s", number, s.Number, quoted(c.Name), quoted(s.Between), longTime(s.Until), s.State)
 		a.sayFolded(4, "     about: %s", cleanLine(s.Subject))
 		if s.State == "both are sealed and wait for you" {
 			a.advise("     open them for both   %s", a.here("backchannel shuttle release "+number))
 		}
 		return
 	}
-	a.sayFolded(4, "%3s  mediator %s, until %s: %s", number, quoted(c.Name), longTime(s.Until), s.State)
+	a.sayFolded(4, "%3s  exchange %d, mediator %s, until %s: %s", number, s.Number, quoted(c.Name), longTime(s.Until), s.State)
 	a.sayFolded(4, "     about: %s", cleanLine(s.Subject))
 	if s.Own != "" {
 		a.sayFolded(hang, "     you offer: %s", standIn(s.Own))

@@ -132,6 +132,7 @@ var wrongUse = map[string]struct {
 	"shuttle open":          {"shuttle open CONTACT CONTACT --until 48h", 3, 4, 5, skipped, 2, 1, 3},
 	"shuttle offer":         {"shuttle offer CONTACT", 3, 4, 5, skipped, 2, 1, 3},
 	"shuttle release":       {"shuttle release CONTACT NUMBER --to 2", 3, 4, 5, 5, 2, 1, 3},
+	"shuttle drop":          {"shuttle drop CONTACT NUMBER", 3, 4, 5, 5, 2, 1, 3},
 	"shuttle show":          {"shuttle show CONTACT", 3, 4, 5, skipped, ok, 1, 3},
 }
 

@@ -64,6 +64,7 @@ func (v *Conversation) change(now time.Time, n uint32, f func(*charter.Charter, 
 	if c.Phase() == charter.Closed {
 		v.endUnsent(n)
 	}
+	v.endForbidden(n) // as it was accepted
 	v.sayCharter(n, message)
 	v.saveCharter(n)
 	return v.channelView(n), v.finish(), nil
@@ -126,7 +127,7 @@ func (v *Conversation) sayCharter(n uint32, message []byte) {
 		if m.Channel != n || m.Craft != CharterCraft || m.Direction != Out || m.Text != string(message) {
 			continue
 		}
-		if m.under() || m.State == InMailbox || v.doubtful(m) {
+		if m.under() || v.doubtful(m) {
 			return
 		}
 		v.removeLine(i)

@@ -33,7 +33,9 @@ func (v *Conversation) charterCame(f wire.Frame, content string) {
 		v.noteIn(f.Channel, noteRefused)
 	case charter.EventClosed:
 		v.endUnsent(f.Channel)
-	case charter.EventNone, charter.EventProposed, charter.EventAgreed, charter.EventDeclined, charter.EventWithdrawn: // the line says it
+	case charter.EventAgreed:
+		v.endForbidden(f.Channel)
+	case charter.EventNone, charter.EventProposed, charter.EventDeclined, charter.EventWithdrawn: // the line says it
 	}
 	if r.Reply != nil {
 		v.sayCharter(f.Channel, r.Reply)
@@ -69,6 +71,7 @@ func (v *Conversation) firstCame(f wire.Frame, message []byte) {
 
 // endUnsent ends what waits here for a channel that was closed.
 func (v *Conversation) endUnsent(n uint32) {
+	v.endForbidden(n)
 	for i := range v.messages {
 		if m := &v.messages[i]; m.Channel == n && m.Craft != CharterCraft && m.Direction == Out && m.State == Waiting && !v.isSealed(m.Seq) {
 			v.setState(i, Expired)

@@ -24,7 +24,9 @@ func (v *Conversation) Tick(now time.Time) *Output {
 	v.tickSoundings()
 	v.expireFiles()
 	v.expireEndings()
-	v.dropStale()
+	if len(v.orphans) == 0 { // what names a part file goes after it
+		v.dropStale()
+	}
 	for len(v.guests) > 0 && now.Sub(v.guests[0].up) >= v.cfg.AnswerTimeout {
 		v.out.Close = append(v.out.Close, v.guests[0].id)
 		v.guests = v.guests[1:]

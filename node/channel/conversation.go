@@ -437,6 +437,9 @@ func (v *Conversation) changed(i int) {
 func (v *Conversation) shown(m Message) Message {
 	if t := v.files[m.Seq]; t != nil {
 		m.FileState, m.Offered = t.state, t.told != 0
+		if v.unseen(m) {
+			m.FileState = FileMoving
+		}
 	}
 	if m.State == InMailbox && !v.isSealed(m.Seq) {
 		m.State = OnItsWay // it was in a box of a session that is over

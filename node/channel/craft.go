@@ -109,9 +109,7 @@ func (v *Conversation) craftCame(c Craft, f wire.Frame, content string) {
 }
 
 // under reports whether a line of this side is still on its way.
-func (m *Message) under() bool {
-	return m.Direction == Out && (m.State == Waiting || m.State == OnItsWay)
-}
+func (m *Message) under() bool { return m.Direction == Out && m.State.pending() }
 
 // finish ends an event of a person that may lead to more.
 func (v *Conversation) finish() *Output {

@@ -13,10 +13,18 @@ const (
 	maxUnseen     = 4  // messages of one of the two that the mediator's node has not seen to
 )
 
+// What a record is of.
+const (
+	errandMediator byte = iota
+	errandParty
+	errandDropped
+)
+
 // An errand is an exchange of sealed offers: with a mediator, who is the contact, or
 // as the mediator, for whom the contact is one of the two.
 type errand struct {
-	party *shuttle.Party // as one of the two
+	party   *shuttle.Party // as one of the two
+	dropped bool           // as one of the two: only id and expiry are kept
 
 	// As the mediator.
 	id      shuttle.ID     // by which the contact knows it
@@ -31,11 +39,18 @@ type errand struct {
 func (e *errand) append(b []byte) []byte {
 	c := encoder{b}
 	c.u8(errandVersion)
-	c.flag(e.party != nil)
-	if e.party != nil {
+	switch {
+	case e.dropped:
+		c.u8(errandDropped)
+		c.fixed(e.id[:])
+		c.u32(e.expiry)
+		return c.b
+	case e.party != nil:
+		c.u8(errandParty)
 		c.fixed(e.party.Append(nil))
 		return c.b
 	}
+	c.u8(errandMediator)
 	c.fixed(e.id[:])
 	c.u8(byte(e.role))
 	c.fixed(e.other[:])
@@ -59,12 +74,19 @@ func parseErrand(b []byte) (*errand, error) {
 	}
 	e := &errand{}
 	var err error
-	if d.flag() {
+	switch d.u8() {
+	case errandDropped:
+		e.dropped, e.id, e.expiry = true, shuttle.ID(d.fixed(16)), d.u32()
+		return e, d.end()
+	case errandParty:
 		raw := d.fixed(shuttle.PartySize)
 		if e.party, err = shuttle.ParseParty(raw); err != nil {
 			return nil, ErrRecord
 		}
 		return e, d.end()
+	case errandMediator:
+	default:
+		return nil, ErrRecord
 	}
 	e.id, e.role, e.other, e.expiry, e.subject = shuttle.ID(d.fixed(16)), shuttle.Role(d.u8()), ContactID(d.fixed(16)), d.u32(), string(d.bytes())
 	if d.flag() {
@@ -163,11 +185,17 @@ func (v *Conversation) keepErrand(e *errand) bool {
 	n := uint64(1)
 	var rest []uint64
 	for _, used := range v.errandNumbers() {
-		if n = used + 1; !v.errands[used].opened() {
+		if n = used + 1; !v.errands[used].opened() && !v.errands[used].dropped {
 			rest = append(rest, used)
 		}
 	}
-	if e.party != nil && len(v.errands)-len(rest) >= maxOpened {
+	opened := 0
+	for _, other := range v.errands {
+		if other.opened() {
+			opened++
+		}
+	}
+	if e.party != nil && opened >= maxOpened {
 		return false
 	}
 	if len(rest) >= maxErrands {

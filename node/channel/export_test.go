@@ -148,3 +148,14 @@ func (v *Conversation) CallSounding(now, at time.Time, window uint32) *Output {
 	content := binary.BigEndian.AppendUint32([]byte{soundingCall}, minute(at))
 	return v.SendSounding(now, binary.BigEndian.AppendUint32(content, window))
 }
+
+// Unsaid reports whether something that this side said is neither at a drop nor
+// acknowledged.
+func (v *Conversation) Unsaid() bool {
+	for _, m := range v.messages {
+		if m.Direction == Out && (m.State == Waiting && v.mayLeave(m) || m.State == OnItsWay && !m.File) {
+			return true
+		}
+	}
+	return v.s != nil && len(v.s.controls) > 0
+}

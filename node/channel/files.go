@@ -263,6 +263,9 @@ func (v *Conversation) File(seq uint64) (FileView, bool) {
 	if f.Done = min(f.Done, f.Size); t.state == FileWhole {
 		f.Done = f.Size
 	}
+	if v.unseen(v.messages[i]) {
+		f.State, f.Done = FileMoving, 0
+	}
 	return f, true
 }
 

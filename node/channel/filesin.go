@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/backchannel/backchannel/protocol/charter"
 	"github.com/backchannel/backchannel/protocol/file"
 	"github.com/backchannel/backchannel/protocol/wire"
 )
@@ -28,6 +29,9 @@ func (v *Conversation) offerCame(f wire.Frame, content string) {
 	}
 	if _, ended := v.endings[f.ID]; ended || v.byID[f.ID] {
 		v.sayHow(f.ID)
+		return
+	}
+	if !v.takesOffer(f, o.Size) {
 		return
 	}
 	m := Message{Direction: In, Channel: f.Channel, ID: f.ID, Minute: f.Minute, Text: o.Name, File: true}
@@ -70,6 +74,9 @@ func (v *Conversation) TakeFile(now time.Time, seq uint64, path string) (*Output
 	case t.state != FileOffered && t.state != FileUnnamed:
 		return nil, ErrNotOffered
 	}
+	if v.now = now; v.withheld(v.messages[i].Channel) {
+		return nil, charter.ErrClock
+	}
 	v.begin(now)
 	if t.state == FileUnnamed && filepath.Dir(path) != filepath.Dir(t.path) {
 		v.orphan(t)
@@ -96,6 +103,9 @@ func (v *Conversation) RemoveFile(now time.Time, seq uint64) (*Output, error) {
 		return nil, ErrNoFile
 	case t.final():
 		return nil, ErrFileOver
+	}
+	if v.now = now; v.withheld(v.messages[i].Channel) {
+		return nil, charter.ErrClock
 	}
 	v.begin(now)
 	if v.messages[i].Direction == In {

@@ -35,6 +35,16 @@ const MaxSums = 32 << 10
 // SendFile offers a file. Its content follows when the other side wants it: see
 // [Conversation.Demand].
 func (v *Conversation) SendFile(now time.Time, src FileSource) (Message, *Output, error) {
+	return v.SendFileIn(now, Open, src)
+}
+
+// SendFileIn is SendFile in a channel.
+func (v *Conversation) SendFileIn(now time.Time, channel uint32, src FileSource) (Message, *Output, error) {
+	v.Lapse(now)
+	v.now = now
+	if err := v.mayOffer(channel, src.Size); err != nil {
+		return Message{}, nil, err
+	}
 	name := file.Offer{Size: src.Size, Key: secret.New(&[32]byte{1}), Name: src.Name}
 	switch {
 	case src.Size > file.MaxSize:
@@ -52,7 +62,7 @@ func (v *Conversation) SendFile(now time.Time, src FileSource) (Message, *Output
 	// The ID is of the content, too: the cells' key follows from it, and must be
 	// another one for another file, even if the source of randomness repeats.
 	m := Message{
-		Direction: Out, Channel: Open, State: Waiting, Minute: minute(now), Text: src.Name, File: true,
+		Direction: Out, Channel: channel, State: Waiting, Minute: minute(now), Text: src.Name, File: true,
 		ID: v.messageID(v.nextSeq, src.Name+string(src.Sum[:])),
 	}
 	t := &transfer{key: v.draw(), size: src.Size, sum: src.Sum, state: FileOffered, path: src.Path, piece: src.Piece}
@@ -80,7 +90,7 @@ func (v *Conversation) offered(seq uint64) {
 	if t := v.files[seq]; t != nil && !t.final() {
 		t.told = v.s.epoch
 		v.saveTransfer(seq)
-		if i, ok := v.find(seq); ok {
+		if i, ok := v.find(seq); ok && !v.silent(v.messages[i]) {
 			v.changed(i)
 		}
 	}
@@ -152,6 +162,8 @@ type Demand struct {
 
 // Demand reports what of a file can be sent now.
 func (v *Conversation) Demand(now time.Time) (Demand, bool) {
+	v.Lapse(now)
+	v.now = now
 	if !v.canSend() || !v.maySpeak() {
 		return Demand{}, false
 	}
@@ -159,6 +171,9 @@ func (v *Conversation) Demand(now time.Time) (Demand, bool) {
 		t := v.files[seq]
 		if t.state != FileMoving || !t.flow.live || t.flow.link != v.link.id || now.Before(t.flow.after) {
 			continue // not wanted now; of one that comes in, the flow is never live
+		}
+		if !v.contentMayLeave(seq) {
+			continue
 		}
 		f, cells := &t.flow, file.Cells(t.size)
 		for f.next < cells && f.entry.Has(f.next) {
@@ -192,7 +207,7 @@ func (v *Conversation) Sums(seq uint64) ([]byte, error) {
 func (v *Conversation) Pieces(now time.Time, d Demand, content []byte) *Output {
 	v.begin(now)
 	t := v.files[d.Seq]
-	if t == nil || t.state != FileMoving || !v.canSend() || t.flow.link != v.link.id || t.flow.next != d.Index || len(content) != d.Length {
+	if t == nil || t.state != FileMoving || !v.canSend() || t.flow.link != v.link.id || t.flow.next != d.Index || len(content) != d.Length || !v.contentMayLeave(d.Seq) {
 		return v.end() // meanwhile something else was agreed
 	}
 	t.trouble = ""
@@ -342,7 +357,9 @@ func (v *Conversation) answered(seq uint64, t *transfer, e file.Entry) {
 	}
 	if i, ok := v.find(seq); ok && !t.final() && t.state != was {
 		v.saveTransfer(seq)
-		v.changed(i)
+		if !v.silent(v.messages[i]) {
+			v.changed(i)
+		}
 	}
 }
 

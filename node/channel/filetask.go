@@ -90,16 +90,19 @@ func (v *Conversation) orphan(t *transfer) {
 
 // FileTask returns what is to be done next, if anything is.
 func (v *Conversation) FileTask(now time.Time) (FileTask, bool) {
+	v.Lapse(now)
+	v.now = now
 	for _, seq := range v.moving {
 		t := v.files[seq]
-		if i, ok := v.find(seq); !ok || v.messages[i].Direction != In || now.Before(t.in.after) {
+		i, ok := v.find(seq)
+		if !ok || v.messages[i].Direction != In || now.Before(t.in.after) {
 			continue
 		}
 		task := t.task(seq)
 		switch {
 		case t.leftover():
 			task.Kind = DiscardFile
-		case t.state != FileMoving:
+		case t.state != FileMoving, v.withheld(v.messages[i].Channel):
 			continue
 		case t.in.written == file.Cells(t.size):
 			task.Kind = FinishFile

@@ -150,7 +150,7 @@ func (v *Conversation) deliver(f wire.Frame, content string) {
 			return
 		}
 	case wire.FrameFile:
-		if f.Channel != Open || f.Parts != 1 {
+		if f.Parts != 1 || f.Channel != Open && (f.Channel == 0 || !v.mayTake(f)) {
 			return
 		}
 	case wire.FrameMandate, wire.FrameShuttle:

@@ -116,6 +116,55 @@ func TestMailStates(t *testing.T) {
 	w.checkStates()
 }
 
+// mailed has all that a side says come into boxes, and be called stored.
+func (s *side) mailed(bag *mailbag, from uint64) {
+	for period := from; period < from+10; period++ {
+		s.fill(bag, period)
+		s.do(s.c.Boxed(s.now(), period))
+	}
+}
+
+// TestInTheirMailboxIsUnderWay wants what lies in the other side's mailbox to be on its
+// way still: it is not said twice, and is taken back when it may not be sent any more.
+func TestInTheirMailboxIsUnderWay(t *testing.T) {
+	w := agreed(t, 44)
+	w.agree()
+	w.cut()
+	var bag mailbag
+	crafts := func(c channel.Craft) (n int) {
+		for _, m := range w.a.c.Transcript(0) {
+			if m.Craft == c && m.Direction == channel.Out {
+				n++
+			}
+		}
+		return n
+	}
+	for range 2 {
+		_, out, err := w.a.c.RequestMandate(w.now, ministry(9).Public())
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.a.do(out)
+		w.a.mailed(&bag, 20)
+	}
+	if got := crafts(channel.MandateCraft); got != 1 {
+		t.Errorf("a listener is asked %d times", got)
+	}
+
+	before := crafts(channel.CommuniqueCraft)
+	w.a.sign(1)
+	w.a.mailed(&bag, 40)
+	lines := w.a.c.Transcript(0)
+	if got := lines[len(lines)-1]; crafts(channel.CommuniqueCraft) != before+1 || got.State != channel.InMailbox {
+		t.Fatalf("a proposal is %q", got.State)
+	}
+	w.now = w.now.Add(2 * time.Hour)
+	w.a.do(w.a.c.Tick(w.now))
+	if crafts(channel.CommuniqueCraft) != before {
+		t.Error("a signing has expired, and a step of it can still be sent")
+	}
+}
+
 // TestDirectRouteOnly wants no text in a box of a contact that is talked to directly.
 func TestDirectRouteOnly(t *testing.T) {
 	w := newWorld(t, 4)

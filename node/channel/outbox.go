@@ -165,8 +165,8 @@ func (v *Conversation) messageID(seq uint64, content string) wire.MessageID {
 // of a message have neighbouring numbers.
 func (v *Conversation) sealNext() {
 	i, ok := v.find(v.queue[0])
-	if !ok || v.messages[i].State == Expired {
-		v.queue = v.queue[1:]
+	if !ok || v.messages[i].State == Expired || v.s.partSeq != v.queue[0] && !v.mayLeave(v.messages[i]) {
+		v.queue = v.queue[1:] // what may not leave now is queued again by Tick
 		return
 	}
 	m := v.messages[i]

@@ -28,6 +28,7 @@ var (
 	ErrOfferLong      = errors.New("a sealed offer has 1 to 1024 bytes of text")
 	ErrCarryLong      = errors.New("a text that is carried has 1 to 59000 bytes")
 	ErrShuttleTime    = errors.New("an exchange ends between one hour and 14 days from now")
+	ErrWhichShuttle   = errors.New("there are several exchanges of sealed offers with this contact")
 	ErrShuttleMany    = errors.New("there are too many exchanges with this contact")
 	ErrNoShuttle      = errors.New("there is no exchange of sealed offers with this contact")
 	ErrNotReady       = errors.New("not both have sealed their offers yet: there is nothing to open")
@@ -118,7 +119,7 @@ func (v *Conversation) shuttleCame(f wire.Frame, content string) {
 	switch {
 	case e == nil && calls:
 		v.shuttleCalled(m)
-	case e == nil || calls:
+	case e == nil || calls || e.dropped:
 	case e.party != nil:
 		messages, err := e.party.Receive(m, minute(v.now))
 		if err != nil {

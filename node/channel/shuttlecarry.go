@@ -124,7 +124,7 @@ func (v *Conversation) Release(now time.Time, id shuttle.ID) (toSecond []byte, o
 // stands for the latest. ok is false if there is none.
 func (v *Conversation) Carried(number uint64) (u Unseen, ok bool) {
 	for _, n := range slices.Backward(v.errandNumbers()) {
-		if e := v.errands[n]; e.party == nil && (number == 0 || n == number) {
+		if e := v.errands[n]; e.party == nil && !e.dropped && (number == 0 || n == number) {
 			return Unseen{ID: e.id, From: e.role, Other: e.other}, true
 		}
 	}

@@ -82,6 +82,9 @@ type HeldText struct {
 func (v *Conversation) Shuttle(now time.Time, first func(ContactID) *Conversation) (list []ShuttleView, texts []HeldText) {
 	for _, n := range v.errandNumbers() {
 		e := v.errands[n]
+		if e.dropped {
+			continue
+		}
 		w := e.view(n, now)
 		if e.party == nil && e.round == nil && first != nil {
 			if c := first(e.other); c != nil {

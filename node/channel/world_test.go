@@ -45,7 +45,8 @@ type side struct {
 	peer    *side
 	link    channel.LinkID
 	inbox   []*wire.Box
-	written []string      // what this person sent, in order
+	written []string // what this person sent, in order
+	told    []channel.Message
 	disk    *disk         // for files; nil: none
 	ahead   time.Duration // by how much this machine's clock is ahead of the world's
 }
@@ -99,6 +100,7 @@ func (s *side) do(out *channel.Output) {
 		if err := s.store.Commit(out.Writes...); err != nil {
 			s.w.t.Fatal(err)
 		}
+		s.told = append(s.told, out.Changed...)
 		if s.w.up && out.Link == s.link {
 			for _, box := range slices.Concat(out.Boxes, out.Bulk) {
 				boxes := []*wire.Box{box}

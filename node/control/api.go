@@ -73,6 +73,7 @@ type File struct {
 	Path      string `json:"path,omitempty"` // where it was put, of one that came
 	Trouble   Word   `json:"trouble,omitempty"`
 	Time      string `json:"time"`
+	Channel   uint32 `json:"channel,omitempty"` // none: the conversation that needs no charter
 }
 
 // Requests and answers, by the name of the call.
@@ -200,9 +201,16 @@ type (
 	// FileSendRequest names a file of this machine by its absolute path. As is the
 	// name that the other side is told, if it is not the file's own.
 	FileSendRequest struct {
-		Name string `json:"name"`
-		Path string `json:"path"`
-		As   string `json:"as,omitempty"`
+		Name    string `json:"name"`
+		Channel uint32 `json:"channel,omitempty"` // 0: the conversation that needs no charter
+		Path    string `json:"path"`
+		As      string `json:"as,omitempty"`
+	}
+	// FilesRequest asks for the files of a channel, or for all of a contact.
+	FilesRequest struct {
+		Name    string `json:"name"`
+		Channel uint32 `json:"channel,omitempty"` // 0: the conversation that needs no charter
+		All     bool   `json:"all,omitempty"`
 	}
 	// FileRequest names a file by the number of its line.
 	FileRequest struct {
@@ -337,8 +345,12 @@ func messageOf(contact string, m channel.Message) Message {
 }
 
 func fileOf(f channel.FileView) File {
-	return File{
+	out := File{
 		Seq: f.Seq, Direction: Word(f.Direction.String()), Name: f.Text, Size: f.Size, Done: f.Done,
 		State: Word(f.FileWords()), Path: f.Path, Trouble: Word(f.Trouble), Time: stamp(time.Unix(int64(f.Minute)*60, 0)),
 	}
+	if f.Channel > channel.Open {
+		out.Channel = f.Channel
+	}
+	return out
 }

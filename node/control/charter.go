@@ -126,8 +126,8 @@ func (s *Server) channelRoutes(mux *http.ServeMux) {
 		return n.CloseChannel(ctx, r.Name, r.Number)
 	})
 	handle(mux, "channel/burn", func(ctx context.Context, r ChannelRequest) (BurnAnswer, error) {
-		err := n.BurnChannel(ctx, r.Name, r.Number)
-		return s.burned(ctx, nil), err
+		left, err := n.BurnChannel(ctx, r.Name, r.Number)
+		return s.burned(ctx, left), err
 	})
 }
 
@@ -167,6 +167,10 @@ func termsOf(c *Charter) (t charter.Terms, err error) {
 	default:
 		return t, charter.ErrTerms
 	}
+	if c.Files < 0 || c.Files > charter.MaxFiles {
+		return t, charter.ErrTerms
+	}
+	t.Files = uint16(c.Files)
 	at, err := time.Parse(time.RFC3339, c.Deadline)
 	if err != nil || at.Unix() < 60 || at.Unix()/60 > 1<<32-1 {
 		return t, charter.ErrDeadline

@@ -1,9 +1,16 @@
 package control
 
-import "context"
+import (
+	"context"
 
-func (s *Server) files(ctx context.Context, r NameRequest) (FilesAnswer, error) {
-	list, err := s.node.Files(ctx, r.Name)
+	"github.com/backchannel/backchannel/node/channel"
+)
+
+func (s *Server) files(ctx context.Context, r FilesRequest) (FilesAnswer, error) {
+	list, err := s.node.FilesIn(ctx, r.Name, max(r.Channel, channel.Open))
+	if r.All {
+		list, err = s.node.Files(ctx, r.Name)
+	}
 	if err != nil {
 		return FilesAnswer{}, err
 	}

@@ -173,7 +173,7 @@ func (s *Server) routes() http.Handler {
 	handle(mux, "read", s.read)
 	handle(mux, "forge", s.forge)
 	handle(mux, "file/send", func(ctx context.Context, r FileSendRequest) (FileAnswer, error) {
-		f, err := n.SendFile(ctx, r.Name, r.Path, r.As)
+		f, err := n.SendFileIn(ctx, r.Name, max(r.Channel, channel.Open), r.Path, r.As)
 		return FileAnswer{Version, fileOf(f)}, err
 	})
 	handle(mux, "file/list", s.files)

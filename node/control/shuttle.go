@@ -54,6 +54,18 @@ type (
 		Name   string `json:"name"`
 		Number uint64 `json:"number,omitempty"` // of a text; zero: both offers
 		To     string `json:"to,omitempty"`     // of a text
+
+		Exchange uint64 `json:"exchange,omitempty"` // whose offers are opened; zero: the latest that is ready
+	}
+	// ShuttleDropRequest ends an exchange here.
+	ShuttleDropRequest struct {
+		Name   string `json:"name"`
+		Number uint64 `json:"number,omitempty"` // zero: the only one
+	}
+	// ShuttleDropAnswer says what others have of it.
+	ShuttleDropAnswer struct {
+		V    int  `json:"v"`
+		Left Word `json:"left"`
 	}
 	// ContactShuttles is what is carried to and from a contact.
 	ContactShuttles struct {
@@ -88,9 +100,13 @@ func (s *Server) shuttleRoutes(mux *http.ServeMux) {
 	})
 	handle(mux, "shuttle/release", func(ctx context.Context, r ShuttleReleaseRequest) (Done, error) {
 		if r.Number == 0 {
-			return done, n.ReleaseOffers(ctx, r.Name)
+			return done, n.ReleaseOffers(ctx, r.Name, r.Exchange)
 		}
 		return done, n.ReleaseText(ctx, r.Name, r.Number, r.To)
+	})
+	handle(mux, "shuttle/drop", func(ctx context.Context, r ShuttleDropRequest) (ShuttleDropAnswer, error) {
+		dropped, err := n.DropShuttle(ctx, r.Name, r.Number)
+		return ShuttleDropAnswer{Version, Word(dropped.String())}, err
 	})
 	handle(mux, "shuttle/show", func(ctx context.Context, r NameRequest) (ShuttlesAnswer, error) {
 		list, err := n.Shuttles(ctx, r.Name)

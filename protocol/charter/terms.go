@@ -19,6 +19,10 @@ const (
 // MaxLife is how far ahead a deadline may be, in minutes: 366 days.
 const MaxLife = 366 * 24 * 60
 
+// MaxFiles is the largest file that a channel can take, in millions of bytes: more than a
+// file can have.
+const MaxFiles = 1<<16 - 1
+
 // slack is how much further ahead than MaxLife a draft's deadline may be for who
 // receives it: the two clocks differ.
 const slack = 24 * 60

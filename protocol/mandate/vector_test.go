@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gtank/ristretto255"
+
 	"github.com/backchannel/backchannel/protocol/mandate"
 	"github.com/backchannel/backchannel/protocol/prototest"
 )
@@ -65,29 +67,41 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-func BenchmarkIssue(b *testing.B) {
+// BenchmarkMandate measures what each of the three computes, beside the scalar
+// multiplications in it.
+func BenchmarkMandate(b *testing.B) {
 	w := newWorld(1, 2, 3)
-	for b.Loop() {
-		w.issue(b, "gauges", 1)
+	grant := w.issue(b, "gauges", 1)
+	x, err := ristretto255.NewScalar().SetUniformBytes(bytes.Repeat([]byte{7}, 64))
+	if err != nil {
+		b.Fatal(err)
 	}
-}
-
-func BenchmarkCheck(b *testing.B) {
-	w := newWorld(1, 2, 3)
-	g := w.issue(b, "gauges", 1)
-	for b.Loop() {
-		if err := g.Check(w.envoy, w.request, now); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-func BenchmarkVerify(b *testing.B) {
-	w := newWorld(1, 2, 3)
-	g := w.issue(b, "gauges", 1)
-	for b.Loop() {
-		if _, err := w.verify(g.Mandate); err != nil {
-			b.Fatal(err)
-		}
-	}
+	point, base := ristretto255.NewIdentityElement().ScalarBaseMult(x), ristretto255.NewGeneratorElement()
+	var out ristretto255.Element
+	pair := func() { out.ScalarMult(x, point) }
+	b.Run("Issue", func(b *testing.B) {
+		prototest.Beside(b, func() { w.issue(b, "gauges", 1) }, func() {
+			pair()
+			out.ScalarBaseMult(x)
+			out.MultiScalarMult([]*ristretto255.Scalar{x, x}, []*ristretto255.Element{base, point})
+		})
+	})
+	b.Run("EnvoyChecks", func(b *testing.B) {
+		prototest.Beside(b, func() {
+			if err := grant.Check(w.envoy, w.request, now); err != nil {
+				b.Fatal(err)
+			}
+		}, func() {
+			for range 2 {
+				out.VarTimeDoubleScalarBaseMult(x, point, x)
+			}
+		})
+	})
+	b.Run("ListenerChecks", func(b *testing.B) {
+		prototest.Beside(b, func() {
+			if _, err := w.verify(grant.Mandate); err != nil {
+				b.Fatal(err)
+			}
+		}, pair)
+	})
 }

@@ -1,10 +1,13 @@
 package sounding_test
 
 import (
+	"bytes"
 	"errors"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/gtank/ristretto255"
 
 	"github.com/backchannel/backchannel/protocol/prototest"
 	"github.com/backchannel/backchannel/protocol/sounding"
@@ -96,18 +99,34 @@ func FuzzNormalize(f *testing.F) {
 	})
 }
 
-// BenchmarkSounding is all the computing of one side.
+// BenchmarkSounding is all the computing of both sides, beside the scalar multiplications
+// in it: each side has its shares and all pairs.
 func BenchmarkSounding(b *testing.B) {
-	first := start(b, sounding.First, prototest.Reader(1), "x")
-	second := start(b, sounding.Second, prototest.Reader(2), "x")
-	sent := play(b, &first, &second, all)
-	for b.Loop() {
-		s := start(b, sounding.First, prototest.Reader(1), "x")
-		for i := 1; i < all; i += 2 {
-			s.Outgoing()
-			if err := s.Receive(sent[i]); err != nil {
+	point := ristretto255.NewGeneratorElement()
+	x, err := ristretto255.NewScalar().SetUniformBytes(bytes.Repeat([]byte{7}, 64))
+	if err != nil {
+		b.Fatal(err)
+	}
+	prototest.Beside(b, func() {
+		sides := [2]*sounding.Sounding{
+			start(b, sounding.First, prototest.Reader(1), "dams", "gauges"),
+			start(b, sounding.Second, prototest.Reader(2), "gauges"),
+		}
+		for i := range all {
+			m := sides[i%2].Outgoing()
+			if err := sides[1-i%2].Receive(m); err != nil {
 				b.Fatal(err)
 			}
 		}
-	}
+		for _, s := range sides {
+			s.Close()
+			if common, err := s.Result(); err != nil || len(common) != 1 {
+				b.Fatal(common, err)
+			}
+		}
+	}, func() {
+		for range 2 * (sounding.Entries + sounding.Entries*sounding.Entries) {
+			point.ScalarMult(x, point)
+		}
+	})
 }
