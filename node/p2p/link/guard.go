@@ -36,6 +36,7 @@ type GuardConfig struct {
 type Guard struct {
 	packet int
 	name   onion.ID
+	relay  onion.ID
 	conn   core.CapableConn
 	stream network.MuxedStream
 	reset  sync.WaitGroup // the goroutine that refuses the relay's streams
@@ -61,7 +62,7 @@ func DialGuard(ctx context.Context, cfg GuardConfig) (*Guard, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Guard{packet: cfg.Packet, name: idOf(public), conn: conn}
+	g := &Guard{packet: cfg.Packet, name: idOf(public), relay: cfg.Relay.ID(), conn: conn}
 	g.reset.Go(func() {
 		// The relay would ask who this is. It gets no answer.
 		for {
@@ -139,6 +140,7 @@ func (g *Guard) Send(packet []byte) error {
 	if err := g.stream.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return ErrClosed
 	}
+	tapped(g.name, g.relay, 1, g.packet)
 	if _, err := g.stream.Write(g.out); err != nil {
 		return ErrClosed
 	}
