@@ -24,6 +24,8 @@ type finding struct {
 	OK    bool   `json:"ok"`
 	Text  string `json:"text"`
 	Hint  string `json:"hint,omitempty"`
+
+	early bool // the relay that was reached is in no view yet
 }
 
 type checkAnswer struct {
@@ -49,6 +51,7 @@ the relays in it; so one relay is checked from another, or from anywhere.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var all []finding
 			var file *directory.File
+			var own directory.Identity // none in a file that is looked at from outside
 			proxy := ""
 			if len(args) == 1 {
 				f, err := readNetwork(args[0])
@@ -64,12 +67,12 @@ the relays in it; so one relay is checked from another, or from anywhere.`,
 				if err != nil {
 					return err
 				}
-				file, proxy = l.file, l.settings.Proxy
-				all = append(all, finding{"files", true, "key, settings and network file are in order, and founders vouch for this relay", ""})
+				file, proxy, own = l.file, l.settings.Proxy, l.identity()
+				all = append(all, finding{Check: "files", OK: true, Text: "key, settings and network file are in order, and founders vouch for this relay"})
 				all = append(all, l.ends(time.Now()))
 			}
-			all = append(all, a.reach(cmd.Context(), file, proxy, only)...)
-			return a.showFindings(all)
+			all = append(all, a.reach(cmd.Context(), file, proxy, only, own)...)
+			return a.showFindings(all, file.Network)
 		},
 	}
 	c.Flags().StringVar(&only, "operator", "", "check only the relays of this operator")
@@ -81,13 +84,13 @@ func (l loaded) ends(now time.Time) finding {
 	end := l.file.Network.Begins(l.voucher.Until)
 	text := "the founders' voucher ends on " + end.Format("2 Jan 2006")
 	if end.Sub(now) < 14*24*time.Hour {
-		return finding{"voucher", false, text, "ask the founders for a new network file"}
+		return finding{Check: "voucher", Text: text, Hint: "ask the founders for a new network file"}
 	}
-	return finding{"voucher", true, text, ""}
+	return finding{Check: "voucher", OK: true, Text: text}
 }
 
-// reach links with the relays of a network.
-func (a *app) reach(ctx context.Context, f *directory.File, proxy, operator string) []finding {
+// reach links with the relays of a network, of which own is this one.
+func (a *app) reach(ctx context.Context, f *directory.File, proxy, operator string, own directory.Identity) []finding {
 	now := f.Network.EpochAt(time.Now())
 	var relays []*directory.Voucher
 	for _, v := range f.Vouchers() {
@@ -96,7 +99,7 @@ func (a *app) reach(ctx context.Context, f *directory.File, proxy, operator stri
 		}
 	}
 	if len(relays) == 0 {
-		return []finding{{"relays", false, "the network file names no such relay", "backchannel-relay network show network.pem"}}
+		return []finding{{Check: "relays", Text: "the network file names no such relay", Hint: "backchannel-relay network show network.pem"}}
 	}
 	all := make([]finding, len(relays))
 	slots := make(chan struct{}, checksAtOnce)
@@ -105,25 +108,37 @@ func (a *app) reach(ctx context.Context, f *directory.File, proxy, operator stri
 		tasks.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			all[i] = a.reachOne(ctx, f, proxy, v)
+			all[i] = a.reachOne(ctx, f, proxy, v, v.Relay == own)
 		})
 	}
 	tasks.Wait()
 	return all
 }
 
-func (a *app) reachOne(ctx context.Context, f *directory.File, proxy string, v *directory.Voucher) finding {
-	name := "relay of " + v.Operator + " at " + v.Place.Address()
+func (a *app) reachOne(ctx context.Context, f *directory.File, proxy string, v *directory.Voucher, own bool) finding {
+	name, hint := "relay of "+v.Operator+" at "+v.Place.Address(), "is it running, and its port open? Ask its operator"
+	if own {
+		hint = a.whyNot(ctx)
+	}
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	members, err := question(ctx, f, proxy, v)
 	switch {
 	case errors.Is(err, link.ErrRefused):
-		return finding{name, false, "something answers there, but not this relay", "is it running? backchannel-relay status"}
+		return finding{Check: name, Text: "something answers there, but not this relay", Hint: hint}
 	case err != nil:
-		return finding{name, false, "it is not reached", "is it running, and its port open? backchannel-relay status"}
+		return finding{Check: name, Text: "it is not reached", Hint: hint}
 	}
-	return finding{name, true, fmt.Sprintf("it answers, and knows %s of this epoch", plural(members, "relay")), ""}
+	return finding{Check: name, OK: true, Text: fmt.Sprintf("it answers, and knows %s of this epoch", plural(members, "relay")), early: members == 0}
+}
+
+// whyNot says what may be wrong if this relay itself is not reached.
+func (a *app) whyNot(ctx context.Context) string {
+	var why *fault
+	if _, err := a.ask(ctx); errors.As(err, &why) && why.Code == "not_running" {
+		return "it does not run yet: backchannel-relay run"
+	}
+	return "it runs; a firewall, or a router that leads nobody back inside: check it from another machine, too"
 }
 
 // question links with a relay and asks for its directory. It returns how many relays of
@@ -159,9 +174,10 @@ func question(ctx context.Context, f *directory.File, proxy string, v *directory
 	return len(set.View(f.Network.EpochAt(time.Now())).Members()), nil
 }
 
-func (a *app) showFindings(all []finding) error {
-	ans := checkAnswer{V: answerVersion, Findings: all}
+func (a *app) showFindings(all []finding, n *directory.Network) error {
+	ans, early := checkAnswer{V: answerVersion, Findings: all}, false
 	for _, f := range all {
+		early = early || f.early
 		if !f.OK {
 			ans.Failed++
 		}
@@ -176,6 +192,9 @@ func (a *app) showFindings(all []finding) error {
 			if f.Hint != "" {
 				a.advise("      %s", a.here(f.Hint))
 			}
+		}
+		if early {
+			a.advise("Relays come into use with an epoch; the next begins at %s UTC.", n.Begins(n.EpochAt(time.Now())+1).Format("15:04:05"))
 		}
 	}); err != nil {
 		return err

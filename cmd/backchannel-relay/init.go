@@ -97,8 +97,9 @@ func (a *app) initialise(s settings, operator string) error {
 		a.say("Hand this line to the founders of the network; nothing in it is secret:")
 		a.say("\n  %s\n", ans.Add)
 		a.advise("Put the network file that they sign at %s", h.networkFile())
-		a.advise("  see what is missing  %s", a.here("backchannel-relay check"))
-		a.advise("  start it             %s", a.here("backchannel-relay run"))
+		a.advise("  start it        %s", a.here("backchannel-relay run"))
+		a.advise("  see whether it is reached, and the others are, from another terminal:")
+		a.advise("                  %s", a.here("backchannel-relay check"))
 		a.advise("Keep a copy of %s: without it the founders have to vouch anew.", h.keyFile())
 	})
 }

@@ -67,8 +67,8 @@ cannot tell who talks with whom.
 First steps:  backchannel-relay init --address HOST:PORT --operator NAME
               hand the line that it prints to the founders of a network
               put the network file that you get in its place
-              backchannel-relay check
-              backchannel-relay run`,
+              backchannel-relay run
+              backchannel-relay check     (in another terminal)`,
 		SilenceErrors: true, SilenceUsage: true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -72,8 +73,17 @@ func (a *app) demo(parent context.Context) (err error) {
 	larch := &player{d: d, name: "Larch", contact: "Alder desk", home: filepath.Join(d.dir, "b")}
 	defer alder.kill()
 	defer larch.kill()
+	c := d.newCast()
+	defer func() {
+		cancel() // nobody needs what is being made
+		c.leave()
+	}()
+	negotiation := func(alder, larch *player) error { return d.negotiation(alder, larch, c) }
 	began := time.Now()
-	for _, act := range []func(alder, larch *player) error{d.setUp, d.meet, d.compareWords, d.talk, d.file, d.interrupt, d.transcripts, d.forgery, d.negotiation} {
+	for i, act := range []func(alder, larch *player) error{d.setUp, d.meet, d.compareWords, d.talk, d.file, d.interrupt, d.transcripts, d.forgery, negotiation} {
+		if i == 1 {
+			c.start() // passphrases take long, and the steps that follow wait more than they work
+		}
 		if err := act(alder, larch); err != nil {
 			if parent.Err() != nil {
 				return parent.Err()
@@ -97,18 +107,11 @@ func (d *demo) setUp(alder, larch *player) error {
 	if err != nil {
 		return err
 	}
-	for _, p := range []*player{alder, larch} {
-		if _, err := p.run(demoPassphrase+"\n", "setup"); err != nil {
-			return err
-		}
-	}
-	if _, err := larch.run("", "node", "listen", "on", "--bind", "127.0.0.1", "--address", "127.0.0.1:"+port); err != nil {
+	if err := atOnce(
+		func() error { return alder.begin("") },
+		func() error { return larch.begin(port) },
+	); err != nil {
 		return err
-	}
-	for _, p := range []*player{alder, larch} {
-		if err := p.start(); err != nil {
-			return err
-		}
 	}
 	d.a.say("   Both nodes run. Larch can be reached; the Alder desk reaches out.")
 	d.a.say("   A vault is written by the clock, whether or not anything happens: here every %v,\n   so that you need not wait; yours every 2 s, and every minute when nobody is there.", demoPace)
@@ -356,6 +359,30 @@ func (p *player) ask(answer any, stdin string, args ...string) error {
 	return json.Unmarshal([]byte(out), answer)
 }
 
+// begin makes a vault and starts the node, which others reach at a port if there is one.
+func (p *player) begin(port string) error {
+	if _, err := p.run(demoPassphrase+"\n", "setup"); err != nil {
+		return err
+	}
+	if port != "" {
+		if _, err := p.run("", "node", "listen", "on", "--bind", "127.0.0.1", "--address", "127.0.0.1:"+port); err != nil {
+			return err
+		}
+	}
+	return p.start()
+}
+
+// atOnce does all of these at one time.
+func atOnce(all ...func() error) error {
+	failed := make([]error, len(all))
+	var tasks sync.WaitGroup
+	for i, each := range all {
+		tasks.Go(func() { failed[i] = each() })
+	}
+	tasks.Wait()
+	return errors.Join(failed...)
+}
+
 // start runs the node in a process of its own and has it go online.
 func (p *player) start() error {
 	p.node = exec.CommandContext(p.d.ctx, p.d.binary, "--home", p.home, "--quiet", "node", "run", "--write-every", demoPace.String(), "--clock-ahead", p.ahead.String())
@@ -363,15 +390,14 @@ func (p *player) start() error {
 	if err := p.node.Start(); err != nil {
 		return err
 	}
-	var last error
-	err := p.d.eventually(func() bool {
-		_, last = p.run("", "status")
-		return last == nil
-	})
-	if err != nil {
-		return fmt.Errorf("the node did not start: %w", last)
+	if err := p.d.eventually(func() bool {
+		var s control.StatusAnswer
+		p.look(&s, "status", control.Empty{})
+		return s.V > 0
+	}); err != nil {
+		return fmt.Errorf("the node did not start: %w", err)
 	}
-	_, err = p.run(demoPassphrase+"\n", "online")
+	_, err := p.run(demoPassphrase+"\n", "online")
 	return err
 }
 
@@ -410,23 +436,13 @@ func (p *player) deliver(text string) error {
 func (p *player) apart() error {
 	return p.d.eventually(func() bool {
 		var c control.ContactAnswer
-		return p.ask(&c, "", "contact", "show", "1") == nil && !c.Contact.Connected
+		p.look(&c, "contact/show", control.NameRequest{Name: "1"})
+		return c.V > 0 && !c.Contact.Connected
 	})
 }
 
 // state returns the state of a text that this player sent.
-func (p *player) state(text string) control.Word {
-	var r control.ReadAnswer
-	if err := p.ask(&r, "", "read", "1"); err != nil {
-		return ""
-	}
-	for _, m := range r.Messages {
-		if m.Text == text {
-			return m.State
-		}
-	}
-	return ""
-}
+func (p *player) state(text string) control.Word { return p.mark(text) }
 
 // eventually waits until something holds, at most 20 seconds.
 func (d *demo) eventually(holds func() bool) error {

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/backchannel/backchannel/node/control"
@@ -20,6 +19,7 @@ const demoText = "Both sides read the gauges together, at noon.\n"
 // The two know each other as contact 2.
 type talks struct {
 	*demo
+	cast     *cast
 	larch    *player
 	two      [2]*player // the Alder desk, and Heron
 	at       time.Time  // when the sounding ends
@@ -27,11 +27,55 @@ type talks struct {
 	deadline time.Time
 }
 
+// A cast is what the negotiation needs and takes long to make: Heron's vault and node, and the
+// keys of two authorities. It is made while other steps wait.
+type cast struct {
+	heron *player
+	keys  [2]authorityAnswer
+	err   error         // of prepare
+	ready chan struct{} // closed by prepare
+	begun bool
+}
+
+func (d *demo) newCast() *cast {
+	return &cast{heron: &player{d: d, name: "Heron", contact: "Larch", home: filepath.Join(d.dir, "c")}, ready: make(chan struct{})}
+}
+
+func (c *cast) start() {
+	c.begun = true
+	go c.prepare()
+}
+
+func (c *cast) prepare() {
+	defer close(c.ready)
+	port, err := freePort()
+	if err == nil {
+		err = c.heron.begin(port)
+	}
+	for i := range c.keys {
+		if err == nil {
+			err = c.heron.ask(&c.keys[i], demoPassphrase+"\n", "mandate", "key", c.heron.d.mandateFile("key", i), "--public", c.heron.d.mandateFile("public", i))
+		}
+	}
+	c.err = err
+}
+
+// leave ends Heron's node, also while it is being made.
+func (c *cast) leave() {
+	if c.begun {
+		<-c.ready
+	}
+	c.heron.kill()
+}
+
+// mandateFile is where a file of an authority's is: each of the two has its own.
+func (d *demo) mandateFile(name string, i int) string {
+	return filepath.Join(d.dir, fmt.Sprint(name, i))
+}
+
 // negotiation plays a negotiation from an introduction to the deadline.
-func (d *demo) negotiation(alder, larch *player) error {
-	heron := &player{d: d, name: "Heron", contact: "Larch", home: filepath.Join(d.dir, "c")}
-	defer heron.kill()
-	t := &talks{demo: d, larch: larch, two: [2]*player{alder, heron}}
+func (d *demo) negotiation(alder, larch *player, c *cast) error {
+	t := &talks{demo: d, cast: c, larch: larch, two: [2]*player{alder, c.heron}}
 	for _, act := range []func() error{t.invite, t.introduce, t.compare, t.sound, t.agree, t.mandates, t.sign, t.end} {
 		if err := act(); err != nil {
 			return err
@@ -44,18 +88,8 @@ func (d *demo) negotiation(alder, larch *player) error {
 func (t *talks) invite() error {
 	heron := t.two[1]
 	t.tell("A negotiation. Larch knows Heron, too, and asks both whether they want to meet. Neither\n   learns the other's name, key or address before both have said yes.")
-	port, err := freePort()
-	if err != nil {
-		return err
-	}
-	if _, err := heron.run(demoPassphrase+"\n", "setup"); err != nil {
-		return err
-	}
-	if _, err := heron.run("", "node", "listen", "on", "--bind", "127.0.0.1", "--address", "127.0.0.1:"+port); err != nil {
-		return err
-	}
-	if err := heron.start(); err != nil {
-		return err
+	if <-t.cast.ready; t.cast.err != nil {
+		return t.cast.err
 	}
 	var inv control.InviteAnswer
 	if err := t.larch.ask(&inv, heron.name+"\n", "invite", "new"); err != nil {
@@ -100,7 +134,8 @@ func (t *talks) introduce() error {
 
 func (p *player) wordsReady(contact string) bool {
 	var c control.ContactAnswer
-	return p.ask(&c, "", "contact", "show", contact) == nil && c.Contact.WordsReady
+	p.look(&c, "contact/show", control.NameRequest{Name: contact})
+	return c.Contact.WordsReady
 }
 
 func (t *talks) compare() error {
@@ -156,7 +191,7 @@ func (t *talks) sound() error {
 
 func (p *player) sounding() control.Sounding {
 	var s control.SoundingAnswer
-	if err := p.ask(&s, "", "sounding", "show", "2"); err != nil || s.Sounding == nil {
+	if p.look(&s, "sounding/show", control.NameRequest{Name: "2"}); s.Sounding == nil {
 		return control.Sounding{}
 	}
 	return *s.Sounding
@@ -164,18 +199,14 @@ func (p *player) sounding() control.Sounding {
 
 // later starts the nodes of the two again, with clocks that show another time.
 func (t *talks) later(now time.Time) error {
-	var failed [2]error
-	var both sync.WaitGroup
-	for i, p := range t.two {
-		both.Go(func() {
-			if failed[i] = p.stop(); failed[i] == nil {
-				p.ahead = time.Until(now).Round(time.Second)
-				failed[i] = p.start()
-			}
-		})
+	again := func(p *player) error {
+		if err := p.stop(); err != nil {
+			return err
+		}
+		p.ahead = time.Until(now).Round(time.Second)
+		return p.start()
 	}
-	both.Wait()
-	return errors.Join(failed[0], failed[1])
+	return atOnce(func() error { return again(t.two[0]) }, func() error { return again(t.two[1]) })
 }
 
 // agree opens a channel with a charter.
@@ -210,13 +241,8 @@ func (t *talks) agree() error {
 // mandates has each show for whom it speaks.
 func (t *talks) mandates() error {
 	t.tell("Each shows for whom it speaks: with a mandate that convinces the other, and nobody else.")
-	var failed [2]error
-	var both sync.WaitGroup
-	for i := range t.two {
-		both.Go(func() { failed[i] = t.mandate(i) })
-	}
-	if both.Wait(); failed[0] != nil || failed[1] != nil {
-		return errors.Join(failed[0], failed[1])
+	if err := atOnce(func() error { return t.mandate(0) }, func() error { return t.mandate(1) }); err != nil {
+		return err
 	}
 	for _, p := range t.two {
 		t.a.say("   %-10s may speak about \"the gauges\": valid, and the authority's words fit.", p.name)
@@ -227,11 +253,7 @@ func (t *talks) mandates() error {
 // mandate has one of the two get a mandate and show it, and the other check it.
 func (t *talks) mandate(i int) error {
 	p, listener := t.two[i], t.two[1-i]
-	file := func(name string) string { return filepath.Join(t.dir, fmt.Sprint(name, i)) }
-	var key authorityAnswer
-	if err := p.ask(&key, demoPassphrase+"\n", "mandate", "key", file("key"), "--public", file("public")); err != nil {
-		return err
-	}
+	file := func(name string) string { return t.mandateFile(name, i) }
 	for _, step := range []struct {
 		input string
 		args  []string
@@ -251,7 +273,7 @@ func (t *talks) mandate(i int) error {
 	}); err != nil {
 		return fmt.Errorf("the mandate of %s does not check: %w", p.name, err)
 	}
-	_, err := listener.run(strings.Join(key.Words, "\n")+"\n", "mandate", "check", "2", "--words")
+	_, err := listener.run(strings.Join(t.cast.keys[i].Words, "\n")+"\n", "mandate", "check", "2", "--words")
 	return err
 }
 

@@ -105,6 +105,7 @@ func (h *Host) exchange(id onion.ID, c *client, s network.Stream) error {
 		if err := s.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 			return err
 		}
+		tapped(h.id, id, 1, h.cfg.Packet)
 		if _, err := s.Write(out); err != nil {
 			return err
 		}

@@ -39,6 +39,7 @@ type Guard struct {
 	packet int
 	name   onion.ID
 	key    ed25519.PublicKey
+	relay  onion.ID
 	conn   core.CapableConn
 	stream network.MuxedStream
 	reset  sync.WaitGroup // the goroutine that refuses the relay's streams
@@ -71,7 +72,7 @@ func DialGuard(ctx context.Context, cfg GuardConfig) (*Guard, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Guard{packet: cfg.Packet, name: idOf(public), key: public, conn: conn}
+	g := &Guard{packet: cfg.Packet, name: idOf(public), key: public, relay: cfg.Relay.ID(), conn: conn}
 	g.reset.Go(func() {
 		// The relay would ask who this is. It gets no answer.
 		for n := 1; ; n++ {
@@ -159,6 +160,7 @@ func (g *Guard) Send(packet []byte) error {
 	if err := g.stream.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return ErrClosed
 	}
+	tapped(g.name, g.relay, 1, g.packet)
 	if _, err := g.stream.Write(g.out); err != nil {
 		return ErrClosed
 	}

@@ -198,7 +198,7 @@ func padded(t *testing.T, rate, load, stall int) {
 		}
 	}
 	done := make(chan error, 1)
-	go func() { done <- writeFrames(ctx, s, queue, newPace(slot, rate, time.Now()), 100) }()
+	go func() { done <- writeFrames(ctx, s, queue, newPace(slot, rate, time.Now()), 100, func(int) {}) }()
 	for range 40 {
 		for range load {
 			select {

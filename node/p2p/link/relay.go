@@ -168,7 +168,7 @@ func (h *Host) serve(ctx context.Context, n *neighbour, s network.Stream) {
 	h.mu.Unlock()
 	h.tasks.Go(func() {
 		defer cancel()
-		_ = writeFrames(ctx, s, n.queue, newPace(h.cfg.Slot, n.Rate, time.Now()), h.cfg.Packet)
+		_ = writeFrames(ctx, s, n.queue, newPace(h.cfg.Slot, n.Rate, time.Now()), h.cfg.Packet, func(frames int) { tapped(h.id, n.id, frames, h.cfg.Packet) })
 	})
 	_ = h.read(n, s)
 	_ = s.Reset()
@@ -184,8 +184,8 @@ type deadlineWriter interface {
 	SetWriteDeadline(t time.Time) error
 }
 
-// writeFrames sends a frame at each beat: what waits, or padding.
-func writeFrames(ctx context.Context, s deadlineWriter, queue <-chan []byte, p *pace, size int) error {
+// writeFrames sends a frame at each beat: what waits, or padding. It tells leaves of them.
+func writeFrames(ctx context.Context, s deadlineWriter, queue <-chan []byte, p *pace, size int, leaves func(frames int)) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var out []byte
@@ -210,6 +210,7 @@ func writeFrames(ctx context.Context, s deadlineWriter, queue <-chan []byte, p *
 			if err := s.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 				return err
 			}
+			leaves(len(out) / frameSize(size))
 			if _, err := s.Write(out); err != nil {
 				return err
 			}
