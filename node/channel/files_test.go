@@ -22,9 +22,10 @@ import (
 // is garbage after a crash.
 type disk struct {
 	now, safe map[string][]byte
+	full      bool
 }
 
-func newDisk() *disk { return &disk{map[string][]byte{}, map[string][]byte{}} }
+func newDisk() *disk { return &disk{now: map[string][]byte{}, safe: map[string][]byte{}} }
 
 func (d *disk) crash() {
 	for name, b := range d.now {
@@ -41,6 +42,9 @@ func (d *disk) remove(name string) { delete(d.now, name); delete(d.safe, name) }
 func (d *disk) perform(task channel.FileTask) (string, error) {
 	part := path.Join(path.Dir(task.Path), task.Part)
 	b, there := d.now[part]
+	if d.full && task.Kind != channel.DiscardFile {
+		return "", channel.ErrPlace
+	}
 	switch task.Kind {
 	case channel.WriteContent:
 		if uint64(len(b)) < task.Offset {

@@ -116,6 +116,7 @@ type arrival struct {
 	sum     *file.Sum         // of them
 	held    map[uint64][]byte // cells from written on, at most a window
 	since   int               // cells that came since the last report
+	boxed   bool              // of held, some came in boxes
 	after   time.Time         // no task before that: the place could not be written to
 }
 
@@ -133,8 +134,9 @@ func resumeArrival(done uint64, adding []byte) (arrival, error) {
 // is told what is missing.
 const reportAfter = 16
 
-// fileCell takes a piece of a file, until a task hands it on.
-func (v *Conversation) fileCell(cell *wire.Cell) {
+// fileCell takes a piece of a file, until a task hands it on. One that was in a box comes
+// only once, and is to be on the disk for good soon.
+func (v *Conversation) fileCell(cell *wire.Cell, boxed bool) {
 	for _, seq := range v.moving {
 		t := v.files[seq]
 		if i, ok := v.find(seq); t.state != FileMoving || !ok || v.messages[i].Direction != In {
@@ -146,6 +148,7 @@ func (v *Conversation) fileCell(cell *wire.Cell) {
 		}
 		if index >= t.in.written && index < t.in.written+file.Window+1 {
 			t.in.held[index] = content
+			t.in.boxed = t.in.boxed || boxed
 		}
 		if t.in.since++; t.in.since >= reportAfter && t.in.held[t.in.written] == nil {
 			v.tellOf(seq)

@@ -113,7 +113,7 @@ func (v *Conversation) FileTask(now time.Time) (FileTask, bool) {
 			if len(task.Content) == 0 {
 				continue
 			}
-			task.Sync = next == file.Cells(t.size) || next-t.done >= syncCells
+			task.Sync = next == file.Cells(t.size) || next-t.done >= syncCells || t.in.boxed
 		}
 		return task, true
 	}
@@ -176,6 +176,7 @@ func (v *Conversation) wrote(task FileTask, t *transfer) {
 		t.in.written++
 	}
 	if task.Sync {
+		t.in.boxed = t.in.boxed && len(t.in.held) > 0
 		t.done, t.adding = t.in.written, t.in.sum.State()
 		v.saveTransfer(task.Seq)
 	}
