@@ -68,7 +68,7 @@ type FileView struct {
 	Trouble string // why it does not go on here, if that is known
 }
 
-// transferVersion is 2: 1 had no posted.
+// transferVersion is 2: 1 had neither posted nor early.
 const transferVersion = 2
 
 // A transfer is what is kept of a file, under the sequence of the message that
@@ -85,6 +85,7 @@ type transfer struct {
 	told   uint32 // out: epoch in which the offer was acknowledged; 0: in none
 	done   uint64 // in: cells that are on the disk for good; out: as the receiver has said of late
 	posted uint64 // out: cells below it were in boxes, or need not be
+	early  []byte // in: bit i: cell done + i is on the disk for good, too; see arrival.kept
 	adding []byte // in: state of the sum of what is on the disk for good
 
 	// In memory only.
@@ -112,6 +113,7 @@ func (t *transfer) append(b []byte) []byte {
 	e.u64(t.done)
 	e.bytes(t.adding)
 	e.u64(t.posted)
+	e.bytes(t.early)
 	return e.b
 }
 
@@ -131,9 +133,9 @@ func parseTransfer(b []byte) (*transfer, error) {
 	t.piece, t.told = d.u32(), d.u32()
 	t.done = d.u64()
 	if t.adding = d.bytes(); !first {
-		t.posted = d.u64()
+		t.posted, t.early = d.u64(), d.bytes()
 	}
-	if err := d.end(); err != nil || t.size > file.MaxSize || t.state < FileOffered || t.state > FileUnnamed ||
+	if err := d.end(); err != nil || len(t.early) > earlySize || t.size > file.MaxSize || t.state < FileOffered || t.state > FileUnnamed ||
 		max(t.done, t.posted) > file.Cells(t.size) || t.key.IsZero() != t.final() {
 		return nil, ErrRecord
 	}
@@ -162,7 +164,7 @@ func (v *Conversation) loadFiles() error {
 		}
 		in := v.messages[i].Direction == In
 		if v.keyed(t, v.messages[i].ID); in && !t.final() {
-			if t.in, err = resumeArrival(t.done, t.adding); err != nil {
+			if t.in, err = resumeArrival(t); err != nil {
 				return err
 			}
 		}
@@ -206,7 +208,8 @@ func (v *Conversation) settle(seq uint64, s FileState) {
 	in := v.messages[i].Direction == In
 	t.key.Wipe()
 	t.cells.Wipe()
-	t.key, t.cells, t.state, t.adding, t.trouble, t.in, t.posting = secret.Key{}, secret.Key{}, s, nil, "", arrival{}, posting{}
+	t.key, t.cells, t.state, t.adding, t.early, t.trouble = secret.Key{}, secret.Key{}, s, nil, nil, ""
+	t.in, t.posting = arrival{}, posting{}
 	if !in {
 		t.path = ""
 		v.dropSums(t)

@@ -30,7 +30,7 @@ func newDisk() *disk { return &disk{now: map[string][]byte{}, safe: map[string][
 func (d *disk) crash() {
 	for name, b := range d.now {
 		safe := len(d.safe[name])
-		d.now[name] = append(b[:safe:safe], bytes.Repeat([]byte{0xee}, len(b)-safe)...)
+		d.now[name] = append(bytes.Clone(d.safe[name]), bytes.Repeat([]byte{0xee}, max(0, len(b)-safe))...)
 	}
 }
 
@@ -46,11 +46,28 @@ func (d *disk) perform(task channel.FileTask) (string, error) {
 		return "", channel.ErrPlace
 	}
 	switch task.Kind {
-	case channel.WriteContent:
-		if uint64(len(b)) < task.Offset {
+	case channel.ReadContent:
+		for _, content := range task.Content {
+			if uint64(len(b)) < task.Offset+uint64(len(content)) {
+				return "", channel.ErrPartLost
+			}
+			task.Offset += uint64(copy(content, b[task.Offset:]))
+		}
+		if task.Sync {
+			d.sync(part)
+		}
+		return "", nil
+	case channel.WriteContent, channel.KeepContent:
+		if uint64(len(b)) < task.Before {
 			return "", channel.ErrPartLost
 		}
-		d.now[part] = append(b[:task.Offset:task.Offset], bytes.Join(task.Content, nil)...)
+		if task.Before == 0 {
+			b = nil
+		}
+		content := bytes.Join(task.Content, nil)
+		b = append(bytes.Clone(b), make([]byte, max(0, int(task.Offset)+len(content)-len(b)))...)
+		copy(b[task.Offset:], content)
+		d.now[part] = b
 		if task.Sync {
 			d.sync(part)
 		}

@@ -277,7 +277,7 @@ func (v *Conversation) keepFlows() {
 
 // rest returns how many boxes a file still needs, if none is lost.
 func (t *transfer) rest(d Direction) uint64 {
-	here := t.in.written + uint64(len(t.in.held))
+	here := t.in.written + uint64(len(t.in.held)+len(t.in.kept))
 	if d == Out {
 		here = t.flow.acked + uint64(len(t.posting.posted))
 		for i := t.flow.acked + 1; i <= t.flow.acked+file.Window; i++ {

@@ -171,7 +171,7 @@ func TestFilesInBoxes(t *testing.T) {
 	}
 	o.both(12)
 	w.b.takeAll()
-	o.both(cells + 40)
+	o.both(cells + 80)
 	w.checkFiles(true)
 	if o.pieces[w.a] != cells {
 		t.Errorf("%d pieces left for %d", o.pieces[w.a], cells)

@@ -125,9 +125,7 @@ func (v *Conversation) underWay() bool {
 func (v *Conversation) comingEntry(id file.ID) file.Entry {
 	_, t := v.fileOf(id, In)
 	e := file.Entry{ID: id, State: file.Coming, Received: t.in.written}
-	for i := range t.in.held {
-		e.Set(i)
-	}
+	t.in.ahead(&e)
 	return e
 }
 
