@@ -115,7 +115,19 @@ func progress(f control.File) string {
 	if f.Size == 0 {
 		return string(f.State)
 	}
-	return fmt.Sprintf("%s, %d %% of %s", f.State, f.Done*10/f.Size*10, size(f.Size))
+	line := fmt.Sprintf("%s, %d %% of %s", f.State, f.Done*10/f.Size*10, size(f.Size))
+	if f.Boxed > 0 {
+		line += ", " + size(f.Boxed) + " more in their mailbox"
+	}
+	return line + toGo(f)
+}
+
+// toGo says how long a file that goes over relays still takes.
+func toGo(f control.File) string {
+	if f.Expected == 0 {
+		return ""
+	}
+	return "; over relays about " + span(f.Expected) + " to go, if both machines are on"
 }
 
 // size writes a number of bytes as people read it.
@@ -167,6 +179,9 @@ func (a *app) fileListCommand() *cobra.Command {
 func fileState(f control.File) string {
 	if f.State == "coming" || f.State == "on its way" {
 		return progress(f)
+	}
+	if f.Expected > 0 && underWay(f) {
+		return string(f.State) + "; over relays it takes about " + span(f.Expected) + " from then on"
 	}
 	return string(f.State)
 }
