@@ -181,7 +181,11 @@ func fileState(f control.File) string {
 		return progress(f)
 	}
 	if f.Expected > 0 && underWay(f) {
-		return string(f.State) + "; over relays it takes about " + span(f.Expected) + " from then on"
+		when := " over relays"
+		if f.Direction == "out" {
+			when += " once they save it"
+		}
+		return string(f.State) + "; about " + span(f.Expected) + when
 	}
 	return string(f.State)
 }

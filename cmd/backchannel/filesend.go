@@ -23,8 +23,8 @@ copy is offered; a script has to say --cleaned or --as-it-is if there is
 something.
 
 The file stays where it is and is read from there; it has to stay, as it is,
-until it has arrived. Over relays a file takes long, which is said first; it goes
-on by itself, also when the two machines are never on at once.`,
+until it has arrived. Over relays a file takes long, which is said first; it
+goes on by itself, also when the two machines are never on at once.`,
 		Example: "  backchannel file send 1\n  printf '%s\\n' \"$path\" | backchannel file send 1 --cleaned --wait --timeout 10m",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

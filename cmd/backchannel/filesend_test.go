@@ -33,7 +33,11 @@ func TestExpectedTimeOfAFile(t *testing.T) {
 		t.Error(got)
 	}
 	f.State = "offered, not taken yet"
-	if got := fileState(f); got != "offered, not taken yet; over relays it takes about 3 hours from then on" {
+	if got := fileState(f); got != "offered, not taken yet; about 3 hours over relays" {
+		t.Error(got)
+	}
+	f.Direction = "out"
+	if got := fileState(f); got != "offered, not taken yet; about 3 hours over relays once they save it" {
 		t.Error(got)
 	}
 }

@@ -31,6 +31,7 @@ type posting struct {
 	posted map[uint64]post       // by index; the receiver has not said that they are there
 	heard  uint32                // when the newest report was made, in seconds
 	cut    uint32                // when the last connection was found to have ended
+	dated  bool                  // the periods of posted are set: before a run's first box there is none
 }
 
 // post is the last box of a piece.
@@ -45,7 +46,7 @@ type pieceName struct{ seq, index uint64 }
 
 // mayPost reports whether pieces may leave in boxes: what goes directly does not.
 func (v *Conversation) mayPost() bool {
-	return v.mail.period > 0 && v.s != nil && !v.s.dead && v.drops.policy != DirectRoute && !v.canSend() && v.maySpeak()
+	return v.Drops().Set != nil && v.drops.policy != DirectRoute && !v.canSend() && v.maySpeak()
 }
 
 // postable returns the files of which pieces may go into boxes now, in their order. One
@@ -85,6 +86,13 @@ func (v *Conversation) carryOver(t *transfer) {
 	if f.live {
 		f.live, p.cut = false, uint32(v.now.Unix())
 		under(f.next, post{period: v.mail.period, stored: true, direct: true})
+	}
+	if !p.dated && v.mail.period > 0 {
+		p.dated = true
+		for i, q := range p.posted {
+			q.period = max(q.period, v.mail.period)
+			p.posted[i] = q
+		}
 	}
 }
 
@@ -162,6 +170,7 @@ func (v *Conversation) filesForBox() {
 	if v.mail.cell != nil || v.s.dead || v.canSend() {
 		return
 	}
+	v.retell()
 	news := v.tellInBoxes()
 	piece, found := v.nextPiece()
 	reports := len(v.tell) > 0 || len(v.mail.telling) > 0 || v.underWay()
@@ -174,7 +183,7 @@ func (v *Conversation) filesForBox() {
 	}
 	v.mail.turn++
 	texts, turn := len(v.sealed) > 0, v.mail.turn%4
-	seldom := turn == 1 && v.alike() || v.mail.turn%16 == 2 && len(v.mail.telling) > 0
+	seldom := turn == 1 && v.alike() || v.mail.turn%16 == 2 && reports
 	switch {
 	case texts && turn == 0: // see againForBox
 	case news, found && seldom:
@@ -271,6 +280,15 @@ func (v *Conversation) keepFlows() {
 		if i, ok := v.find(seq); ok && v.messages[i].Direction == Out && !t.final() && t.done != t.flow.acked {
 			t.done = t.flow.acked
 			v.saveTransfer(seq)
+		}
+	}
+}
+
+// forgetPosted takes note that a session is replaced. Its boxes are not read any more.
+func (v *Conversation) forgetPosted() {
+	for _, seq := range v.moving {
+		if t := v.files[seq]; !t.final() {
+			t.posting, t.posted = posting{}, min(t.posted, t.flow.acked)
 		}
 	}
 }

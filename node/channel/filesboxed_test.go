@@ -205,6 +205,32 @@ func TestFilesInBoxesNeverTogether(t *testing.T) {
 	}
 }
 
+// TestFilesInBoxesReloaded has both machines stopped after each step, and all that is not
+// on the disk lost: the file comes, and no piece goes twice.
+func TestFilesInBoxesReloaded(t *testing.T) {
+	t.Parallel()
+	w, o := newOffice(t, 125)
+	w.a.sendFile("f", w.a.random(200_000))
+	for i := range 90 {
+		o.next()
+		for _, s := range []*side{w.a, w.b} {
+			o.write(s)
+			s.restart()
+			o.read(s)
+			s.restart()
+			if i == 10 {
+				s.takeAll()
+				s.restart()
+			}
+			s.serve()
+		}
+	}
+	w.checkFiles(true)
+	if o.pieces[w.a] != 50 {
+		t.Errorf("%d pieces went for 50", o.pieces[w.a])
+	}
+}
+
 // TestTextsGoBeforePieces writes texts while a file is under way: each leaves in the next
 // box, is acknowledged, and is not held up by a piece that was sealed before.
 func TestTextsGoBeforePieces(t *testing.T) {

@@ -37,6 +37,21 @@ func (v *Conversation) entryOf(id file.ID, say file.State) (file.Entry, bool) {
 	}
 }
 
+// retell has the first boxes of a run say how files ended that came of late: nothing that
+// is stored says whether their senders know.
+func (v *Conversation) retell() {
+	if v.mail.retold {
+		return
+	}
+	v.mail.retold = true
+	for seq, t := range v.files {
+		i, ok := v.find(seq)
+		if ok && v.messages[i].Direction == In && t.final() && !t.known && v.now.Before(fromMinute(v.messages[i].Stored).Add(v.cfg.Life)) {
+			v.sayHow(v.messages[i].ID)
+		}
+	}
+}
+
 // tellInBoxes has it said again and again how files ended, and reports whether one of
 // them was not spoken of yet.
 func (v *Conversation) tellInBoxes() (news bool) {

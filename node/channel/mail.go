@@ -29,6 +29,7 @@ type mail struct {
 	forms   uint64               // boxes in file form
 	usual   bool                 // the last box was in the usual form; of the one before this run it is not known
 	reading bool                 // pieces are being made ready
+	retold  bool                 // see retell
 }
 
 // maxCarried bounds the boxes of which no drop has told anything.
