@@ -297,6 +297,60 @@ func TestStrandedTextsGoBeforePieces(t *testing.T) {
 	w.checkTexts()
 }
 
+// TestTextsGoAgainBesidePieces wipes the drops when they have said that they hold a text:
+// it goes again in every fourth box, though there are pieces for all of them.
+func TestTextsGoAgainBesidePieces(t *testing.T) {
+	t.Parallel()
+	w, o := newOffice(t, 133)
+	w.a.sendFile("f", w.a.random(1_200_000))
+	o.both(8)
+	w.b.takeAll()
+	o.both(20)
+	seq := w.a.send("Two is fine.")
+	o.next()
+	o.write(w.a)
+	if w.a.state(seq) != channel.InMailbox {
+		t.Fatalf("the text is %v", w.a.state(seq))
+	}
+	o.boxes[w.a] = nil
+	if o.both(5); w.a.state(seq) != channel.Delivered || o.texts[w.a] > 4 {
+		t.Errorf("the text is %v; %d boxes had texts", w.a.state(seq), o.texts[w.a])
+	}
+}
+
+// TestOldReports reads boxes of the receiver in the wrong order: what an older one says
+// of a file does not have pieces sent again, and does not end it.
+func TestOldReports(t *testing.T) {
+	t.Parallel()
+	w, o := newOffice(t, 134)
+	w.a.sendFile("f", w.a.random(400_000))
+	o.both(4)
+	o.next()
+	o.write(w.b)
+	held := o.boxes[w.b] // it waits for its person
+	o.boxes[w.b] = nil
+	w.b.takeAll()
+	o.both(8)
+	o.next()
+	o.write(w.b)
+	early := o.boxes[w.b] // little has come
+	o.boxes[w.b] = nil
+	o.both(30)
+	for _, old := range [][]waiting{early, held} {
+		if len(old) != 1 {
+			t.Fatalf("%d boxes", len(old))
+		}
+		w.a.do(w.a.c.Mailed(w.now, old[0].control, &old[0].cell))
+		if f := w.a.c.Files()[0]; f.State != channel.FileMoving || f.Done < 25*file.ContentSize {
+			t.Errorf("%d bytes, %s", f.Done, f.State.Words(channel.Out))
+		}
+	}
+	o.both(80)
+	if w.checkFiles(true); o.pieces[w.a] != 100 {
+		t.Errorf("%d pieces went for 100", o.pieces[w.a])
+	}
+}
+
 // TestFileChangesRoute has a file go directly, over drops, and directly again. What is
 // known to be there does not go again, and what was lost with a connection does.
 func TestFileChangesRoute(t *testing.T) {
@@ -342,6 +396,44 @@ func TestFileChangesRoute(t *testing.T) {
 	w.checkFiles(true)
 }
 
+// TestFilesInBoxesNewSession replaces the session while pieces are under way: its boxes
+// are not read any more, so what was in them goes again in its turn.
+func TestFilesInBoxesNewSession(t *testing.T) {
+	t.Parallel()
+	w, o := newOffice(t, 135)
+	w.a.sendFile("f", w.a.random(800_000))
+	o.both(8)
+	w.b.takeAll()
+	o.both(30)
+	for range 20 {
+		o.next()
+		o.write(w.a)
+	}
+	o.boxes = map[*side][]waiting{}
+	epoch := w.a.c.Epoch()
+	w.a.do(w.a.c.RolledBack(w.now))
+	w.connect()
+	w.pass(time.Minute, 5*time.Second)
+	for _, s := range []*side{w.a, w.b} {
+		if out, err := s.c.Consent(w.now); err == nil {
+			s.do(out)
+		}
+	}
+	w.pass(2*time.Minute, 5*time.Second)
+	if w.a.c.Epoch() == epoch {
+		t.Fatal("there was no new session")
+	}
+	w.agree()
+	w.cut()
+	o.period /= 2 // another period was agreed on
+	before := w.b.c.Files()[0].Done
+	if o.both(30); w.b.c.Files()[0].Done < before+25*file.ContentSize {
+		t.Errorf("%d bytes, and before %d", w.b.c.Files()[0].Done, before)
+	}
+	o.both(180)
+	w.checkFiles(true)
+}
+
 // TestFilesInBoxesByPolicy wants no piece and no report in a box of a contact that is
 // talked to directly, and the next file behind one that cannot be read.
 func TestFilesInBoxesByPolicy(t *testing.T) {
@@ -354,6 +446,9 @@ func TestFilesInBoxesByPolicy(t *testing.T) {
 	o.both(10)
 	w.a.do(w.a.c.SetRoute(w.now, channel.DirectRoute))
 	w.b.do(w.b.c.SetRoute(w.now, channel.DirectRoute))
+	if want, ok := w.a.c.Demand(w.now); ok {
+		t.Errorf("%+v is read for no box", want)
+	}
 	pieces, reports := o.pieces[w.a], o.reports[w.b]
 	if o.both(20); o.pieces[w.a] != pieces || o.reports[w.b] != reports {
 		t.Error("what is to go directly went into boxes")
