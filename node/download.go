@@ -113,13 +113,20 @@ func (s *sink) close() {
 // knows.
 func (s *sink) perform(ctx context.Context, task channel.FileTask) (path string, err error) {
 	own := s.f != nil && s.seq == task.Seq // all of it was written and synced just now
-	if s.seq != task.Seq || task.Kind != channel.WriteContent {
+	switch task.Kind {
+	case channel.WriteContent, channel.KeepContent, channel.ReadContent:
+		if s.seq != task.Seq {
+			s.close()
+		}
+	default:
 		s.close()
 	}
 	part := filepath.Join(filepath.Dir(task.Path), task.Part)
 	switch task.Kind {
-	case channel.WriteContent:
+	case channel.WriteContent, channel.KeepContent:
 		return "", s.write(part, task)
+	case channel.ReadContent:
+		return "", s.read(part, task)
 	case channel.FinishFile:
 		return finish(ctx, part, task, own)
 	case channel.DiscardFile:
@@ -150,11 +157,40 @@ func (s *sink) write(part string, task channel.FileTask) error {
 		s.close()
 		return channel.ErrPlace
 	}
-	if task.Sync {
-		if err := s.f.Sync(); err != nil { // nobody knows what is there: see hostile cases of fsync
-			s.close()
-			return channel.ErrPartLost
+	return s.sync(task)
+}
+
+// read reads back what was written before its turn.
+func (s *sink) read(part string, task channel.FileTask) error {
+	if s.f == nil {
+		f, err := openPart(part, task)
+		if err != nil {
+			return err
 		}
+		s.seq, s.f = task.Seq, f
+	}
+	at := int64(task.Offset)
+	for _, content := range task.Content {
+		if _, err := s.f.ReadAt(content, at); err != nil {
+			s.close()
+			if errors.Is(err, io.EOF) {
+				return channel.ErrPartLost // it was cut short meanwhile
+			}
+			return channel.ErrPlace
+		}
+		at += int64(len(content))
+	}
+	return s.sync(task)
+}
+
+// sync sees to it that what was written is on the disk for good, if the task says so.
+func (s *sink) sync(task channel.FileTask) error {
+	if !task.Sync {
+		return nil
+	}
+	if err := s.f.Sync(); err != nil { // nobody knows what is there: see hostile cases of fsync
+		s.close()
+		return channel.ErrPartLost
 	}
 	return nil
 }
@@ -163,7 +199,7 @@ func (s *sink) write(part string, task channel.FileTask) error {
 // than what was written is another one.
 func openPart(part string, task channel.FileTask) (*os.File, error) {
 	flag := os.O_RDWR
-	if task.Offset == 0 {
+	if task.Before == 0 {
 		if removePart(part) != nil {
 			return nil, channel.ErrPlace
 		}
@@ -171,7 +207,7 @@ func openPart(part string, task channel.FileTask) (*os.File, error) {
 	}
 	info, err := os.Lstat(part)
 	switch missing := errors.Is(err, fs.ErrNotExist); {
-	case task.Offset == 0 && missing:
+	case task.Before == 0 && missing:
 	case missing:
 		if _, err := os.Stat(filepath.Dir(part)); err != nil {
 			return nil, channel.ErrPlace // a stick that was taken out comes back
@@ -179,7 +215,7 @@ func openPart(part string, task channel.FileTask) (*os.File, error) {
 		return nil, channel.ErrPartLost
 	case err != nil:
 		return nil, channel.ErrPlace
-	case !info.Mode().IsRegular() || uint64(info.Size()) < task.Offset:
+	case !info.Mode().IsRegular() || uint64(info.Size()) < task.Before:
 		return nil, channel.ErrPartLost
 	}
 	f, err := os.OpenFile(part, flag, 0o600)

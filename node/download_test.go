@@ -154,3 +154,44 @@ func TestNames(t *testing.T) {
 		t.Errorf("a name of 300 bytes: %v", err)
 	}
 }
+
+// TestContentBeforeItsTurn writes what comes in boxes, in any order, and reads it back in
+// its turn, also after a restart; a part file that is shorter than it was is another one.
+func TestContentBeforeItsTurn(t *testing.T) {
+	dir := t.TempDir()
+	base := channel.FileTask{Seq: 7, Path: filepath.Join(dir, "report.pdf"), Part: ".0123.part", Size: 10}
+	do := func(s *sink, kind channel.TaskKind, before, offset uint64, content ...[]byte) error {
+		task := base
+		task.Kind, task.Before, task.Offset, task.Content, task.Sync = kind, before, offset, content, true
+		_, err := s.perform(t.Context(), task)
+		return err
+	}
+	s := new(sink)
+	if err := errors.Join(
+		do(s, channel.KeepContent, 0, 8, []byte("89")),
+		do(s, channel.KeepContent, 10, 4, []byte("45"), []byte("67")),
+	); err != nil {
+		t.Fatal(err)
+	}
+	s.close()
+	s = new(sink)
+	defer s.close()
+	if err := do(s, channel.WriteContent, 10, 0, []byte("0123")); err != nil {
+		t.Fatal(err)
+	}
+	got := [][]byte{make([]byte, 4), make([]byte, 2)}
+	if err := do(s, channel.ReadContent, 10, 4, got...); err != nil || string(got[0])+string(got[1]) != "456789" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if b, err := os.ReadFile(filepath.Join(dir, base.Part)); string(b) != "0123456789" {
+		t.Errorf("%q, %v", b, err)
+	}
+	if err := os.Truncate(filepath.Join(dir, base.Part), 9); err != nil {
+		t.Fatal(err)
+	}
+	for what, s := range map[string]*sink{"open": s, "opened anew": new(sink)} {
+		if err := do(s, channel.ReadContent, 10, 4, got...); !errors.Is(err, channel.ErrPartLost) {
+			t.Errorf("cut short, %s: %v", what, err)
+		}
+	}
+}

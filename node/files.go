@@ -11,6 +11,7 @@ import (
 
 	"github.com/backchannel/backchannel/node/channel"
 	"github.com/backchannel/backchannel/node/store"
+	"github.com/backchannel/backchannel/protocol/file"
 )
 
 // Errors that a person meets who takes a file.
@@ -19,12 +20,13 @@ var (
 	ErrLongName   = errors.New("the name is longer than the disk there allows")
 	ErrNoFolder   = errors.New("the folder does not exist, or nothing can be written there")
 	ErrNoRoom     = errors.New("there is not enough room for the file there")
-	ErrFileRelays = errors.New("files go directly, and this contact is reached over relays alone")
+	ErrFileSlow   = errors.New("over relays alone the file would take longer than the 14 days for which it is offered")
 )
 
 // SendFile offers a file of this machine to a contact, under a name: the file's
 // own if it is empty. The path is absolute. The file stays where it is, and must
-// stay as it is until it has arrived.
+// stay as it is until it has arrived. One that goes over relays alone is refused if it
+// could not be there before its offer ends.
 func (n *Node) SendFile(ctx context.Context, name, path, as string) (f channel.FileView, err error) {
 	return n.SendFileIn(ctx, name, channel.Open, path, as)
 }
@@ -35,12 +37,12 @@ func (n *Node) SendFileIn(ctx context.Context, name string, number uint32, path,
 	if err != nil {
 		return f, err
 	}
-	if r.Policy == channel.RelayRoute {
-		return f, ErrFileRelays
-	}
 	src, err := describe(ctx, path, as)
 	if err != nil {
 		return f, err
+	}
+	if takes, ok := r.FileTime(file.Cells(src.Size)); ok && r.Policy == channel.RelayRoute && takes > offerLife {
+		return f, ErrFileSlow
 	}
 	err = n.with(ctx, name, func(c *channel.Conversation, now time.Time) (*channel.Output, error) {
 		m, out, err := c.SendFileIn(now, number, src)
@@ -51,6 +53,19 @@ func (n *Node) SendFileIn(ctx context.Context, name string, number uint32, path,
 		return f, err
 	}
 	return n.File(ctx, name, f.Seq)
+}
+
+// offerLife is how long a file is offered, as a message lives: see [channel.Config].
+const offerLife = 14 * 24 * time.Hour
+
+// FileTime returns how long a file that needs so many boxes takes over relays, about, if
+// both machines stay on and nothing is lost; false, if what is sent now goes directly, or
+// nowhere.
+func (s RouteState) FileTime(boxes uint64) (time.Duration, bool) {
+	if s.Direct || !s.Agreed || s.Policy == channel.DirectRoute || s.Box == 0 {
+		return 0, false
+	}
+	return s.Rule + time.Duration(min(boxes, file.Cells(file.MaxSize)))*s.Box, true
 }
 
 // Files returns what is known of a contact's files, oldest first: those in the conversation

@@ -119,6 +119,7 @@ type RouteState struct {
 	Rule     time.Duration // until a text is read over relays by a machine that is on, as a rule
 	Latest   time.Duration // and at the latest, if nothing is lost
 	KeptFor  time.Duration // how long a drop keeps a box
+	Box      time.Duration // from one box of the contact to the next, as a rule
 	Period   cadence.Period
 	PeriodIs time.Duration
 }
@@ -156,6 +157,7 @@ func (m *mail) routeOf(p *person, s *RouteState) {
 	}
 	s.Period, s.PeriodIs = o.Set.Period, time.Duration(o.Set.Period)*m.slot
 	s.Rule, s.Latest = m.machine.Expect(o.Set.Period)
+	s.Box = m.machine.BoxEvery(o.Set.Period)
 	s.KeptFor = m.network.Constants.Expiry
 	bad := m.machine.Bad()
 	var seen []relayed.Watcher

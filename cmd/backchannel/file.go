@@ -115,7 +115,19 @@ func progress(f control.File) string {
 	if f.Size == 0 || f.Done == 0 { // or nobody is told
 		return string(f.State)
 	}
-	return fmt.Sprintf("%s, %d %% of %s", f.State, f.Done*10/f.Size*10, size(f.Size))
+	line := fmt.Sprintf("%s, %d %% of %s", f.State, f.Done*10/f.Size*10, size(f.Size))
+	if f.Boxed > 0 {
+		line += ", " + size(f.Boxed) + " more in their mailbox"
+	}
+	return line + toGo(f)
+}
+
+// toGo says how long a file that goes over relays still takes.
+func toGo(f control.File) string {
+	if f.Expected == 0 {
+		return ""
+	}
+	return "; over relays about " + span(f.Expected) + " to go, if both machines are on"
 }
 
 // size writes a number of bytes as people read it.
@@ -170,6 +182,13 @@ func (a *app) fileListCommand() *cobra.Command {
 func fileState(f control.File) string {
 	if f.State == "coming" || f.State == "on its way" {
 		return progress(f)
+	}
+	if f.Expected > 0 && underWay(f) {
+		when := " over relays"
+		if f.Direction == "out" {
+			when += " once they save it"
+		}
+		return string(f.State) + "; about " + span(f.Expected) + when
 	}
 	return string(f.State)
 }

@@ -24,7 +24,8 @@ copy is offered; a script has to say --cleaned or --as-it-is if there is
 something.
 
 The file stays where it is and is read from there; it has to stay, as it is,
-until it has arrived.`,
+until it has arrived. Over relays a file takes long, which is said first; it
+goes on by itself, also when the two machines are never on at once.`,
 		Example: "  backchannel file send 1\n  printf '%s\\n' \"$path\" | backchannel file send 1 --cleaned --wait --timeout 10m",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -151,7 +152,11 @@ func (a *app) chooseCopy(ans inspected, place string) (choice, error) {
 // known before.
 func (a *app) sendFile(cmd *cobra.Command, to control.Contact, request control.FileSendRequest, wait bool) error {
 	if info, err := os.Stat(request.Path); err == nil {
-		a.note("%s. %s", size(uint64(info.Size())), expected(to, uint64(info.Size())))
+		n, route := uint64(info.Size()), a.routeTo(cmd, to)
+		a.noteFolded(0, "%s. %s", size(n), expected(to, n, route))
+		if day := 24 * uint64(route.FileHour); overRelays(route) && n > day {
+			a.noteFolded(2, "! That is more than relays carry in a day, %s. It goes on by itself, for up to 14 days; texts go first.", size(day))
+		}
 	}
 	var ans control.FileAnswer
 	if err := a.call(cmd, "file/send", request, &ans); err != nil {
@@ -173,9 +178,20 @@ func (a *app) sendFile(cmd *cobra.Command, to control.Contact, request control.F
 	})
 }
 
+// overRelays reports whether what is sent now goes over relays.
+func overRelays(r control.RouteAnswer) bool {
+	return !r.Direct && r.Agreed && r.Route != "direct" && r.FileHour > 0
+}
+
 // expected says how long a file takes on the way that there is.
-func expected(to control.Contact, n uint64) string {
-	if !to.Connected {
+func expected(to control.Contact, n uint64, r control.RouteAnswer) string {
+	switch {
+	case overRelays(r):
+		seconds := r.Expected + int64(float64(n)*3600/float64(r.FileHour))
+		return "Over relays it takes about " + span(seconds) + " once they save it, if both machines stay on: " + size(uint64(r.FileHour)) + " an hour."
+	case r.Route == "relayed":
+		return "It leaves by itself over relays, when keys are agreed there."
+	case !to.Connected:
 		return "It leaves by itself when the two machines are connected."
 	}
 	const slow = 128 << 10 // bytes in a second, on a line as people have at home

@@ -5,9 +5,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -238,5 +240,34 @@ func (v *village) meetAtDrop(t *testing.T) {
 	rowan.until("it is delivered", func() bool { return rowan.state("We meet at last.") == "delivered" })
 	if quince.state("We meet at last.") != "here" {
 		t.Error("what is delivered is not there")
+	}
+	rowan.sendsOverRelays(quince)
+}
+
+// sendsOverRelays has a file go to somebody who is reached over relays alone.
+func (p *person) sendsOverRelays(to *person) {
+	content := bytes.Repeat([]byte("We would drop the inspection.\n"), 500)
+	path, folder := filepath.Join(p.dir, "draft.txt"), filepath.Join(p.dir, "in")
+	if err := errors.Join(os.WriteFile(path, content, 0o600), os.Mkdir(folder, 0o700)); err != nil {
+		p.Fatal(err)
+	}
+	p.run(path+"\n", "file", "send", "1")
+	file := func(of *person) (f control.File) {
+		var list control.FilesAnswer
+		if of.ask(&list, "file/list", control.NameRequest{Name: "1"}) && len(list.Files) == 1 {
+			f = list.Files[0]
+		}
+		return f
+	}
+	if f := file(p); f.Expected < 8 || f.Expected > 60 { // four pieces, one each two seconds
+		p.Errorf("before it goes: %+v", f)
+	}
+	to.until("the file is offered", func() bool { return file(to).State == waitsForYou })
+	p.Log(p.run("", "file", "list", "1"))
+	to.run(folder+"\n", "file", "save", "1", strconv.FormatUint(file(to).Seq, 10), "--timeout", "1s")
+	to.until("the file is here", func() bool { return file(to).State == "here" })
+	p.until("it is delivered", func() bool { return file(p).State == "delivered" })
+	if got, err := os.ReadFile(filepath.Join(folder, "draft.txt")); !bytes.Equal(got, content) {
+		p.Errorf("%d bytes came, %v", len(got), err)
 	}
 }

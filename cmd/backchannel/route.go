@@ -42,7 +42,8 @@ func (a *app) routeSet() *cobra.Command {
   direct    never over relays
 
 It can be changed at any time, also while something is under way: nothing is
-lost by it, and nothing arrives twice. Files go directly.`,
+lost by it, and nothing arrives twice. Files go the same way; over relays they
+take long, which is said before one is sent.`,
 		Example: "  backchannel route set 1 relayed", Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var r control.RouteAnswer
@@ -116,6 +117,9 @@ func (a *app) printRelays(r control.RouteAnswer) {
 	}
 	a.say("\nA text is there in about %s, if their machine is on; in %s at the latest, if nothing\nis lost. It waits up to %d h for a machine that is off.",
 		span(r.Expected), span(r.Latest), r.KeptHours)
+	if r.FileHour > 0 {
+		a.say("A file goes at about %s an hour, if both machines are on.", size(uint64(r.FileHour)))
+	}
 }
 
 // sayLosing says which of a contact's own relays lose packets.
@@ -175,7 +179,9 @@ func span(seconds int64) string {
 		return plural(int(d/time.Second), "second")
 	case d < 2*time.Hour:
 		return plural(int((d+30*time.Second)/time.Minute), "minute")
-	default:
+	case d < 48*time.Hour:
 		return plural(int((d+30*time.Minute)/time.Hour), "hour")
+	default:
+		return plural(int((d+12*time.Hour)/(24*time.Hour)), "day")
 	}
 }

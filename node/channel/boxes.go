@@ -185,6 +185,7 @@ func (v *Conversation) resume() {
 func (v *Conversation) LinkDown(now time.Time, id LinkID) *Output {
 	v.begin(now)
 	if v.link != nil && v.link.id == id {
+		v.keepFlows()
 		v.link = nil
 	}
 	if i := v.guestIndex(id); i >= 0 {
@@ -287,9 +288,9 @@ func (v *Conversation) sessionBox(c wire.Control, cell *wire.Cell) {
 	case c.Flags&wire.FlagCell != 0:
 		v.cell(cell)
 	case c.Flags&wire.FlagFile != 0:
-		v.fileCell(cell)
+		v.fileCell(cell, false)
 	case c.Flags&wire.FlagReport != 0:
-		v.reportCame(cell)
+		v.reportCame(cell, said{})
 	}
 	v.flush()
 }

@@ -28,11 +28,13 @@
 // Files: contact.go (what is kept of a contact), session.go (what is kept of a
 // session), flights.go (handshakes), boxes.go (what comes in on a connection),
 // outbox.go, inbox.go, words.go, clock.go (what time brings about), edit.go and
-// burn.go (what the owner changes and deletes), codec.go; files.go (what is kept of
-// a file), filesout.go, filesin.go, filetask.go (what the owner is to do on the disk);
+// burn.go (what the owner changes and deletes), codec.go; files.go (what is kept
+// of a file), filesout.go, filesin.go, filetask.go (what the owner is to do on the
+// disk); mail.go (boxes at drops), filesboxed.go, filesreport.go (files in them);
 // craft.go (lines of the tools of statecraft), mandate.go, mandateheld.go (of an
-// envoy), mandateshown.go (of a listener); communique.go (drafts), communiquesign.go,
-// communiqueview.go; introduction.go (what is kept of one, and time), introductionasked.go
-// (of one who is asked), introductionmade.go (of an introducer); sounding.go,
-// soundingrun.go, soundingrecord.go, soundingview.go; charter*.go; shuttle*.go.
+// envoy), mandateshown.go (of a listener); communique.go (drafts),
+// communiquesign.go, communiqueview.go; introduction.go (what is kept of one, and
+// time), introductionasked.go (of one who is asked), introductionmade.go (of an
+// introducer); sounding.go, soundingrun.go, soundingrecord.go, soundingview.go;
+// charter*.go; shuttle*.go.
 package channel

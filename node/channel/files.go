@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"bytes"
 	"slices"
 	"time"
 
@@ -59,13 +60,16 @@ type FileView struct {
 	Message
 	Size    uint64
 	Done    uint64 // bytes that are known to be with the receiver
+	Boxed   uint64 // and bytes that drops have for the receiver, as far as is known
+	Rest    uint64 // boxes that a file needs that goes on over relays, if none is lost
 	State   FileState
 	Path    string // where it was put, of one that came whole
 	Place   string // where it was to be, of one that needs another name
 	Trouble string // why it does not go on here, if that is known
 }
 
-const transferVersion = 1
+// transferVersion is 2: 1 had neither posted nor early.
+const transferVersion = 2
 
 // A transfer is what is kept of a file, under the sequence of the message that
 // offered it. Content is not kept here: it is read at its sender's, and written at
@@ -79,15 +83,18 @@ type transfer struct {
 	path   string // out: where the file is; in: where it is to be, or was put
 	piece  uint32 // out: bytes that one sum covers
 	told   uint32 // out: epoch in which the offer was acknowledged; 0: in none
-	done   uint64 // in: cells that are on the disk for good
+	done   uint64 // in: cells that are on the disk for good; out: as the receiver has said of late
+	posted uint64 // out: cells below it were in boxes, or need not be
+	early  []byte // in: bit i: cell done + i is on the disk for good, too; see arrival.kept
 	adding []byte // in: state of the sum of what is on the disk for good
 
 	// In memory only.
 	cells   secret.Key // derived from key
 	in      arrival
-	known   bool   // in: its sender knows how it ended
-	flow    flow   // out
-	trouble string // see FileView
+	known   bool    // in: its sender knows how it ended
+	flow    flow    // out
+	posting posting // out
+	trouble string  // see FileView
 }
 
 func (t *transfer) final() bool { return t.state >= FileWhole && t.state != FileUnnamed }
@@ -105,12 +112,15 @@ func (t *transfer) append(b []byte) []byte {
 	e.u32(t.told)
 	e.u64(t.done)
 	e.bytes(t.adding)
+	e.u64(t.posted)
+	e.bytes(t.early)
 	return e.b
 }
 
 func parseTransfer(b []byte) (*transfer, error) {
 	d := decoder{b: b}
 	t := &transfer{}
+	first := bytes.HasPrefix(b, []byte{1})
 	if err := d.version(transferVersion); err != nil {
 		return nil, err
 	}
@@ -122,9 +132,11 @@ func parseTransfer(b []byte) (*transfer, error) {
 	t.path = string(d.bytes())
 	t.piece, t.told = d.u32(), d.u32()
 	t.done = d.u64()
-	t.adding = d.bytes()
-	if err := d.end(); err != nil || t.size > file.MaxSize || t.state < FileOffered || t.state > FileUnnamed ||
-		t.done > file.Cells(t.size) || t.key.IsZero() != t.final() {
+	if t.adding = d.bytes(); !first {
+		t.posted, t.early = d.u64(), d.bytes()
+	}
+	if err := d.end(); err != nil || len(t.early) > earlySize || t.size > file.MaxSize || t.state < FileOffered || t.state > FileUnnamed ||
+		max(t.done, t.posted) > file.Cells(t.size) || t.key.IsZero() != t.final() {
 		return nil, ErrRecord
 	}
 	return t, nil
@@ -152,9 +164,12 @@ func (v *Conversation) loadFiles() error {
 		}
 		in := v.messages[i].Direction == In
 		if v.keyed(t, v.messages[i].ID); in && !t.final() {
-			if t.in, err = resumeArrival(t.done, t.adding); err != nil {
+			if t.in, err = resumeArrival(t); err != nil {
 				return err
 			}
+		}
+		if !in {
+			t.flow.acked, t.flow.entry.Received = t.done, t.done
 		}
 		v.files[r.Key.Seq] = t
 		switch {
@@ -193,7 +208,8 @@ func (v *Conversation) settle(seq uint64, s FileState) {
 	in := v.messages[i].Direction == In
 	t.key.Wipe()
 	t.cells.Wipe()
-	t.key, t.cells, t.state, t.adding, t.trouble, t.in = secret.Key{}, secret.Key{}, s, nil, "", arrival{}
+	t.key, t.cells, t.state, t.adding, t.early, t.trouble = secret.Key{}, secret.Key{}, s, nil, nil, ""
+	t.in, t.posting = arrival{}, posting{}
 	if !in {
 		t.path = ""
 		v.dropSums(t)
@@ -254,7 +270,7 @@ func (v *Conversation) File(seq uint64) (FileView, bool) {
 	f := FileView{Message: v.shown(v.messages[i]), Size: t.size, State: t.state, Trouble: t.trouble, Done: t.in.written * file.ContentSize}
 	switch {
 	case f.Direction == Out:
-		f.Done = t.flow.acked * file.ContentSize
+		f.Done, f.Boxed = t.flow.acked*file.ContentSize, t.boxedBytes()
 	case t.state == FileWhole:
 		f.Path = t.path
 	case t.state == FileUnnamed:
@@ -263,8 +279,11 @@ func (v *Conversation) File(seq uint64) (FileView, bool) {
 	if f.Done = min(f.Done, f.Size); t.state == FileWhole {
 		f.Done = f.Size
 	}
+	if !t.final() {
+		f.Rest = t.rest(f.Direction)
+	}
 	if v.unseen(v.messages[i]) {
-		f.State, f.Done = FileMoving, 0
+		f.State, f.Done, f.Boxed, f.Rest = FileMoving, 0, 0, 0
 	}
 	return f, true
 }

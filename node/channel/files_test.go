@@ -22,14 +22,15 @@ import (
 // is garbage after a crash.
 type disk struct {
 	now, safe map[string][]byte
+	full      bool
 }
 
-func newDisk() *disk { return &disk{map[string][]byte{}, map[string][]byte{}} }
+func newDisk() *disk { return &disk{now: map[string][]byte{}, safe: map[string][]byte{}} }
 
 func (d *disk) crash() {
 	for name, b := range d.now {
 		safe := len(d.safe[name])
-		d.now[name] = append(b[:safe:safe], bytes.Repeat([]byte{0xee}, len(b)-safe)...)
+		d.now[name] = append(bytes.Clone(d.safe[name]), bytes.Repeat([]byte{0xee}, max(0, len(b)-safe))...)
 	}
 }
 
@@ -41,12 +42,32 @@ func (d *disk) remove(name string) { delete(d.now, name); delete(d.safe, name) }
 func (d *disk) perform(task channel.FileTask) (string, error) {
 	part := path.Join(path.Dir(task.Path), task.Part)
 	b, there := d.now[part]
+	if d.full && task.Kind != channel.DiscardFile {
+		return "", channel.ErrPlace
+	}
 	switch task.Kind {
-	case channel.WriteContent:
-		if uint64(len(b)) < task.Offset {
+	case channel.ReadContent:
+		for _, content := range task.Content {
+			if uint64(len(b)) < task.Offset+uint64(len(content)) {
+				return "", channel.ErrPartLost
+			}
+			task.Offset += uint64(copy(content, b[task.Offset:]))
+		}
+		if task.Sync {
+			d.sync(part)
+		}
+		return "", nil
+	case channel.WriteContent, channel.KeepContent:
+		if uint64(len(b)) < task.Before {
 			return "", channel.ErrPartLost
 		}
-		d.now[part] = append(b[:task.Offset:task.Offset], bytes.Join(task.Content, nil)...)
+		if task.Before == 0 {
+			b = nil
+		}
+		content := bytes.Join(task.Content, nil)
+		b = append(bytes.Clone(b), make([]byte, max(0, int(task.Offset)+len(content)-len(b)))...)
+		copy(b[task.Offset:], content)
+		d.now[part] = b
 		if task.Sync {
 			d.sync(part)
 		}

@@ -82,6 +82,9 @@ func (v *Conversation) leastEnding() (least file.ID) {
 
 // endingKnown takes note that the sender of a file knows how it ended.
 func (v *Conversation) endingKnown(id file.ID) {
+	if v.mail.telling[id].say != file.Gone {
+		delete(v.mail.telling, id)
+	}
 	if _, ok := v.endings[id]; ok {
 		delete(v.endings, id)
 		v.endingsNew = true

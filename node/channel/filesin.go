@@ -80,8 +80,7 @@ func (v *Conversation) TakeFile(now time.Time, seq uint64, path string) (*Output
 	v.begin(now)
 	if t.state == FileUnnamed && filepath.Dir(path) != filepath.Dir(t.path) {
 		v.orphan(t)
-		t.in, t.done = newArrival(), 0
-		t.adding = t.in.sum.State()
+		t.anew()
 	}
 	t.state, t.path = FileMoving, path
 	v.saveTransfer(seq)
@@ -125,26 +124,64 @@ type arrival struct {
 	written uint64            // cells that were handed over and written
 	sum     *file.Sum         // of them
 	held    map[uint64][]byte // cells from written on, at most a window
+	kept    map[uint64]bool   // cells from written on that are on the disk, and to be added up yet
 	since   int               // cells that came since the last report
+	boxed   bool              // of held, some came in boxes
 	after   time.Time         // no task before that: the place could not be written to
 }
 
-func newArrival() arrival { return arrival{sum: file.NewSum(), held: map[uint64][]byte{}} }
+func newArrival() arrival {
+	return arrival{sum: file.NewSum(), held: map[uint64][]byte{}, kept: map[uint64]bool{}}
+}
 
-func resumeArrival(done uint64, adding []byte) (arrival, error) {
-	sum, err := file.ResumeSum(adding)
+// anew lets a file come from its beginning.
+func (t *transfer) anew() {
+	t.in, t.done, t.early = newArrival(), 0, nil
+	t.adding = t.in.sum.State()
+}
+
+func resumeArrival(t *transfer) (arrival, error) {
+	sum, err := file.ResumeSum(t.adding)
 	if err != nil {
 		return arrival{}, ErrRecord
 	}
-	return arrival{written: done, sum: sum, held: map[uint64][]byte{}}, nil
+	in := newArrival()
+	in.written, in.sum = t.done, sum
+	for i := range uint64(len(t.early)) * 8 {
+		switch {
+		case t.early[i/8]>>(i%8)&1 == 0:
+		case t.done+i >= file.Cells(t.size):
+			return arrival{}, ErrRecord
+		default:
+			in.kept[t.done+i] = true
+		}
+	}
+	return in, nil
+}
+
+// earlySize is how many bytes name the cells that may be on the disk before their turn.
+const earlySize = file.Window/8 + 1
+
+// here reports whether a cell is here that was not handed on in its turn.
+func (a *arrival) here(index uint64) bool { return a.held[index] != nil || a.kept[index] }
+
+// ahead names all cells in a report that are here beyond the next one.
+func (a *arrival) ahead(e *file.Entry) {
+	for i := range a.held {
+		e.Set(i)
+	}
+	for i := range a.kept {
+		e.Set(i)
+	}
 }
 
 // reportAfter is how many cells may come without one that is next: then the sender
 // is told what is missing.
 const reportAfter = 16
 
-// fileCell takes a piece of a file, until a task hands it on.
-func (v *Conversation) fileCell(cell *wire.Cell) {
+// fileCell takes a piece of a file, until a task hands it on. One that was in a box comes
+// only once, and is to be on the disk for good soon.
+func (v *Conversation) fileCell(cell *wire.Cell, boxed bool) {
 	for _, seq := range v.moving {
 		t := v.files[seq]
 		if i, ok := v.find(seq); t.state != FileMoving || !ok || v.messages[i].Direction != In {
@@ -154,10 +191,11 @@ func (v *Conversation) fileCell(cell *wire.Cell) {
 		if err != nil {
 			continue
 		}
-		if index >= t.in.written && index < t.in.written+file.Window+1 {
+		if index >= t.in.written && index < t.in.written+file.Window+1 && !t.in.kept[index] {
 			t.in.held[index] = content
+			t.in.boxed = t.in.boxed || boxed
 		}
-		if t.in.since++; t.in.since >= reportAfter && t.in.held[t.in.written] == nil {
+		if t.in.since++; t.in.since >= reportAfter && !t.in.here(t.in.written) {
 			v.tellOf(seq)
 		}
 		return
@@ -177,12 +215,10 @@ func (v *Conversation) standing(id file.ID) file.Entry {
 		e.State = file.Held
 	case FileMoving, FileUnnamed:
 		e.State, e.Received = file.Coming, t.in.written
-		if t.in.held[t.in.written] != nil {
+		if t.in.here(t.in.written) {
 			break // nothing is missing: the disk is behind
 		}
-		for i := range t.in.held {
-			e.Set(i)
-		}
+		t.in.ahead(&e)
 	case FileWhole:
 		e.State = file.Whole
 	case FileDamaged:

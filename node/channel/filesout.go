@@ -158,22 +158,23 @@ type Demand struct {
 	Index  uint64 // of the first cell
 	Offset uint64 // of its content
 	Length int    // in bytes
+	Boxed  bool   // it waits for a box at a drop
 }
 
-// Demand reports what of a file can be sent now.
+// Demand reports what of a file can be sent now, or in the next boxes.
 func (v *Conversation) Demand(now time.Time) (Demand, bool) {
 	v.Lapse(now)
 	v.now = now
-	if !v.canSend() || !v.maySpeak() {
+	if !v.canSend() {
+		return v.boxDemand()
+	}
+	if !v.maySpeak() {
 		return Demand{}, false
 	}
 	for _, seq := range v.moving {
 		t := v.files[seq]
-		if t.state != FileMoving || !t.flow.live || t.flow.link != v.link.id || now.Before(t.flow.after) {
+		if t.state != FileMoving || !t.flow.live || t.flow.link != v.link.id || now.Before(t.flow.after) || !v.contentMayLeave(seq) {
 			continue // not wanted now; of one that comes in, the flow is never live
-		}
-		if !v.contentMayLeave(seq) {
-			continue
 		}
 		f, cells := &t.flow, file.Cells(t.size)
 		for f.next < cells && f.entry.Has(f.next) {
@@ -188,7 +189,7 @@ func (v *Conversation) Demand(now time.Time) (Demand, bool) {
 		}
 		offset := f.next * file.ContentSize
 		length := int(min(n*file.ContentSize, t.size-offset))
-		return Demand{seq, t.path, t.size, t.piece, f.next, offset, length}, true
+		return Demand{Seq: seq, Path: t.path, Size: t.size, Piece: t.piece, Index: f.next, Offset: offset, Length: length}, true
 	}
 	return Demand{}, false
 }
@@ -202,12 +203,18 @@ func (v *Conversation) Sums(seq uint64) ([]byte, error) {
 	return v.cfg.Records.Get(store.Key{Kind: KindSums, Object: t.object})
 }
 
-// Pieces seals and sends what a demand asked for. The content must have been held
-// against the sums.
+// Pieces seals and sends what a demand asked for, or keeps it ready for a box. The content
+// must have been held against the sums.
 func (v *Conversation) Pieces(now time.Time, d Demand, content []byte) *Output {
 	v.begin(now)
 	t := v.files[d.Seq]
-	if t == nil || t.state != FileMoving || !v.canSend() || t.flow.link != v.link.id || t.flow.next != d.Index || len(content) != d.Length || !v.contentMayLeave(d.Seq) {
+	switch {
+	case t == nil || t.state != FileMoving || len(content) != d.Length || !v.contentMayLeave(d.Seq):
+		return v.end()
+	case d.Boxed:
+		v.makeReady(t, d, content)
+		return v.end()
+	case !v.canSend() || t.flow.link != v.link.id || t.flow.next != d.Index:
 		return v.end() // meanwhile something else was agreed
 	}
 	t.trouble = ""
@@ -276,16 +283,8 @@ func (v *Conversation) sendReport() {
 			break
 		}
 		delete(v.tell, id)
-		if end, ok := v.endings[id]; say == file.Gone {
-			entries = append(entries, file.Entry{ID: id, State: file.Gone})
-		} else if ok {
-			entries = append(entries, file.Entry{ID: id, State: end.state})
-		} else if _, t := v.fileOf(id, Out); t == nil {
-			entries = append(entries, v.standing(id))
-		} else if t.final() {
-			entries = append(entries, file.Entry{ID: id, State: file.Gone})
-		} else if t.told == v.s.epoch {
-			entries = append(entries, file.Entry{ID: id, State: file.Asking})
+		if e, ok := v.entryOf(id, say); ok {
+			entries = append(entries, e)
 		}
 	}
 	if len(entries) > 0 {
@@ -294,7 +293,7 @@ func (v *Conversation) sendReport() {
 }
 
 // reportCame handles a report. It is the peer's word about its own side.
-func (v *Conversation) reportCame(cell *wire.Cell) {
+func (v *Conversation) reportCame(cell *wire.Cell, from said) {
 	entries, err := file.ParseReport(cell)
 	if err != nil {
 		return
@@ -310,7 +309,7 @@ func (v *Conversation) reportCame(cell *wire.Cell) {
 			v.endingKnown(e.ID)
 		default:
 			if seq, t := v.fileOf(e.ID, Out); t != nil {
-				v.answered(seq, t, e)
+				v.answered(seq, t, e, from)
 			} else if e.State != file.Unknown { // the line is gone, and the peer may wait for it
 				v.sayGone(e.ID)
 			}
@@ -319,13 +318,20 @@ func (v *Conversation) reportCame(cell *wire.Cell) {
 }
 
 // answered handles what the peer says of a file that is sent from here.
-func (v *Conversation) answered(seq uint64, t *transfer, e file.Entry) {
+func (v *Conversation) answered(seq uint64, t *transfer, e file.Entry, from said) {
 	if t.final() {
 		if e.State != file.Unknown {
 			v.sayGone(e.ID) // it may not know yet, or not know that this side does
 		}
 		return
 	}
+	if from.boxed && from.at < t.posting.heard && (e.State != file.Coming || e.Received < t.flow.acked) {
+		return // a newer box was read before it
+	}
+	if !from.boxed {
+		from.at = uint32(v.now.Unix()) // it tells of this moment
+	}
+	t.posting.heard = max(t.posting.heard, from.at)
 	was := t.state
 	switch e.State {
 	case file.Held:
@@ -335,7 +341,12 @@ func (v *Conversation) answered(seq uint64, t *transfer, e file.Entry) {
 			return
 		}
 		t.state = FileMoving
+		if from.boxed {
+			v.comingInBox(seq, t, e, from.at)
+			break
+		}
 		t.flow.reported(v.link.id, e, v.now)
+		t.posting.arrived(e)
 	case file.Whole:
 		v.settle(seq, FileWhole)
 		v.sayGone(e.ID)
@@ -349,7 +360,7 @@ func (v *Conversation) answered(seq uint64, t *transfer, e file.Entry) {
 		return
 	case file.Unknown:
 		if t.told == v.s.epoch { // it was put back: the offer goes out again
-			t.told, t.state, t.flow = 0, FileOffered, flow{}
+			t.told, t.state, t.flow, t.posting, t.done, t.posted = 0, FileOffered, flow{}, posting{}, 0, 0
 			v.saveTransfer(seq)
 			v.requeue()
 		}

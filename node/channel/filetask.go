@@ -3,6 +3,8 @@ package channel
 import (
 	"encoding/hex"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/backchannel/backchannel/protocol/file"
@@ -17,6 +19,8 @@ const (
 	FinishFile                       // give the part file its name
 	DiscardFile                      // delete the part file
 	WithdrawFile                     // delete the file of size Size under Path: it was finished, and is not wanted
+	KeepContent                      // as WriteContent, of what comes before its turn
+	ReadContent                      // read Content at Offset of the part file; each part of it has its length
 )
 
 // String returns the kind in a word.
@@ -30,6 +34,10 @@ func (k TaskKind) String() string {
 		return "discard"
 	case WithdrawFile:
 		return "withdraw"
+	case KeepContent:
+		return "keep"
+	case ReadContent:
+		return "read"
 	default:
 		return "no task"
 	}
@@ -45,8 +53,9 @@ type FileTask struct {
 	Size   uint64
 	Sum    [32]byte
 	Offset uint64
-	// Content belongs at Offset. After a write with Sync all that was written so far
-	// has to be on the disk for good.
+	Before uint64 // bytes that the part file has at least; zero: it is made anew
+	// Content belongs at Offset. After a task with Sync all that was written so far has to
+	// be on the disk for good.
 	Content [][]byte
 	Sync    bool
 }
@@ -73,9 +82,13 @@ const (
 )
 
 func (t *transfer) task(seq uint64) FileTask {
+	before := t.in.written * file.ContentSize
+	for i := range t.in.kept {
+		before = max(before, i*file.ContentSize+uint64(file.Piece(t.size, i)))
+	}
 	return FileTask{
 		Seq: seq, Path: t.path, Part: "." + hex.EncodeToString(t.object[:8]) + ".part",
-		Size: t.size, Sum: t.sum, Offset: t.in.written * file.ContentSize,
+		Size: t.size, Sum: t.sum, Offset: t.in.written * file.ContentSize, Before: min(before, t.size),
 	}
 }
 
@@ -107,20 +120,41 @@ func (v *Conversation) FileTask(now time.Time) (FileTask, bool) {
 		case t.in.written == file.Cells(t.size):
 			task.Kind = FinishFile
 		default:
-			task.Kind = WriteContent
-			next := t.in.written
-			for len(task.Content) < taskCells && t.in.held[next] != nil {
-				task.Content = append(task.Content, t.in.held[next])
-				next++
-			}
-			if len(task.Content) == 0 {
+			if !t.content(&task) {
 				continue
 			}
-			task.Sync = next == file.Cells(t.size) || next-t.done >= syncCells
 		}
 		return task, true
 	}
 	return FileTask{}, false
+}
+
+// content says what is to be written or read next: what is next in turn; else, of what
+// came in boxes, and so comes only once, what is not.
+func (t *transfer) content(task *FileTask) bool {
+	first := t.in.written
+	if t.in.boxed && !t.in.here(first) && len(t.in.held) > 0 {
+		first = slices.Min(slices.Collect(maps.Keys(t.in.held)))
+	}
+	next := first
+	for ; len(task.Content) < taskCells && t.in.held[next] != nil; next++ {
+		task.Content = append(task.Content, t.in.held[next])
+	}
+	switch {
+	case len(task.Content) > 0 && first == t.in.written:
+		task.Kind = WriteContent
+		task.Sync = next == file.Cells(t.size) || next-t.done >= syncCells || t.in.boxed
+	case len(task.Content) > 0:
+		task.Kind, task.Sync, task.Offset = KeepContent, true, first*file.ContentSize
+	case t.in.kept[first]:
+		task.Kind, task.Sync = ReadContent, true // what was written in its turn meanwhile counts from here on
+		for ; len(task.Content) < taskCells && t.in.kept[next]; next++ {
+			task.Content = append(task.Content, make([]byte, file.Piece(t.size, next)))
+		}
+	default:
+		return false
+	}
+	return true
 }
 
 // FileTaskDone takes note of how a task went. Path is where a file that is
@@ -134,7 +168,7 @@ func (v *Conversation) FileTaskDone(now time.Time, task FileTask, path string, e
 		task.Kind, task.Path = WithdrawFile, path
 		v.orphans = append(v.orphans, task)
 		return v.end()
-	case t == nil && task.Kind == WriteContent: // its line is gone
+	case t == nil && (task.Kind == WriteContent || task.Kind == KeepContent): // its line is gone
 		task.Kind = DiscardFile
 		v.orphans = append(v.orphans, task)
 	}
@@ -144,10 +178,10 @@ func (v *Conversation) FileTaskDone(now time.Time, task FileTask, path string, e
 	switch {
 	case task.Kind == DiscardFile:
 		v.discarded(now, task.Seq, t, err)
-	case task.Offset != t.in.written*file.ContentSize:
+	case task.Offset != t.in.written*file.ContentSize && task.Kind != KeepContent:
 	case errors.Is(err, ErrPartLost):
-		t.in, t.done, t.trouble = newArrival(), 0, err.Error()
-		t.adding, t.in.after = t.in.sum.State(), now.Add(v.cfg.ResendAfter) // it may get lost again and again
+		t.anew()
+		t.trouble, t.in.after = err.Error(), now.Add(v.cfg.ResendAfter) // it may get lost again and again
 		v.saveTransfer(task.Seq)
 	case errors.Is(err, ErrNoName):
 		t.state = FileUnnamed
@@ -160,6 +194,8 @@ func (v *Conversation) FileTaskDone(now time.Time, task FileTask, path string, e
 	case task.Kind == FinishFile:
 		t.path = path
 		v.settle(task.Seq, FileWhole)
+	case task.Kind == KeepContent:
+		v.keptEarly(task, t)
 	default:
 		v.wrote(task, t)
 	}
@@ -176,15 +212,40 @@ func (v *Conversation) wrote(task FileTask, t *transfer) {
 	for _, content := range task.Content {
 		t.in.sum.Add(content)
 		delete(t.in.held, t.in.written)
+		delete(t.in.kept, t.in.written)
 		t.in.written++
 	}
 	if task.Sync {
-		t.done, t.adding = t.in.written, t.in.sum.State()
-		v.saveTransfer(task.Seq)
+		v.forGood(task.Seq, t)
 	}
 	if t.in.written == file.Cells(t.size) && t.in.sum.Result() != t.sum {
 		v.settle(task.Seq, FileDamaged)
 	}
+}
+
+// keptEarly takes note that cells are on the disk before their turn.
+func (v *Conversation) keptEarly(task FileTask, t *transfer) {
+	t.trouble = ""
+	for i := range task.Content {
+		index := task.Offset/file.ContentSize + uint64(i)
+		delete(t.in.held, index)
+		t.in.kept[index] = true
+	}
+	v.forGood(task.Seq, t)
+}
+
+// forGood has it stored that all is on the disk that was handed on until now.
+func (v *Conversation) forGood(seq uint64, t *transfer) {
+	t.in.boxed = t.in.boxed && len(t.in.held) > 0
+	t.done, t.adding, t.early = t.in.written, t.in.sum.State(), nil
+	if len(t.in.kept) > 0 {
+		t.early = make([]byte, earlySize)
+	}
+	for index := range t.in.kept {
+		i := index - t.done
+		t.early[i/8] |= 1 << (i % 8)
+	}
+	v.saveTransfer(seq)
 }
 
 // discarded forgets where a part file was, once it is gone.

@@ -334,6 +334,7 @@ func (v *Conversation) install(hs *handshake.Session, state *ratchet.State, role
 	clear(v.inbound)
 	clear(v.recent)
 	v.mail = mail{}
+	v.forgetPosted()
 	v.ackedTo = 0
 	v.s = &session{epoch: epoch, box: hs.Box.Clone(), role: role, began: minute(v.now), ratchet: state}
 	hs.Wipe()

@@ -1,9 +1,11 @@
 package channel
 
 import (
+	"slices"
 	"time"
 
 	"github.com/backchannel/backchannel/protocol/drop"
+	"github.com/backchannel/backchannel/protocol/file"
 	"github.com/backchannel/backchannel/protocol/wire"
 )
 
@@ -16,8 +18,18 @@ type mail struct {
 
 	strand  bool // the next box carries what went to a connection and was in none
 	filling bool // what is sealed goes into a box, and not to the connection
+	period  uint64
 	number  uint32
 	cell    *wire.Cell
+	flag    byte // of a cell without a number: what it is
+
+	pieces  map[uint64]pieceName // by period: the piece of a file in its box
+	telling map[file.ID]telling  // files of whose end boxes tell
+	turn    int                  // of boxes that files may use
+	forms   uint64               // boxes in file form
+	usual   bool                 // the last box was in the usual form; of the one before this run it is not known
+	reading bool                 // pieces are being made ready
+	retold  bool                 // see retell
 }
 
 // maxCarried bounds the boxes of which no drop has told anything.
@@ -25,24 +37,26 @@ const maxCarried = 512
 
 // Fill returns what goes into the box of a period: by turns the next cell that was never
 // sent, and the first that is not acknowledged and was in no box, without which later ones
-// cannot be read; else the one that was sent least recently and not acknowledged, else nothing. The
-// counters are in every box. The box leaves after the commit of the Output.
+// cannot be read; else what is to be said of files, or the cell that was sent least recently
+// and not acknowledged, else nothing. The counters are in every box. The box leaves after
+// the commit of the Output.
 func (v *Conversation) Fill(now time.Time, period uint64) (drop.Control, *wire.Cell, *Output) {
 	v.begin(now)
 	if v.s == nil || v.s.dead {
 		return drop.Control{}, nil, v.end()
 	}
-	v.mail.number, v.mail.cell = 0, nil
+	v.mail.period, v.mail.number, v.mail.cell, v.mail.flag = period, 0, nil, 0
 	if v.drops.policy != DirectRoute {
 		v.strandedForBox()
 		v.sealForBox()
+		v.filesForBox()
 		v.againForBox()
 	}
 	if v.s.dead { // its numbers are used up
 		return drop.Control{}, nil, v.end()
 	}
-	flags := byte(0)
-	if v.mail.cell != nil {
+	flags := v.mail.flag
+	if v.mail.number != 0 {
 		flags = wire.FlagCell
 		if v.mail.carried == nil || len(v.mail.carried) >= maxCarried {
 			v.mail.carried = map[uint64]uint32{}
@@ -50,7 +64,9 @@ func (v *Conversation) Fill(now time.Time, period uint64) (drop.Control, *wire.C
 		v.mail.carried[period] = v.mail.number
 	}
 	c := v.counters(flags)
-	return drop.Control{Flags: c.Flags, Sent: c.Sent, Owed: c.Owed, Received: c.Received, Bitmap: c.Bitmap}, v.mail.cell, v.end()
+	control := drop.Control{Flags: c.Flags, Sent: c.Sent, Owed: c.Owed, Received: c.Received, Bitmap: c.Bitmap}
+	v.form(&control)
+	return control, v.mail.cell, v.end()
 }
 
 // strandedForBox takes a cell that went to a connection which ended, every other time.
@@ -133,20 +149,36 @@ func (v *Conversation) Mailed(now time.Time, control drop.Control, cell *wire.Ce
 	v.mail.peerSent = max(v.mail.peerSent, c.Sent)
 	v.acknowledged(c)
 	v.notOwed(c)
-	if c.Flags&wire.FlagCell != 0 {
+	switch {
+	case c.Flags&wire.FlagCell != 0:
 		v.cell(cell)
+	case c.Flags&wire.FlagFile != 0:
+		v.fileCell(cell, true)
+	case c.Flags&wire.FlagReport != 0:
+		v.reportCame(cell, said{true, c.Time})
+	}
+	if control.Flags&drop.FlagForm != 0 {
+		v.formCame(control)
 	}
 	v.flush()
 	return v.end()
 }
 
-// Lacking reports whether the peer has sent something that has not come.
-func (v *Conversation) Lacking() bool { return v.s != nil && v.mail.peerSent > v.s.received }
+// Lacking reports whether the peer has sent something that has not come, or sends a file
+// that is wanted: its pieces have no numbers among the peer's, and each may be in any box.
+func (v *Conversation) Lacking() bool {
+	return v.s != nil && (v.mail.peerSent > v.s.received || slices.ContainsFunc(v.moving, func(seq uint64) bool {
+		i, ok := v.find(seq)
+		t := v.files[seq]
+		return ok && v.messages[i].Direction == In && t.state == FileMoving && t.in.written < file.Cells(t.size)
+	}))
+}
 
 // Boxed handles a drop's word that it has the box of a period. A message is in their
 // mailbox when that was said of all its parts, or they are acknowledged.
 func (v *Conversation) Boxed(now time.Time, period uint64) *Output {
 	v.begin(now)
+	v.pieceBoxed(period)
 	n := v.mail.carried[period]
 	delete(v.mail.carried, period)
 	if v.sealed[n] == nil {

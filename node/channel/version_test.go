@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/backchannel/backchannel/node/channel"
 	"github.com/backchannel/backchannel/node/store"
@@ -20,8 +21,8 @@ func TestNewerRecords(t *testing.T) {
 	w.settle()
 	w.b.do(w.b.c.KeepEndings(w.now, 1, 0))
 	w.cut()
-	for _, kind := range []store.Kind{channel.KindContact, channel.KindSession, channel.KindFile, channel.KindEnded} {
-		for version, want := range map[byte]error{1: nil, 2: store.ErrNewer, 255: store.ErrNewer, 0: channel.ErrRecord} {
+	for kind, known := range map[store.Kind]byte{channel.KindContact: 1, channel.KindSession: 1, channel.KindFile: 2, channel.KindEnded: 1} {
+		for version, want := range map[byte]error{known: nil, known + 1: store.ErrNewer, 255: store.ErrNewer, 0: channel.ErrRecord} {
 			changed, found := w.b.store.Copy(), 0
 			for r, err := range w.b.store.Scan(kind, w.b.id) {
 				value := bytes.Clone(r.Value)
@@ -38,4 +39,31 @@ func TestNewerRecords(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestFileRecordOfVersion1 loads a file's record that was written before files went in
+// boxes: it lacks the last two fields.
+func TestFileRecordOfVersion1(t *testing.T) {
+	t.Parallel()
+	w := newFileWorld(t, 86)
+	w.meet()
+	w.a.sendFile("report.pdf", bytes.Repeat([]byte("what was sent"), 50_000))
+	w.settle()
+	for _, s := range []*side{w.a, w.b} {
+		for r, err := range s.store.Scan(channel.KindFile, s.id) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			old := append([]byte{1}, r.Value[1:len(r.Value)-8-4]...)
+			if err := s.store.Commit(store.Write{Key: r.Key, Value: old}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.restart()
+	}
+	w.b.takeAll()
+	w.connect()
+	w.pass(time.Minute, 5*time.Second)
+	w.carry()
+	w.checkFiles(true)
 }

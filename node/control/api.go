@@ -73,7 +73,9 @@ type File struct {
 	Path      string `json:"path,omitempty"` // where it was put, of one that came
 	Trouble   Word   `json:"trouble,omitempty"`
 	Time      string `json:"time"`
-	Channel   uint32 `json:"channel,omitempty"` // none: the conversation that needs no charter
+	Channel   uint32 `json:"channel,omitempty"`          // none: the conversation that needs no charter
+	Boxed     uint64 `json:"in_mailbox,omitempty"`       // bytes that drops have for the receiver, beside done
+	Expected  int64  `json:"expected_seconds,omitempty"` // until it is there over relays, if both machines are on
 }
 
 // Requests and answers, by the name of the call.
@@ -344,13 +346,18 @@ func messageOf(contact string, m channel.Message) Message {
 	return out
 }
 
-func fileOf(f channel.FileView) File {
+// fileOf is a file with how long it still takes over relays, if it goes there.
+func fileOf(f channel.FileView, r node.RouteState) File {
 	out := File{
 		Seq: f.Seq, Direction: Word(f.Direction.String()), Name: f.Text, Size: f.Size, Done: f.Done,
 		State: Word(f.FileWords()), Path: f.Path, Trouble: Word(f.Trouble), Time: stamp(time.Unix(int64(f.Minute)*60, 0)),
+		Boxed: f.Boxed,
 	}
 	if f.Channel > channel.Open {
 		out.Channel = f.Channel
+	}
+	if rest, ok := r.FileTime(f.Rest); ok && (f.State == channel.FileOffered || f.State == channel.FileMoving) {
+		out.Expected = int64(rest / time.Second)
 	}
 	return out
 }

@@ -198,7 +198,7 @@ var known = []struct {
 	{node.ErrLongName, "long_name", ExitUsage, "", "repeat the command, and give a shorter name"},
 	{node.ErrNoFolder, "no_folder", ExitFailed, "", "repeat the command, and name a folder that you may write to"},
 	{node.ErrNoRoom, "no_room", ExitFailed, "", "free some space, or name a folder on another disk"},
-	{node.ErrFileRelays, "file_not_relayed", ExitRefused, "", "let this contact see the address of this machine: backchannel route set 1 both"},
+	{node.ErrFileSlow, "file_too_slow", ExitRefused, "", "send a smaller one, or let this contact see the address of this machine: backchannel route set 1 both"},
 	{node.ErrNotRegular, "not_a_file", ExitUsage, "", "send a file; put a folder into an archive first"},
 	{node.ErrUnreadable, "unreadable", ExitFailed, "", "check its name and that the node may read it"},
 	{node.ErrMoved, "moved", ExitRefused, "", "open it on the other machine; if it was never opened there: backchannel move cancel"},

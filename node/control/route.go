@@ -7,6 +7,7 @@ import (
 
 	"github.com/backchannel/backchannel/node"
 	"github.com/backchannel/backchannel/node/channel"
+	"github.com/backchannel/backchannel/protocol/file"
 )
 
 type (
@@ -56,6 +57,7 @@ type (
 		Latest    int64       `json:"latest_seconds,omitempty"`   // and if nothing is lost
 		KeptHours int64       `json:"boxes_kept_hours,omitempty"`
 		Period    int64       `json:"period_seconds,omitempty"`
+		FileHour  int64       `json:"file_bytes_per_hour,omitempty"` // over relays, if nothing else is said
 	}
 	// AvoidAnswer says whether the node took a new list of relays that are avoided.
 	AvoidAnswer struct {
@@ -113,6 +115,9 @@ func (s *Server) routeOf(r node.RouteState) RouteAnswer {
 		V: Version, Contact: contactOf(r.Contact, s.now()), Route: Word(r.Policy.String()), Direct: r.Direct, Joined: r.Joined, Agreed: r.Agreed, Lost: r.Lost,
 		Twice: r.Twice, Expected: int64(r.Rule / time.Second), Latest: int64(r.Latest / time.Second),
 		KeptHours: int64(r.KeptFor / time.Hour), Period: int64(r.PeriodIs / time.Second),
+	}
+	if r.Box > 0 {
+		a.FileHour = int64(file.ContentSize * float64(time.Hour) / float64(r.Box))
 	}
 	for _, w := range r.Relays {
 		a.Relays = append(a.Relays, relaySeen(w))

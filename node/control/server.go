@@ -174,12 +174,12 @@ func (s *Server) routes() http.Handler {
 	handle(mux, "forge", s.forge)
 	handle(mux, "file/send", func(ctx context.Context, r FileSendRequest) (FileAnswer, error) {
 		f, err := n.SendFileIn(ctx, r.Name, max(r.Channel, channel.Open), r.Path, r.As)
-		return FileAnswer{Version, fileOf(f)}, err
+		return s.fileAnswer(ctx, r.Name, f, err)
 	})
 	handle(mux, "file/list", s.files)
 	handle(mux, "file/show", func(ctx context.Context, r FileRequest) (FileAnswer, error) {
 		f, err := n.File(ctx, r.Name, r.Seq)
-		return FileAnswer{Version, fileOf(f)}, err
+		return s.fileAnswer(ctx, r.Name, f, err)
 	})
 	handle(mux, "file/take", func(ctx context.Context, r FileTakeRequest) (Done, error) {
 		return done, n.TakeFile(ctx, r.Name, r.Seq, r.Path)

@@ -67,11 +67,16 @@ func (m *Machine) Expect(p cadence.Period) (rule, latest time.Duration) {
 	return between + time.Duration(p)*slot/2 + slot/2, between + time.Duration(p)*slot + 2*slot + m.trip
 }
 
-// ExpectFile returns how long a file of so many cells takes to a peer whose machine is
-// on, if nothing else is said meanwhile.
-func (m *Machine) ExpectFile(p cadence.Period, cells uint64) time.Duration {
-	rule, _ := m.Expect(p)
-	return rule + time.Duration(cells)*time.Duration(p)*m.cfg.Constants.Slot
+// BoxEvery returns how long it is from one box of a contact to the next: its period, or
+// longer if all contacts together have more boxes than the lanes. Each box has room for a
+// cell, so that is what a piece of a file takes if nothing else is said meanwhile.
+func (m *Machine) BoxEvery(p cadence.Period) time.Duration {
+	every := time.Duration(p) * m.cfg.Constants.Slot
+	load := 0 // boxes in eight slots
+	for _, c := range m.contacts {
+		load += 8 / int(c.period)
+	}
+	return every * time.Duration(max(load, 8*cadence.Lanes)) / (8 * cadence.Lanes)
 }
 
 // A Watcher is one relay on the ways of a contact's boxes, and what it sees.

@@ -30,6 +30,8 @@ type talk struct {
 	peerSent uint32
 	peerLow  uint32
 	order    []uint32 // as the person sees them
+
+	real *correspondent // says what a conversation says; nil: the above does
 }
 
 type text struct {
@@ -72,6 +74,9 @@ func (t *talk) lowest() uint32 {
 // fill is what the next box says: state, and a cell that was never sent, or the one
 // that was sent least recently.
 func (t *talk) fill(period uint64) Content {
+	if t.real != nil {
+		return t.real.fill(period)
+	}
 	t.turn++
 	next := uint32(0)
 	low := t.lowest()
@@ -106,6 +111,10 @@ func (t *talk) fill(period uint64) Content {
 }
 
 func (t *talk) opened(o Opened) {
+	if t.real != nil {
+		t.real.opened(o)
+		return
+	}
 	w := t.u.w
 	c := o.Control.State()
 	for n := uint32(1); n <= t.sent; n++ {
@@ -138,7 +147,19 @@ func (t *talk) opened(o Opened) {
 	}
 }
 
-func (t *talk) missing() bool { return t.received < t.peerSent }
+func (t *talk) missing() bool {
+	if t.real != nil {
+		return t.real.c.Lacking()
+	}
+	return t.received < t.peerSent
+}
+
+// started is called when the machine starts.
+func (t *talk) started() {
+	if t.real != nil {
+		t.real.reload()
+	}
+}
 
 // mailed hears a drop's own word; what it says must be so.
 func (t *talk) mailed(period uint64) {
@@ -156,6 +177,9 @@ func (t *talk) mailed(period uint64) {
 	}
 	if !truly && !t.u.w.lies {
 		t.u.w.t.Errorf("period %d is called stored and is not", period)
+	}
+	if t.real != nil {
+		t.real.do(t.real.c.Boxed(t.u.w.now, period))
 	}
 	if n := t.carried[period]; n > 0 && t.texts[n-1].mailed.IsZero() {
 		t.texts[n-1].mailed = t.u.w.now

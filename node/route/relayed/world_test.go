@@ -383,6 +383,7 @@ func (u *user) start() {
 		}
 	}
 	for id, c := range u.setup {
+		u.talks[id].started()
 		for n, value := range u.disk {
 			if n.c == id {
 				c.Kept, c.Chain = append(c.Kept, Write{n.c, n.kind, n.seq, value}), nil
