@@ -132,8 +132,8 @@ func (m *mail) now() time.Time { return m.desk.cfg.Now().Round(0) }
 func (m *mail) follow() {
 	now := m.now()
 	if m.at.After(now.Add(3 * m.lead)) {
-		m.lost += uint64(len(m.held))
-		m.at, m.held = now, nil
+		m.at = now
+		m.drop(len(m.held))
 	}
 	if m.at.Before(now) {
 		m.at = now
@@ -150,11 +150,16 @@ func (m *mail) turn(at time.Time, out *relayed.Output) {
 	stored := m.store(out.Writes) == nil
 	if !stored { // nothing leaves that is not; loops do, so that it does not show
 		m.lost += uint64(len(out.Packets))
+		for _, p := range out.Packets {
+			m.machine.Unsent(p)
+		}
 		out.Packets = m.machine.Instead(at, len(out.Packets)).Packets
 	}
 	for _, p := range out.Packets {
 		if m.link != nil && len(m.held) < outgoingMost {
 			m.held = append(m.held, heldPacket{outgoing{p, at}, d.staged})
+		} else {
+			m.machine.Unsent(p)
 		}
 	}
 	for _, n := range out.Notices {
@@ -211,6 +216,7 @@ func (m *mail) release() {
 	n := 0
 	for ; n < len(m.held) && (m.held[n].ticket <= durable || m.desk.staged <= durable); n++ {
 		if m.link == nil {
+			m.machine.Unsent(m.held[n].packet)
 			continue
 		}
 		select {
@@ -218,13 +224,22 @@ func (m *mail) release() {
 			m.sent++
 		default:
 			m.lost++
+			m.machine.Unsent(m.held[n].packet)
 		}
 	}
 	m.held = slices.Delete(m.held, 0, n)
 	for len(m.held) > 0 && m.held[0].at.Before(m.now()) {
-		m.held = slices.Delete(m.held, 0, 1) // the store was not written in time
-		m.lost++
+		m.drop(1) // the store was not written in time
 	}
+}
+
+// drop drops the first packets that are held: they do not leave.
+func (m *mail) drop(n int) {
+	for _, p := range m.held[:n] {
+		m.machine.Unsent(p.packet)
+	}
+	m.held = slices.Delete(m.held, 0, n)
+	m.lost += uint64(n)
 }
 
 // keepLink sees to it that there is a link with the guard in use.
@@ -348,6 +363,9 @@ func (m *mail) down(l *guardLink) {
 		return
 	}
 	m.machine.LinkDown(l.guard)
+	for _, p := range m.held {
+		m.machine.Unsent(p.packet)
+	}
 	m.link, m.held = nil, nil
 	m.dialAt = m.desk.cfg.Now().Add(time.Second)
 }

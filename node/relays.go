@@ -126,14 +126,31 @@ func (m *mail) carry(l *guardLink) {
 			m.down(l)
 		})
 	})
+	unsent := func(p outgoing) { d.post(func(*desk) { m.unsent(p) }) }
 	d.group.Go(func() {
 		defer quit() // ends Run, too
-		l.send(ctx, max(m.slot/40, 100*time.Millisecond), 3*m.lead)
+		l.send(ctx, max(m.slot/40, 100*time.Millisecond), 3*m.lead, unsent)
+		for {
+			select {
+			case p := <-l.queue:
+				unsent(p)
+			default:
+				return
+			}
+		}
 	})
 }
 
-// send sends packets at their moments. One whose moment has passed is not made up for.
-func (l *guardLink) send(ctx context.Context, grace, longest time.Duration) {
+// unsent takes note that a packet which was handed to a link did not leave.
+func (m *mail) unsent(p outgoing) {
+	m.sent--
+	m.lost++
+	m.machine.Unsent(p.packet)
+}
+
+// send sends packets at their moments. One whose moment has passed is not made up for, and
+// told.
+func (l *guardLink) send(ctx context.Context, grace, longest time.Duration, unsent func(outgoing)) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
@@ -141,15 +158,19 @@ func (l *guardLink) send(ctx context.Context, grace, longest time.Duration) {
 		case p := <-l.queue:
 			wait := time.Until(p.at)
 			if wait > longest {
-				continue // the clock was put back
+				unsent(p) // the clock was put back
+				continue
 			}
 			timer.Reset(wait)
 			select {
 			case <-timer.C:
 			case <-ctx.Done():
+				unsent(p)
 				return
 			}
-			if time.Since(p.at) <= grace && l.Send(p.packet) != nil {
+			if time.Since(p.at) > grace {
+				unsent(p)
+			} else if l.Send(p.packet) != nil {
 				return
 			}
 		case <-ctx.Done():

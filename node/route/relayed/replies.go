@@ -138,7 +138,7 @@ func (m *Machine) abandon(now time.Time) {
 func (m *Machine) lost(p *pending) {
 	p.reply.Wipe()
 	defer p.box.Wipe()
-	if p.guard == m.guards.active() {
+	if p.guard == m.guards.active() && !p.unsent {
 		m.health.ended(p.relays, p.drop, false)
 	}
 	switch {

@@ -31,6 +31,8 @@ type pending struct {
 	guard  onion.ID
 	relays []onion.ID // on the way out and back, but the guard
 	sent   time.Time
+	packet *byte         // the first byte of the packet, by which its owner names it
+	unsent bool          // it did not leave: nobody is to blame that nothing comes
 	out    time.Duration // that relays keep it on the way to the drop,
 	back   time.Duration // and the reply
 }
@@ -62,6 +64,7 @@ func (m *Machine) send(now time.Time, p *pending, key []byte, box *wire.Box) boo
 		return false
 	}
 	p.reply, p.guard, p.sent = reply, m.guards.active(), now
+	p.packet = &packet[0]
 	p.out, p.back = m.delays(r, reply)
 	p.relays = append(slices.Clone(out[1:]), back[1:len(back)-1]...)
 	m.pending[tag] = p
@@ -69,6 +72,17 @@ func (m *Machine) send(now time.Time, p *pending, key []byte, box *wire.Box) boo
 	m.out.Packets = append(m.out.Packets, packet)
 	m.slot.sent++
 	return true
+}
+
+// Unsent tells that a packet did not leave: its moment had passed, or its link had ended.
+// No relay is blamed for it. What was in it goes as if it were lost.
+func (m *Machine) Unsent(packet Packet) {
+	for _, p := range m.pending {
+		if len(packet) > 0 && p.packet == &packet[0] {
+			p.unsent = true
+			return
+		}
+	}
 }
 
 // delays returns for how long relays will keep a packet on its way to the drop, and its

@@ -339,7 +339,9 @@ type user struct {
 	seen    []sight // what the guard sees
 	notices []NoticeKind
 	done    []Done
-	losing  bool // packets of the next turn are lost: it is stopped after the commit
+	starved float64 // of its packets, do not leave
+	silent  bool    // and it does not say so
+	losing  bool    // packets of the next turn are lost: it is stopped after the commit
 }
 
 type sight struct {
@@ -468,6 +470,12 @@ func (u *user) turn(out *Output) {
 			if len(l.r.Out) != u.w.Middles()+2 || l.r.Back[len(l.r.Back)-1].ID != u.m.Guard() {
 				u.w.t.Error("a way that is too short, or does not come back")
 			}
+		}
+		if u.starved > 0 && u.w.rand.Float64() < u.starved {
+			if !u.silent {
+				u.m.Unsent(p)
+			}
+			continue
 		}
 		u.w.send(u, p)
 	}
