@@ -250,7 +250,7 @@ func TestFilesNeverTogether(t *testing.T) {
 	b.schedule(18*time.Hour, time.Hour, 5)
 	w.run(4 * 24 * time.Hour)
 	if content := rb.disk["/in/f"]; !bytes.Equal(content, ra.disk["/out/f"]) {
-		t.Errorf("after three days there are %d bytes", len(content))
+		t.Errorf("after four days there are %d bytes", len(content))
 	}
 	w.run(24 * time.Hour)
 	checkFiles(t, ra, rb)
