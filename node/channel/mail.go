@@ -82,10 +82,10 @@ func (v *Conversation) strandedForBox() {
 	}
 }
 
-// inBox reports whether a box with a cell is under way.
+// inBox reports whether a box with a cell is under way, and may still be said to be there.
 func (v *Conversation) inBox(n uint32) bool {
-	for _, carried := range v.mail.carried {
-		if carried == n {
+	for period, carried := range v.mail.carried {
+		if carried == n && period+lostAfter > v.mail.period {
 			return true
 		}
 	}

@@ -76,7 +76,7 @@ type contact struct {
 	book      *cadence.Book
 	written   []drop.Stretch // own periods, rising
 	missing   bool
-	stored    map[uint64]bool // own periods that a drop has, of the last ones
+	stored    map[uint64]byte // by own period, of the last ones: replicas that drops have, a bit each
 	keys      map[drop.Day]secret.Key
 }
 
@@ -88,7 +88,7 @@ const maxStretches = 2 * drop.MaxRuns
 func (m *Machine) AddContact(a Contact) (*Output, error) {
 	c := &contact{
 		id: a.ID, direction: a.Direction, set: a.Set, period: a.Period, chain: a.Chain,
-		stored: map[uint64]bool{}, keys: map[drop.Day]secret.Key{},
+		stored: map[uint64]byte{}, keys: map[drop.Day]secret.Key{},
 	}
 	if a.ID == (ContactID{}) || !a.Period.Valid() || (a.Direction != drop.FromInviter && a.Direction != drop.FromAccepter) {
 		return nil, ErrRecord

@@ -95,8 +95,8 @@ type Opened struct {
 	Cell    *wire.Cell
 }
 
-// Stored says that a drop answered so to the put of a period's box. It comes once for
-// a period.
+// Stored says that the drops of both replicas answered so to the puts of a period's box.
+// It comes once for a period.
 type Stored struct {
 	Contact ContactID
 	Period  uint64

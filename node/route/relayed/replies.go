@@ -51,9 +51,8 @@ func (m *Machine) putAnswered(p *pending, status drop.Status) {
 		if m.work[p.drop] > 0 && m.below(64) == 0 {
 			m.work[p.drop]-- // it may want less by now
 		}
-		if c := p.contact; c != nil && !c.stored[p.period] && m.has(c) {
-			c.stored[p.period] = true
-			m.out.Stored = append(m.out.Stored, Stored{c.id, p.period})
+		if c := p.contact; c != nil && m.has(c) {
+			m.replicaStored(c, p.period, p.replica)
 		}
 	case drop.Refused:
 		m.work[p.drop] = min(m.work[p.drop]+workStep, maxWork)
@@ -62,6 +61,16 @@ func (m *Machine) putAnswered(p *pending, status drop.Status) {
 			m.notice(Taken, p.contact.id)
 		}
 	default: // full, failed: the other replica, and a later period
+	}
+}
+
+// replicaStored tells, once, that drops have a box: both of its replicas, as one of the two
+// drops may be the reader's guard, whom he cannot ask, and who that is nobody else knows.
+func (m *Machine) replicaStored(c *contact, period uint64, replica int) {
+	const both = 1<<drop.Replicas - 1
+	before := c.stored[period]
+	if c.stored[period] |= 1 << replica; before != both && c.stored[period] == both {
+		m.out.Stored = append(m.out.Stored, Stored{c.id, period})
 	}
 }
 
