@@ -101,19 +101,16 @@ func (v *Conversation) carryOver(t *transfer) {
 func (v *Conversation) candidates() iter.Seq[pieceName] {
 	return func(yield func(pieceName) bool) {
 		for seq, t := range v.postable() {
-			f := &t.flow
-			for i := f.acked; i < min(file.Cells(t.size), f.acked+file.Window); i++ {
-				p, under := t.posting.posted[i]
-				lost := under && !p.stored && p.period+lostAfter <= v.mail.period
-				if (!under || lost) && !f.entry.Has(i) && !yield(pieceName{seq, i}) {
+			for i := t.flow.acked; i < min(file.Cells(t.size), t.flow.acked+file.Window); i++ {
+				if v.inTurn(t, i) && !yield(pieceName{seq, i}) {
 					return
 				}
 			}
 		}
 		for seq, t := range v.postable() {
 			var again []uint64
-			for i, p := range t.posting.posted {
-				if p.period+againAfter <= v.mail.period && i < t.flow.acked+file.Window {
+			for i := range t.posting.posted {
+				if v.onceMore(t, i) {
 					again = append(again, i)
 				}
 			}
@@ -129,6 +126,19 @@ func (v *Conversation) candidates() iter.Seq[pieceName] {
 	}
 }
 
+// inTurn reports whether a piece of the window is not under way, and has not come.
+func (v *Conversation) inTurn(t *transfer, i uint64) bool {
+	p, under := t.posting.posted[i]
+	lost := under && !p.stored && p.period+lostAfter <= v.mail.period
+	return (!under || lost) && !t.flow.entry.Has(i)
+}
+
+// onceMore reports whether a piece that is under way may go again.
+func (v *Conversation) onceMore(t *transfer, i uint64) bool {
+	p, under := t.posting.posted[i]
+	return under && p.period+againAfter <= v.mail.period && i < t.flow.acked+file.Window
+}
+
 // boxDemand reports what is to be read of a file, so that the next boxes have a piece.
 func (v *Conversation) boxDemand() (Demand, bool) {
 	if !v.mayPost() {
@@ -136,6 +146,11 @@ func (v *Conversation) boxDemand() (Demand, bool) {
 	}
 	ready := 0
 	for _, t := range v.postable() {
+		for i := range t.posting.ready {
+			if i >= t.flow.acked+file.Window || !v.inTurn(t, i) && !v.onceMore(t, i) {
+				delete(t.posting.ready, i) // the window moved, or it went another way
+			}
+		}
 		ready += len(t.posting.ready)
 	}
 	v.mail.reading = ready < mostReady && (v.mail.reading || ready <= leastReady)
@@ -319,7 +334,8 @@ func (t *transfer) boxedBytes() (n uint64) {
 	return n
 }
 
-// arrived takes note of a report on a connection.
+// arrived takes note of a report. It can say less than one before it: then the window is
+// behind what was made ready.
 func (p *posting) arrived(e file.Entry) {
 	for i := range p.posted {
 		if e.Has(i) {
@@ -327,7 +343,7 @@ func (p *posting) arrived(e file.Entry) {
 		}
 	}
 	for i := range p.ready {
-		if e.Has(i) {
+		if e.Has(i) || i >= e.Received+file.Window {
 			delete(p.ready, i)
 		}
 	}

@@ -3,6 +3,7 @@ package channel_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -516,6 +517,24 @@ func TestFilesInBoxesDiskFull(t *testing.T) {
 	}
 	o.boxes = map[*side][]waiting{} // and all that was written is forgotten
 	o.both(200)
+	w.checkFiles(true)
+}
+
+// TestFilesInBoxesPartLost loses what has come of a file, long after the first window: it
+// comes anew.
+func TestFilesInBoxesPartLost(t *testing.T) {
+	t.Parallel()
+	w, o := newOffice(t, 200)
+	w.a.sendFile("f", w.a.random(3_000_000))
+	o.both(12)
+	w.b.takeAll()
+	o.both(430)
+	for name := range w.b.disk.now {
+		if strings.HasSuffix(name, ".part") {
+			w.b.disk.remove(name)
+		}
+	}
+	o.both(1200)
 	w.checkFiles(true)
 }
 
