@@ -37,8 +37,9 @@ type posting struct {
 // post is the last box of a piece.
 type post struct {
 	period uint64
-	stored bool // a drop has it, or had it when this run began
+	stored bool // a drop has it, or it is held to have it: see before
 	direct bool // it went to a connection that ended
+	before bool // it left before this run: whether a drop ever had it is not known
 }
 
 // pieceName is the piece of a file by the sequence of its message.
@@ -81,7 +82,7 @@ func (v *Conversation) carryOver(t *transfer) {
 	}
 	if p.posted == nil {
 		p.posted, p.ready = map[uint64]post{}, map[uint64]*wire.Cell{}
-		under(t.posted, post{period: v.mail.period, stored: true})
+		under(t.posted, post{period: v.mail.period, stored: true, before: true})
 	}
 	if f.live {
 		f.live, p.cut = false, uint32(v.now.Unix())
@@ -323,11 +324,11 @@ func (t *transfer) rest(d Direction) uint64 {
 	return cells - min(cells, here)
 }
 
-// boxedBytes is how much of a file drops have, as far as is known, and the receiver does
-// not.
+// boxedBytes is how much of a file drops have by their word in this run, and the receiver
+// does not.
 func (t *transfer) boxedBytes() (n uint64) {
 	for i, p := range t.posting.posted {
-		if p.stored && !p.direct {
+		if p.stored && !p.direct && !p.before {
 			n += uint64(file.Piece(t.size, i))
 		}
 	}

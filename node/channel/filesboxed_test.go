@@ -538,6 +538,39 @@ func TestFilesInBoxesPartLost(t *testing.T) {
 	w.checkFiles(true)
 }
 
+// TestBoxedIsProved fills boxes that never come to a drop, and restarts: what left before
+// is not called in their mailbox.
+func TestBoxedIsProved(t *testing.T) {
+	t.Parallel()
+	w, o := newOffice(t, 203)
+	w.a.sendFile("f", w.a.random(2_000_000))
+	o.both(12)
+	w.b.takeAll()
+	o.both(20)
+	fill := func() uint64 {
+		o.next()
+		_, _, out := w.a.c.Fill(w.now, o.period)
+		w.a.do(out)
+		w.a.serve()
+		return w.a.c.Files()[0].Boxed
+	}
+	before := uint64(0)
+	for range 100 {
+		before = fill()
+	}
+	w.a.restart()
+	if after := fill(); after > before {
+		t.Errorf("%d bytes are called boxed, and before the restart %d were", after, before)
+	}
+	for range 4 {
+		o.next()
+		o.write(w.a)
+	}
+	if w.a.c.Files()[0].Boxed == 0 {
+		t.Error("what a drop has is not called boxed")
+	}
+}
+
 // TestFilesInBoxesEnd takes files back, declines them and lets them grow too old, over
 // drops alone.
 func TestFilesInBoxesEnd(t *testing.T) {
