@@ -3,6 +3,7 @@ package channel
 import (
 	"cmp"
 	"iter"
+	"maps"
 	"slices"
 
 	"github.com/backchannel/backchannel/protocol/file"
@@ -189,7 +190,7 @@ func (v *Conversation) filesForBox() {
 	v.retell()
 	news := v.tellInBoxes()
 	piece, found := v.nextPiece()
-	reports := len(v.tell) > 0 || len(v.mail.telling) > 0 || v.underWay()
+	reports := v.underWay() || v.someOf(maps.Keys(v.tell)) || v.someOf(maps.Keys(v.mail.telling))
 	if !found && !reports {
 		return
 	}

@@ -39,7 +39,11 @@ func newOffice(t *testing.T, seed byte) (*world, *office) {
 	w.meet()
 	w.agree()
 	w.cut()
-	return w, &office{
+	return w, officeOf(w)
+}
+
+func officeOf(w *world) *office {
+	return &office{
 		w: w, period: 100, boxes: map[*side][]waiting{}, texts: map[*side]int{}, pieces: map[*side]int{}, reports: map[*side]int{}, formed: map[*side]bool{},
 	}
 }

@@ -184,7 +184,7 @@ const reportAfter = 16
 func (v *Conversation) fileCell(cell *wire.Cell, boxed bool) {
 	for _, seq := range v.moving {
 		t := v.files[seq]
-		if i, ok := v.find(seq); t.state != FileMoving || !ok || v.messages[i].Direction != In {
+		if i, ok := v.find(seq); t.state != FileMoving || !ok || v.messages[i].Direction != In || !v.mayCome(v.messages[i]) {
 			continue
 		}
 		index, content, err := file.Open(t.cells, t.size, cell)

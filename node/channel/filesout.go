@@ -278,6 +278,9 @@ func (v *Conversation) sendReport() {
 	}
 	var entries []file.Entry
 	for id, say := range v.tell {
+		if !v.mayReport(id, false) {
+			continue // until it may
+		}
 		if len(entries) == file.MaxEntries {
 			v.out.More = true
 			break

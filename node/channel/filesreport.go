@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"iter"
 	"slices"
 
 	"github.com/backchannel/backchannel/protocol/drop"
@@ -56,6 +57,9 @@ func (v *Conversation) retell() {
 // them was not spoken of yet.
 func (v *Conversation) tellInBoxes() (news bool) {
 	for id, say := range v.tell {
+		if !v.mayReport(id, true) {
+			continue
+		}
 		switch e, ok := v.entryOf(id, say); {
 		case !ok:
 			delete(v.tell, id)
@@ -90,6 +94,9 @@ func (v *Conversation) reportForBox() {
 		}
 	}
 	for id, t := range v.mail.telling {
+		if !v.mayReport(id, true) {
+			continue
+		}
 		add(id, t.say)
 		if t.left--; t.left == 0 {
 			delete(v.mail.telling, id)
@@ -98,6 +105,9 @@ func (v *Conversation) reportForBox() {
 		}
 	}
 	for id, say := range v.tell {
+		if !v.mayReport(id, true) {
+			continue
+		}
 		add(id, say)
 		delete(v.tell, id)
 	}
@@ -120,10 +130,23 @@ func (v *Conversation) reportForBox() {
 // that comes; and of one that is sent, whether there is something to say.
 func (v *Conversation) toReport(seq uint64, m Message) bool {
 	t := v.files[seq]
+	if !v.mayReport(m.ID, true) {
+		return false
+	}
 	if m.Direction == In {
 		return t.state == FileMoving || t.state == FileUnnamed
 	}
 	return !t.final() && v.s != nil && t.told == v.s.epoch
+}
+
+// someOf reports whether a box may speak of one of some files now.
+func (v *Conversation) someOf(ids iter.Seq[file.ID]) bool {
+	for id := range ids {
+		if v.mayReport(id, true) {
+			return true
+		}
+	}
+	return false
 }
 
 // underWay reports whether there is such a file.

@@ -170,7 +170,7 @@ func (v *Conversation) Lacking() bool {
 	return v.s != nil && (v.mail.peerSent > v.s.received || slices.ContainsFunc(v.moving, func(seq uint64) bool {
 		i, ok := v.find(seq)
 		t := v.files[seq]
-		return ok && v.messages[i].Direction == In && t.state == FileMoving && t.in.written < file.Cells(t.size)
+		return ok && v.messages[i].Direction == In && t.state == FileMoving && t.in.written < file.Cells(t.size) && v.mayCome(v.messages[i])
 	}))
 }
 
