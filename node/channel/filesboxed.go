@@ -30,7 +30,6 @@ const (
 type posting struct {
 	ready  map[uint64]*wire.Cell // sealed, by index; they wait for a box
 	posted map[uint64]post       // by index; the receiver has not said that they are there
-	heard  uint32                // when the newest report was made, in seconds
 	cut    uint32                // when the last connection was found to have ended
 	dated  bool                  // the periods of posted are set: before a run's first box there is none
 }

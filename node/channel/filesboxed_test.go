@@ -575,6 +575,39 @@ func TestBoxedIsProved(t *testing.T) {
 	}
 }
 
+// TestOldReportsAfterRestart has a sender read an old box after a restart, and after the
+// receiver was put back to before the offer: it counts neither time.
+func TestOldReportsAfterRestart(t *testing.T) {
+	t.Parallel()
+	w, o := newOffice(t, 202)
+	w.a.sendFile("f", w.a.random(2_000_000))
+	o.both(12)
+	w.b.takeAll()
+	o.both(20)
+	o.next()
+	o.write(w.b)
+	old := o.boxes[w.b][len(o.boxes[w.b])-1]
+	o.boxes[w.b] = nil
+	o.both(200)
+	w.a.restart()
+	done := w.a.c.Files()[0].Done
+	w.a.do(w.a.c.Mailed(w.now, old.control, &old.cell))
+	if after := w.a.c.Files()[0].Done; after != done || done == 0 {
+		t.Errorf("%d bytes were there, and by an old box %d are", done, after)
+	}
+
+	o.next()
+	o.write(w.b)
+	newest := o.boxes[w.b][len(o.boxes[w.b])-1]
+	newest.control.Flags = newest.control.Flags&^drop.FlagForm&^drop.FlagCell | drop.FlagReport
+	unknown := file.Report([]file.Entry{{ID: w.a.c.Files()[0].ID, State: file.Unknown}})
+	w.a.do(w.a.c.Mailed(w.now, newest.control, unknown)) // its machine was put back
+	w.a.do(w.a.c.Mailed(w.now, old.control, &old.cell))
+	if f := w.a.c.Files()[0]; f.State != channel.FileOffered || f.Done != 0 {
+		t.Errorf("by an old box the file is %q, with %d bytes there", f.State.Words(channel.Out), f.Done)
+	}
+}
+
 // TestFilesInBoxesEnd takes files back, declines them and lets them grow too old, over
 // drops alone.
 func TestFilesInBoxesEnd(t *testing.T) {

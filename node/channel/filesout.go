@@ -328,21 +328,21 @@ func (v *Conversation) answered(seq uint64, t *transfer, e file.Entry, from said
 		}
 		return
 	}
-	if from.boxed && from.at < t.posting.heard && (e.State != file.Coming || e.Received < t.flow.acked) {
+	if from.boxed && from.at < t.heard && (e.State != file.Coming || e.Received < t.flow.acked || t.told != v.s.epoch) {
 		return // a newer box was read before it
+	}
+	if e.Received > file.Cells(t.size) {
+		return
 	}
 	if !from.boxed {
 		from.at = uint32(v.now.Unix()) // it tells of this moment
 	}
-	t.posting.heard = max(t.posting.heard, from.at)
-	was := t.state
+	was, newer := t.state, from.boxed && from.at > t.heard
+	t.heard = max(t.heard, from.at)
 	switch e.State {
 	case file.Held:
 		t.state = FileOffered
 	case file.Coming:
-		if e.Received > file.Cells(t.size) {
-			return
-		}
 		t.state = FileMoving
 		if from.boxed {
 			v.comingInBox(seq, t, e, from.at)
@@ -369,11 +369,15 @@ func (v *Conversation) answered(seq uint64, t *transfer, e file.Entry, from said
 		}
 		return
 	}
-	if i, ok := v.find(seq); ok && !t.final() && t.state != was {
+	i, ok := v.find(seq)
+	if !ok || t.final() {
+		return
+	}
+	if newer || t.state != was {
 		v.saveTransfer(seq)
-		if !v.silent(v.messages[i]) {
-			v.changed(i)
-		}
+	}
+	if t.state != was && !v.silent(v.messages[i]) {
+		v.changed(i)
 	}
 }
 
