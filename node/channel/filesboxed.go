@@ -30,7 +30,7 @@ const (
 type posting struct {
 	ready  map[uint64]*wire.Cell // sealed, by index; they wait for a box
 	posted map[uint64]post       // by index; the receiver has not said that they are there
-	cut    uint32                // when the last connection was found to have ended
+	cut    uint32                // as heard, when the last connection was found to have ended
 	dated  bool                  // the periods of posted are set: before a run's first box there is none
 }
 
@@ -85,7 +85,7 @@ func (v *Conversation) carryOver(t *transfer) {
 		under(t.posted, post{period: v.mail.period, stored: true, before: true})
 	}
 	if f.live {
-		f.live, p.cut = false, uint32(v.now.Unix())
+		f.live, p.cut = false, t.heard
 		under(f.next, post{period: v.mail.period, stored: true, direct: true})
 	}
 	if !p.dated && v.mail.period > 0 {

@@ -608,6 +608,32 @@ func TestOldReportsAfterRestart(t *testing.T) {
 	}
 }
 
+// TestFilesAndOwnClock has a sender whose clock is hours ahead or behind, and a file that
+// goes directly first, and then over drops, whose boxes have the network's time.
+func TestFilesAndOwnClock(t *testing.T) {
+	t.Parallel()
+	for i, ahead := range []time.Duration{12 * time.Hour, -12 * time.Hour} {
+		w, o := newOffice(t, byte(204+3*i))
+		w.a.ahead = ahead
+		w.a.sendFile("f", w.a.random(120*file.ContentSize))
+		step := func(n int) {
+			for range n {
+				w.step()
+				w.a.work(false)
+				w.b.work(false)
+			}
+		}
+		w.connect()
+		w.settle()
+		step(10)
+		w.b.takeAll()
+		step(60)
+		w.cut()
+		o.both(150)
+		w.checkFiles(true)
+	}
+}
+
 // TestFilesInBoxesEnd takes files back, declines them and lets them grow too old, over
 // drops alone.
 func TestFilesInBoxesEnd(t *testing.T) {

@@ -334,10 +334,7 @@ func (v *Conversation) answered(seq uint64, t *transfer, e file.Entry, from said
 	if e.Received > file.Cells(t.size) {
 		return
 	}
-	if !from.boxed {
-		from.at = uint32(v.now.Unix()) // it tells of this moment
-	}
-	was, newer := t.state, from.boxed && from.at > t.heard
+	was, newer := t.state, from.at > t.heard // boxes have the network's time; this machine's may be another
 	t.heard = max(t.heard, from.at)
 	switch e.State {
 	case file.Held:

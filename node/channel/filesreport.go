@@ -16,7 +16,7 @@ const tellBoxes = 256
 // said is where a report came from.
 type said struct {
 	boxed bool   // in a box at a drop
-	at    uint32 // and when that was written, in seconds
+	at    uint32 // and when that was written, in seconds; zero if it came on a connection
 }
 
 // entryOf is what a report says of a file now, if anything.
