@@ -634,6 +634,42 @@ func TestFilesAndOwnClock(t *testing.T) {
 	}
 }
 
+// TestSyncedAsItComes has a piece come in a box, and the rest directly, more of it whenever
+// some is written: only what came in a box is synced at once.
+func TestSyncedAsItComes(t *testing.T) {
+	t.Parallel()
+	w, o := newOffice(t, 211)
+	w.a.sendFile("f", w.a.random(3_000_000))
+	o.both(12)
+	w.b.takeAll()
+	o.both(20)
+	o.next()
+	o.write(w.a)
+	piece := o.boxes[w.a][len(o.boxes[w.a])-1]
+	w.b.do(w.b.c.Mailed(w.now, piece.control, &piece.cell))
+	w.connect()
+	w.settle()
+	synced, written := 0, 0
+	for range 200 {
+		w.a.work(false)
+		w.settle()
+		task, ok := w.b.c.FileTask(w.now)
+		if !ok {
+			continue
+		}
+		w.a.work(false)
+		w.settle() // more comes while it is written
+		if written++; task.Sync {
+			synced++
+		}
+		path, err := w.b.disk.perform(task)
+		w.b.do(w.b.c.FileTaskDone(w.now, task, path, err))
+	}
+	if written < 20 || synced > 3 {
+		t.Errorf("of %d writes %d are synced", written, synced)
+	}
+}
+
 // TestFilesInBoxesEnd takes files back, declines them and lets them grow too old, over
 // drops alone.
 func TestFilesInBoxesEnd(t *testing.T) {
