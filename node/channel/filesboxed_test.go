@@ -670,6 +670,31 @@ func TestSyncedAsItComes(t *testing.T) {
 	}
 }
 
+// TestAskedForWhatIsNotThere has a peer ask for files that nobody offered, in box after box
+// that nothing here answers: they are not kept without bound, and do not keep a file that
+// is there from being spoken of.
+func TestAskedForWhatIsNotThere(t *testing.T) {
+	t.Parallel()
+	w, o := newOffice(t, 215)
+	w.a.sendFile("f", w.a.random(10_000))
+	o.both(12)
+	o.next()
+	control, _, out := w.a.c.Fill(w.now, o.period)
+	w.a.do(out)
+	control.Flags, control.File = drop.FlagReport, drop.Progress{}
+	for i := range 30 {
+		var asked []file.Entry
+		for j := range file.MaxEntries {
+			asked = append(asked, file.Entry{ID: file.ID{1, byte(i), byte(j)}, State: file.Asking})
+		}
+		w.b.do(w.b.c.Mailed(w.now, control, file.Report(asked)))
+	}
+	w.b.takeAll()
+	if n, there := w.b.c.ToTell(w.b.c.Files()[0].ID); n > 8*file.MaxEntries || !there {
+		t.Errorf("%d files are to be told of; that one is among them: %t", n, there)
+	}
+}
+
 // TestFilesInBoxesEnd takes files back, declines them and lets them grow too old, over
 // drops alone.
 func TestFilesInBoxesEnd(t *testing.T) {
