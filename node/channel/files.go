@@ -87,6 +87,7 @@ type transfer struct {
 	posted uint64 // out: cells below it were in boxes, or need not be
 	early  []byte // in: bit i: cell done + i is on the disk for good, too; see arrival.kept
 	heard  uint32 // out: when the newest box was written that told of it, in seconds
+	agreed uint32 // out: when the box was written that acknowledged the offer, in seconds; zero: none did
 	adding []byte // in: state of the sum of what is on the disk for good
 
 	// In memory only.
@@ -116,6 +117,7 @@ func (t *transfer) append(b []byte) []byte {
 	e.u64(t.posted)
 	e.bytes(t.early)
 	e.u32(t.heard)
+	e.u32(t.agreed)
 	return e.b
 }
 
@@ -135,7 +137,7 @@ func parseTransfer(b []byte) (*transfer, error) {
 	t.piece, t.told = d.u32(), d.u32()
 	t.done = d.u64()
 	if t.adding = d.bytes(); !first {
-		t.posted, t.early, t.heard = d.u64(), d.bytes(), d.u32()
+		t.posted, t.early, t.heard, t.agreed = d.u64(), d.bytes(), d.u32(), d.u32()
 	}
 	if err := d.end(); err != nil || len(t.early) > earlySize || t.size > file.MaxSize || t.state < FileOffered || t.state > FileUnnamed ||
 		max(t.done, t.posted) > file.Cells(t.size) || t.key.IsZero() != t.final() {
@@ -211,7 +213,7 @@ func (v *Conversation) settle(seq uint64, s FileState) {
 	t.key.Wipe()
 	t.cells.Wipe()
 	t.key, t.cells, t.state, t.adding, t.early, t.trouble = secret.Key{}, secret.Key{}, s, nil, nil, ""
-	t.in, t.posting, t.heard = arrival{}, posting{}, 0
+	t.in, t.posting, t.heard, t.agreed = arrival{}, posting{}, 0, 0
 	if !in {
 		t.path = ""
 		v.dropSums(t)

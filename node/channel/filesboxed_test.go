@@ -695,6 +695,50 @@ func TestAskedForWhatIsNotThere(t *testing.T) {
 	}
 }
 
+// TestOldForms reads file forms that were written before the offer of the one file that
+// they could be of was acknowledged, or before a report that was read already: they are of
+// another file that ended, and do not count.
+func TestOldForms(t *testing.T) {
+	t.Parallel()
+	w, o := newOffice(t, 217)
+	w.a.sendFile("f", w.a.random(2_000_000))
+	for len(w.b.c.Files()) == 0 {
+		o.next()
+		o.write(w.a)
+		o.read(w.b)
+	}
+	done := func() int { return int(w.a.c.Files()[0].Done / file.ContentSize) }
+	form := func(at time.Time, received uint32) {
+		o.next()
+		control, _, out := w.b.c.Fill(w.now, o.period)
+		w.b.do(out)
+		w.b.serve()
+		control.Time = uint32(at.Unix())
+		if control.Flags, control.File = 0, (drop.Progress{}); received == 0 {
+			w.a.do(w.a.c.Mailed(w.now, control, new(wire.Cell)))
+			return
+		}
+		control.Flags = drop.FlagForm
+		control.File = drop.Progress{ID: w.a.c.Files()[0].ID[0], Received: received}
+		w.a.do(w.a.c.Mailed(w.now, control, new(wire.Cell)))
+	}
+	form(w.now, 0) // acknowledges the offer, and says nothing of it
+	if form(w.now.Add(-10*time.Minute), 100); done() != 0 {
+		t.Errorf("%d pieces are there by what was written before the offer came", done())
+	}
+	o.both(12)
+	w.b.takeAll()
+	o.both(60)
+	before := done()
+	w.a.restart()
+	if form(w.now.Add(-20*time.Minute), 200); done() != before || before < 20 {
+		t.Errorf("%d pieces are there, and %d by what was written before", before, done())
+	}
+	if form(w.now.Add(time.Minute), 201); done() != 201 {
+		t.Errorf("by a new form %d pieces are there", done())
+	}
+}
+
 // TestFilesInBoxesEnd takes files back, declines them and lets them grow too old, over
 // drops alone.
 func TestFilesInBoxesEnd(t *testing.T) {

@@ -88,7 +88,7 @@ func (t *transfer) offer(name string) []byte {
 // offered takes note that the peer has an offer, in this session.
 func (v *Conversation) offered(seq uint64) {
 	if t := v.files[seq]; t != nil && !t.final() {
-		t.told = v.s.epoch
+		t.told, t.agreed = v.s.epoch, max(t.agreed, v.mail.at)
 		v.saveTransfer(seq)
 		if i, ok := v.find(seq); ok && !v.silent(v.messages[i]) {
 			v.changed(i)

@@ -220,10 +220,13 @@ func (v *Conversation) form(c *drop.Control) {
 	c.File = drop.Progress{ID: e.ID[0], Received: uint32(e.Received), Bitmap: e.Bitmap}
 }
 
-// formCame takes the block of a box in file form.
+// formCame takes the block of a box in file form. It names a file by one byte: it is of
+// this one only if this one was spoken of by its ID, or its offer acknowledged, in a box
+// that is not newer. An older one may be of a file that has ended.
 func (v *Conversation) formCame(c drop.Control) {
 	seq := v.only(c.File.ID, Out)
-	if i, ok := v.find(seq); ok && v.files[seq].told == v.s.epoch {
+	i, ok := v.find(seq)
+	if t := v.files[seq]; ok && t.told == v.s.epoch && max(t.agreed, t.heard) != 0 && c.Time >= max(t.agreed, t.heard) {
 		e := file.Entry{ID: v.messages[i].ID, State: file.Coming, Received: uint64(c.File.Received), Bitmap: c.File.Bitmap}
 		v.answered(seq, v.files[seq], e, said{true, c.Time})
 	}

@@ -15,6 +15,7 @@ type mail struct {
 	carried  map[uint64]uint32 // by period: the number of the cell in its box
 	boxed    map[uint32]bool   // numbers of cells that a drop has
 	peerSent uint32            // the highest number that the peer says it sent
+	at       uint32            // when the box that is being handled was written, in seconds; else zero
 
 	strand  bool // the next box carries what went to a connection and was in none
 	filling bool // what is sealed goes into a box, and not to the connection
@@ -141,6 +142,8 @@ func (v *Conversation) Mailed(now time.Time, control drop.Control, cell *wire.Ce
 	if v.s == nil || v.s.dead || c.Flags&wire.FlagFlight != 0 {
 		return v.end()
 	}
+	v.mail.at = c.Time
+	defer func() { v.mail.at = 0 }()
 	v.heard()
 	if c.Received > v.s.sent {
 		v.recover() // this machine was put back
