@@ -187,7 +187,7 @@ func (v *Conversation) filesForBox() {
 		return
 	}
 	v.retell()
-	news := v.tellInBoxes()
+	v.mail.news = v.tellInBoxes() || v.mail.news
 	piece, found := v.nextPiece()
 	reports := v.underWay() || v.someOf(maps.Keys(v.tell)) || v.someOf(maps.Keys(v.mail.telling))
 	if !found && !reports {
@@ -202,7 +202,7 @@ func (v *Conversation) filesForBox() {
 	seldom := turn == 1 && v.alike() || v.mail.turn%16 == 2 && reports
 	switch {
 	case texts && turn == 0: // see againForBox
-	case news, found && seldom:
+	case v.mail.news, found && seldom:
 		v.reportForBox()
 	case found:
 		v.postPiece(piece)

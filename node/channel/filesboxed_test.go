@@ -739,6 +739,87 @@ func TestOldForms(t *testing.T) {
 	}
 }
 
+// TestEndsAreToldAtOnce declines files while the own pieces fill the boxes and a text goes
+// again: a report leaves with one of the next two boxes, whoever has the first.
+func TestEndsAreToldAtOnce(t *testing.T) {
+	t.Parallel()
+	w, o := newOffice(t, 219)
+	for i := range 4 {
+		w.a.sendFile(fmt.Sprint(i), w.a.random(10_000))
+	}
+	w.b.sendFile("g", w.b.random(1_000_000))
+	o.both(12)
+	w.a.takeAll()
+	o.both(20)
+	w.b.send("This goes again.")
+	write := func() bool {
+		before := o.reports[w.b]
+		o.next()
+		o.write(w.b)
+		return o.reports[w.b] > before
+	}
+	for i := range 4 {
+		for range 3 {
+			write()
+		}
+		out, err := w.b.c.RemoveFile(w.now, w.b.c.Files()[i+1].Seq)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.b.do(out)
+		if first, second := write(), write(); !first && !second {
+			t.Errorf("the end of file %d is not told", i)
+		}
+	}
+}
+
+// TestManyEndsInBoxes has more files to tell of that are gone than one report holds: all of
+// them are told of, and each report speaks of the file that comes, too.
+func TestManyEndsInBoxes(t *testing.T) {
+	t.Parallel()
+	w, o := newOffice(t, 221)
+	w.a.sendFile("f", w.a.random(200_000))
+	o.both(12)
+	w.b.takeAll()
+	o.both(6)
+	o.next()
+	control, _, out := w.a.c.Fill(w.now, o.period)
+	w.a.do(out)
+	control.Flags, control.File = drop.FlagReport, drop.Progress{}
+	gone, reports := map[file.ID]bool{}, 0
+	for i := range 12 {
+		entries := []file.Entry{{ID: file.ID{200, byte(i)}, State: file.Coming}} // of which nothing is known
+		for j := range file.MaxEntries - 8 {
+			entries = append(entries, file.Entry{ID: file.ID{201, byte(j)}, State: file.Coming})
+		}
+		if i < 8 {
+			w.b.do(w.b.c.Mailed(w.now, control, file.Report(entries)))
+		} else if i == 8 {
+			gone = map[file.ID]bool{}
+		}
+		o.next()
+		c, cell, out := w.b.c.Fill(w.now, o.period)
+		if w.b.do(out); c.Flags&drop.FlagReport == 0 {
+			continue
+		}
+		said, err := file.ParseReport(cell)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if reports++; !slices.ContainsFunc(said, func(e file.Entry) bool { return e.State == file.Coming }) {
+			t.Error("a report does not speak of the file that comes")
+		}
+		for _, e := range said {
+			if e.State == file.Gone {
+				gone[e.ID] = true
+			}
+		}
+	}
+	if len(gone) != file.MaxEntries || reports < 8 {
+		t.Errorf("%d reports tell of %d files that are gone", reports, len(gone))
+	}
+}
+
 // TestFilesInBoxesEnd takes files back, declines them and lets them grow too old, over
 // drops alone.
 func TestFilesInBoxesEnd(t *testing.T) {

@@ -1,7 +1,10 @@
 package channel
 
 import (
+	"bytes"
+	"cmp"
 	"iter"
+	"maps"
 	"slices"
 
 	"github.com/backchannel/backchannel/protocol/drop"
@@ -68,8 +71,11 @@ func (v *Conversation) tellInBoxes() (news bool) {
 			continue
 		}
 		delete(v.tell, id)
-		if v.mail.telling == nil || len(v.mail.telling) >= file.MaxEntries {
+		if v.mail.telling == nil {
 			v.mail.telling = map[file.ID]telling{}
+		}
+		if _, there := v.mail.telling[id]; !there && len(v.mail.telling) >= file.MaxEntries {
+			delete(v.mail.telling, v.newestTold()[len(v.mail.telling)-1])
 		}
 		news = news || v.mail.telling[id].left == 0
 		v.mail.telling[id] = telling{say, tellBoxes}
@@ -83,37 +89,48 @@ type telling struct {
 	left int        // boxes
 }
 
+// newestTold returns the files of whose end boxes tell, the one that was told of least
+// often first.
+func (v *Conversation) newestTold() []file.ID {
+	return slices.SortedFunc(maps.Keys(v.mail.telling), func(a, b file.ID) int {
+		return cmp.Or(cmp.Compare(v.mail.telling[b].left, v.mail.telling[a].left), bytes.Compare(a[:], b[:]))
+	})
+}
+
 // reportForBox takes a report for the box: of all files that are under way, as boxes get
-// lost, and of those that ended.
+// lost, and of those that ended, as far as there is room.
 func (v *Conversation) reportForBox() {
+	v.mail.news = false
 	var entries []file.Entry
+	full := func() bool { return len(entries) == file.MaxEntries }
 	add := func(id file.ID, say file.State) {
 		e, ok := v.entryOf(id, say)
-		if ok && len(entries) < file.MaxEntries && !slices.ContainsFunc(entries, func(o file.Entry) bool { return o.ID == id }) {
+		if ok && !full() && !slices.ContainsFunc(entries, func(o file.Entry) bool { return o.ID == id }) {
 			entries = append(entries, e)
 		}
 	}
-	for id, t := range v.mail.telling {
-		if !v.mayReport(id, true) {
-			continue
-		}
-		add(id, t.say)
-		if t.left--; t.left == 0 {
-			delete(v.mail.telling, id)
-		} else {
-			v.mail.telling[id] = t
+	for _, seq := range v.moving {
+		if i, ok := v.find(seq); ok && v.toReport(seq, v.messages[i]) {
+			add(v.messages[i].ID, 0)
 		}
 	}
 	for id, say := range v.tell {
-		if !v.mayReport(id, true) {
+		if full() || !v.mayReport(id, true) {
 			continue
 		}
 		add(id, say)
 		delete(v.tell, id)
 	}
-	for _, seq := range v.moving {
-		if i, ok := v.find(seq); ok && v.toReport(seq, v.messages[i]) {
-			add(v.messages[i].ID, 0)
+	for _, id := range v.newestTold() {
+		if full() || !v.mayReport(id, true) {
+			continue
+		}
+		t := v.mail.telling[id]
+		add(id, t.say)
+		if t.left--; t.left == 0 {
+			delete(v.mail.telling, id)
+		} else {
+			v.mail.telling[id] = t
 		}
 	}
 	for i := range entries {

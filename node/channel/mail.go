@@ -26,6 +26,7 @@ type mail struct {
 
 	pieces  map[uint64]pieceName // by period: the piece of a file in its box
 	telling map[file.ID]telling  // files of whose end boxes tell
+	news    bool                 // one of them was not told of yet
 	turn    int                  // of boxes that files may use
 	forms   uint64               // boxes in file form
 	usual   bool                 // the last box was in the usual form; of the one before this run it is not known
