@@ -215,7 +215,7 @@ func (v *Conversation) filesForBox() {
 // of which no box is under way.
 func (v *Conversation) unboxed() (uint32, bool) {
 	for _, n := range v.unacknowledged() {
-		if v.mail.boxed[n] {
+		if v.mail.has(n) {
 			continue
 		}
 		fresh := false
@@ -276,6 +276,11 @@ func (v *Conversation) comingInBox(seq uint64, t *transfer, e file.Entry, at uin
 		return // it goes directly, and reports come that way
 	}
 	v.carryOver(t)
+	for i, p := range t.posting.posted {
+		if e.Has(i) && !p.before && !p.direct {
+			v.mail.seen = max(v.mail.seen, p.period)
+		}
+	}
 	t.posting.arrived(e)
 	for i, p := range t.posting.posted {
 		if p.direct && at > t.posting.cut {

@@ -323,6 +323,34 @@ func TestTextsGoAgainBesidePieces(t *testing.T) {
 	}
 }
 
+// TestWipedTextsGoBeforePieces has drops forget texts that they said they have, while a
+// file is under way: once the receiver lacks them, and has what was written long after, they
+// do not wait for pieces any more.
+func TestWipedTextsGoBeforePieces(t *testing.T) {
+	t.Parallel()
+	w, o := newOffice(t, 206)
+	w.a.sendFile("f", w.a.random(3_000_000))
+	o.both(12)
+	w.b.takeAll()
+	o.both(20)
+	for i := range 12 {
+		w.a.send(fmt.Sprint("text ", i))
+	}
+	for range 12 {
+		o.next()
+		o.write(w.a)
+	}
+	o.boxes = map[*side][]waiting{}
+	boxes := 0
+	for ; len(w.b.texts(channel.In)) < 1+12 && boxes < 100; boxes++ {
+		o.both(1)
+	}
+	if boxes > 30 {
+		t.Errorf("12 texts came in %d boxes", boxes)
+	}
+	w.checkTexts()
+}
+
 // TestLostPiecesGoInTurn loses boxes, and no drop says that it has them: what was in them
 // goes again before what was not sent yet.
 func TestLostPiecesGoInTurn(t *testing.T) {
