@@ -83,7 +83,8 @@ func (m *mail) load() error {
 }
 
 // sync has the machine write and read a contact's boxes if drops are agreed in the
-// session in use, and goes on with agreeing on them.
+// session in use, and unread ones of earlier periods while something is missing: what is
+// stored may say so before a box comes.
 func (m *mail) sync(p *person) {
 	id, o := p.conversation.ID(), p.conversation.Drops()
 	ours := o.Set != nil && o.Set.Network == m.network.ID()
@@ -93,6 +94,9 @@ func (m *mail) sync(p *person) {
 	}
 	if _, ok := m.carried[id]; ours && !ok {
 		m.add(p, o)
+	}
+	if _, ok := m.carried[id]; ok {
+		m.machine.SetMissing(relayed.ContactID(id), p.conversation.Lacking())
 	}
 }
 

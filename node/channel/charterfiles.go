@@ -46,6 +46,30 @@ func (v *Conversation) contentMayLeave(seq uint64) bool {
 	return ok && v.mayLeave(v.messages[i])
 }
 
+// mayReport reports whether a report may speak of a file now: not while its channel is
+// withheld, nor on a connection if the charter wants relays. Unlike its content, how it
+// ended may leave when the channel is closed; and no way is more hidden than a box.
+func (v *Conversation) mayReport(id file.ID, boxed bool) bool {
+	for _, d := range []Direction{In, Out} {
+		seq, t := v.fileOf(id, d)
+		i, ok := v.find(seq)
+		if t == nil || !ok {
+			continue
+		}
+		c, n := v.charters[v.messages[i].Channel], v.messages[i].Channel
+		if v.withheld(n) || !boxed && c != nil && c.Agreed() != nil && c.Agreed().Route != charter.RouteDirect && v.drops.policy != RelayRoute {
+			return false
+		}
+	}
+	return true
+}
+
+// mayCome reports whether content of a file that the peer sends has its place here now.
+func (v *Conversation) mayCome(m Message) bool {
+	c := v.charters[m.Channel]
+	return c == nil || !v.withheld(m.Channel) && c.Phase() == charter.Open
+}
+
 // takesOffer reports whether an offer of the peer's has its place in the channel that it
 // names. One that a charter does not allow is declined, so that it does not come again.
 func (v *Conversation) takesOffer(f wire.Frame, size uint64) bool {

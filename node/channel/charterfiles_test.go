@@ -467,3 +467,96 @@ func TestFilesWithoutReceipts(t *testing.T) {
 		t.Errorf("its sender is told of changes: %+v", w.a.told[told:])
 	}
 }
+
+// TestReportsByTheCharter has both agree on relays while a file waits for its receiver:
+// no report of it leaves by a connection, and in boxes it comes.
+func TestReportsByTheCharter(t *testing.T) {
+	t.Parallel()
+	w := withFiles(t, 138, nil)
+	content := make([]byte, 200_000)
+	w.a.mustFileIn("gauges.csv", content)
+	w.a.mustFileIn("taken back", content)
+	terms := w.a.terms("river gauges", 48*time.Hour)
+	terms.Files, terms.Route = 1, charter.RouteRelays
+	w.a.agree(w.a.c.AmendChannel(w.a.now(), 2, terms))
+	w.b.acceptPending(2)
+	out, err := w.a.c.RemoveFile(w.a.now(), w.a.c.Files()[1].Seq)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.a.do(out)
+	w.b.takeAll()
+	for range 3 {
+		w.carry()
+		w.pass(time.Minute, 10*time.Second)
+		w.connect() // which begins with reports
+		w.carry()
+	}
+	if got := w.a.filesIn(2)["gauges.csv"]; got != channel.FileOffered {
+		t.Errorf("by a way that the charter forbids the sender hears that its file is %q", got.Words(channel.Out))
+	}
+	if got := w.b.filesIn(2)["taken back"]; got != channel.FileMoving {
+		t.Errorf("by a way that the charter forbids the receiver hears that a file is %q", got.Words(channel.In))
+	}
+	w.agree()
+	w.cut()
+	o := officeOf(w)
+	if o.both(10); w.a.filesIn(2)["gauges.csv"] != channel.FileMoving || w.b.filesIn(2)["taken back"] != channel.FileEnded {
+		t.Errorf("over drops nothing is heard: %v, %v", w.a.filesIn(2), w.b.filesIn(2))
+	}
+	w.a.do(w.a.c.SetRoute(w.a.now(), channel.RelayRoute))
+	if o.both(80); !bytes.Equal(w.b.disk.now["/in/gauges.csv"], content) || w.a.filesIn(2)["gauges.csv"] != channel.FileWhole {
+		t.Errorf("over drops the file is %v", w.a.filesIn(2))
+	}
+}
+
+// TestWithheldFilesInBoxes has the receiver's clock ahead while a file comes over drops:
+// nothing that comes of it is taken, nothing is said of it, and no older box is read for
+// it. Set right, it goes on.
+func TestWithheldFilesInBoxes(t *testing.T) {
+	t.Parallel()
+	w := newFileWorld(t, 140)
+	others := make([]time.Duration, 3)
+	w.b.cfg.Stated = func(time.Time) []time.Duration { return others }
+	w.meet()
+	w.b.restart() // with the clock
+	w.connect()
+	w.pass(2*time.Second, time.Second)
+	terms := w.a.terms("river gauges", 8*time.Hour)
+	terms.Files = 1
+	w.a.agree(w.a.c.OpenChannel(w.a.now(), terms))
+	w.b.acceptPending(2)
+	w.a.mustFileIn("gauges.csv", make([]byte, 900_000))
+	w.agree()
+	w.cut()
+	o := officeOf(w)
+	o.both(5)
+	w.b.takeAll()
+	o.both(40)
+	if !w.b.c.Lacking() {
+		t.Fatal("nothing comes")
+	}
+	w.b.ahead, others = 9*time.Hour, slices.Repeat([]time.Duration{-9 * time.Hour}, 3)
+	written, known, reports := w.b.c.Files()[0].Done, w.a.c.Files()[0].Done, o.reports[w.b]
+	o.boxes = map[*side][]waiting{}
+	for range 12 {
+		o.next()
+		o.write(w.a)
+		o.write(w.b)
+		if o.reports[w.b] != reports || o.formed[w.b] {
+			t.Fatal("a file is spoken of while its channel is withheld")
+		}
+		if w.b.c.Lacking() {
+			t.Fatal("older boxes are read for a channel that is withheld")
+		}
+		o.read(w.a)
+		o.read(w.b)
+	}
+	w.b.ahead, others = 0, make([]time.Duration, 3)
+	w.b.serve()
+	if f := w.b.c.Files()[0]; f.Done != written || w.a.c.Files()[0].Done != known {
+		t.Errorf("%d bytes were taken while the channel was withheld", f.Done-written)
+	}
+	o.both(320)
+	w.checkFiles(true)
+}

@@ -159,3 +159,10 @@ func (v *Conversation) Unsaid() bool {
 	}
 	return v.s != nil && len(v.s.controls) > 0
 }
+
+// ToTell is of how many files reports have to speak, and whether one of them is the one
+// with an ID.
+func (v *Conversation) ToTell(id file.ID) (n int, there bool) {
+	_, there = v.tell[id]
+	return len(v.tell), there
+}

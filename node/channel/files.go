@@ -68,7 +68,7 @@ type FileView struct {
 	Trouble string // why it does not go on here, if that is known
 }
 
-// transferVersion is 2: 1 had neither posted nor early.
+// transferVersion is 2: 1 had nothing of what boxes at drops need.
 const transferVersion = 2
 
 // A transfer is what is kept of a file, under the sequence of the message that
@@ -86,6 +86,8 @@ type transfer struct {
 	done   uint64 // in: cells that are on the disk for good; out: as the receiver has said of late
 	posted uint64 // out: cells below it were in boxes, or need not be
 	early  []byte // in: bit i: cell done + i is on the disk for good, too; see arrival.kept
+	heard  uint32 // out: when the newest box was written that told of it, in seconds
+	agreed uint32 // out: when the box was written that acknowledged the offer, in seconds; zero: none did
 	adding []byte // in: state of the sum of what is on the disk for good
 
 	// In memory only.
@@ -114,6 +116,8 @@ func (t *transfer) append(b []byte) []byte {
 	e.bytes(t.adding)
 	e.u64(t.posted)
 	e.bytes(t.early)
+	e.u32(t.heard)
+	e.u32(t.agreed)
 	return e.b
 }
 
@@ -133,7 +137,7 @@ func parseTransfer(b []byte) (*transfer, error) {
 	t.piece, t.told = d.u32(), d.u32()
 	t.done = d.u64()
 	if t.adding = d.bytes(); !first {
-		t.posted, t.early = d.u64(), d.bytes()
+		t.posted, t.early, t.heard, t.agreed = d.u64(), d.bytes(), d.u32(), d.u32()
 	}
 	if err := d.end(); err != nil || len(t.early) > earlySize || t.size > file.MaxSize || t.state < FileOffered || t.state > FileUnnamed ||
 		max(t.done, t.posted) > file.Cells(t.size) || t.key.IsZero() != t.final() {
@@ -209,7 +213,7 @@ func (v *Conversation) settle(seq uint64, s FileState) {
 	t.key.Wipe()
 	t.cells.Wipe()
 	t.key, t.cells, t.state, t.adding, t.early, t.trouble = secret.Key{}, secret.Key{}, s, nil, nil, ""
-	t.in, t.posting = arrival{}, posting{}
+	t.in, t.posting, t.heard, t.agreed = arrival{}, posting{}, 0, 0
 	if !in {
 		t.path = ""
 		v.dropSums(t)

@@ -106,7 +106,7 @@ func source(name string, content []byte) channel.FileSource {
 func (s *side) sendFile(name string, content []byte) uint64 {
 	s.w.t.Helper()
 	src := source(name, content)
-	m, out, err := s.c.SendFile(s.w.now, src)
+	m, out, err := s.c.SendFile(s.now(), src)
 	if err != nil {
 		s.w.t.Fatal(err)
 	}
@@ -121,19 +121,19 @@ func (s *side) sendFile(name string, content []byte) uint64 {
 func (s *side) work(crash bool) bool {
 	s.w.t.Helper()
 	worked := false
-	if want, ok := s.c.Demand(s.w.now); ok {
+	if want, ok := s.c.Demand(s.now()); ok {
 		worked = true
 		content := s.disk.now[want.Path]
-		s.do(s.c.Pieces(s.w.now, want, content[want.Offset:][:want.Length]))
+		s.do(s.c.Pieces(s.now(), want, content[want.Offset:][:want.Length]))
 	}
-	if task, ok := s.c.FileTask(s.w.now); ok {
+	if task, ok := s.c.FileTask(s.now()); ok {
 		worked = true
 		path, err := s.disk.perform(task)
 		if crash {
 			s.restart()
 			return true
 		}
-		s.do(s.c.FileTaskDone(s.w.now, task, path, err))
+		s.do(s.c.FileTaskDone(s.now(), task, path, err))
 	}
 	return worked
 }
@@ -143,7 +143,7 @@ func (s *side) takeAll() {
 	s.w.t.Helper()
 	for _, f := range s.c.Files() {
 		if f.Direction == channel.In && f.State == channel.FileOffered {
-			out, err := s.c.TakeFile(s.w.now, f.Seq, "/in/"+f.Text)
+			out, err := s.c.TakeFile(s.now(), f.Seq, "/in/"+f.Text)
 			if err != nil {
 				s.w.t.Fatal(err)
 			}

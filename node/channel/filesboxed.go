@@ -3,6 +3,7 @@ package channel
 import (
 	"cmp"
 	"iter"
+	"maps"
 	"slices"
 
 	"github.com/backchannel/backchannel/protocol/file"
@@ -29,16 +30,16 @@ const (
 type posting struct {
 	ready  map[uint64]*wire.Cell // sealed, by index; they wait for a box
 	posted map[uint64]post       // by index; the receiver has not said that they are there
-	heard  uint32                // when the newest report was made, in seconds
-	cut    uint32                // when the last connection was found to have ended
+	cut    uint32                // as heard, when the last connection was found to have ended
 	dated  bool                  // the periods of posted are set: before a run's first box there is none
 }
 
 // post is the last box of a piece.
 type post struct {
 	period uint64
-	stored bool // a drop has it, or had it when this run began
+	stored bool // a drop has it, or it is held to have it: see before
 	direct bool // it went to a connection that ended
+	before bool // it left before this run: whether a drop ever had it is not known
 }
 
 // pieceName is the piece of a file by the sequence of its message.
@@ -81,10 +82,10 @@ func (v *Conversation) carryOver(t *transfer) {
 	}
 	if p.posted == nil {
 		p.posted, p.ready = map[uint64]post{}, map[uint64]*wire.Cell{}
-		under(t.posted, post{period: v.mail.period, stored: true})
+		under(t.posted, post{period: v.mail.period, stored: true, before: true})
 	}
 	if f.live {
-		f.live, p.cut = false, uint32(v.now.Unix())
+		f.live, p.cut = false, t.heard
 		under(f.next, post{period: v.mail.period, stored: true, direct: true})
 	}
 	if !p.dated && v.mail.period > 0 {
@@ -101,19 +102,16 @@ func (v *Conversation) carryOver(t *transfer) {
 func (v *Conversation) candidates() iter.Seq[pieceName] {
 	return func(yield func(pieceName) bool) {
 		for seq, t := range v.postable() {
-			f := &t.flow
-			for i := f.acked; i < min(file.Cells(t.size), f.acked+file.Window); i++ {
-				p, under := t.posting.posted[i]
-				lost := under && !p.stored && p.period+lostAfter <= v.mail.period
-				if (!under || lost) && !f.entry.Has(i) && !yield(pieceName{seq, i}) {
+			for i := t.flow.acked; i < min(file.Cells(t.size), t.flow.acked+file.Window); i++ {
+				if v.inTurn(t, i) && !yield(pieceName{seq, i}) {
 					return
 				}
 			}
 		}
 		for seq, t := range v.postable() {
 			var again []uint64
-			for i, p := range t.posting.posted {
-				if p.period+againAfter <= v.mail.period && i < t.flow.acked+file.Window {
+			for i := range t.posting.posted {
+				if v.onceMore(t, i) {
 					again = append(again, i)
 				}
 			}
@@ -129,6 +127,19 @@ func (v *Conversation) candidates() iter.Seq[pieceName] {
 	}
 }
 
+// inTurn reports whether a piece of the window is not under way, and has not come.
+func (v *Conversation) inTurn(t *transfer, i uint64) bool {
+	p, under := t.posting.posted[i]
+	lost := under && !p.stored && p.period+lostAfter <= v.mail.period
+	return (!under || lost) && !t.flow.entry.Has(i)
+}
+
+// onceMore reports whether a piece that is under way may go again.
+func (v *Conversation) onceMore(t *transfer, i uint64) bool {
+	p, under := t.posting.posted[i]
+	return under && p.period+againAfter <= v.mail.period && i < t.flow.acked+file.Window
+}
+
 // boxDemand reports what is to be read of a file, so that the next boxes have a piece.
 func (v *Conversation) boxDemand() (Demand, bool) {
 	if !v.mayPost() {
@@ -136,6 +147,11 @@ func (v *Conversation) boxDemand() (Demand, bool) {
 	}
 	ready := 0
 	for _, t := range v.postable() {
+		for i := range t.posting.ready {
+			if i >= t.flow.acked+file.Window || !v.inTurn(t, i) && !v.onceMore(t, i) {
+				delete(t.posting.ready, i) // the window moved, or it went another way
+			}
+		}
 		ready += len(t.posting.ready)
 	}
 	v.mail.reading = ready < mostReady && (v.mail.reading || ready <= leastReady)
@@ -171,9 +187,9 @@ func (v *Conversation) filesForBox() {
 		return
 	}
 	v.retell()
-	news := v.tellInBoxes()
+	v.mail.news = v.tellInBoxes() || v.mail.news
 	piece, found := v.nextPiece()
-	reports := len(v.tell) > 0 || len(v.mail.telling) > 0 || v.underWay()
+	reports := v.underWay() || v.someOf(maps.Keys(v.tell)) || v.someOf(maps.Keys(v.mail.telling))
 	if !found && !reports {
 		return
 	}
@@ -186,7 +202,7 @@ func (v *Conversation) filesForBox() {
 	seldom := turn == 1 && v.alike() || v.mail.turn%16 == 2 && reports
 	switch {
 	case texts && turn == 0: // see againForBox
-	case news, found && seldom:
+	case v.mail.news, found && seldom:
 		v.reportForBox()
 	case found:
 		v.postPiece(piece)
@@ -199,7 +215,7 @@ func (v *Conversation) filesForBox() {
 // of which no box is under way.
 func (v *Conversation) unboxed() (uint32, bool) {
 	for _, n := range v.unacknowledged() {
-		if v.mail.boxed[n] {
+		if v.mail.has(n) {
 			continue
 		}
 		fresh := false
@@ -260,6 +276,11 @@ func (v *Conversation) comingInBox(seq uint64, t *transfer, e file.Entry, at uin
 		return // it goes directly, and reports come that way
 	}
 	v.carryOver(t)
+	for i, p := range t.posting.posted {
+		if e.Has(i) && !p.before && !p.direct {
+			v.mail.seen = max(v.mail.seen, p.period)
+		}
+	}
 	t.posting.arrived(e)
 	for i, p := range t.posting.posted {
 		if p.direct && at > t.posting.cut {
@@ -308,18 +329,19 @@ func (t *transfer) rest(d Direction) uint64 {
 	return cells - min(cells, here)
 }
 
-// boxedBytes is how much of a file drops have, as far as is known, and the receiver does
-// not.
+// boxedBytes is how much of a file drops have by their word in this run, and the receiver
+// does not.
 func (t *transfer) boxedBytes() (n uint64) {
 	for i, p := range t.posting.posted {
-		if p.stored && !p.direct {
+		if p.stored && !p.direct && !p.before {
 			n += uint64(file.Piece(t.size, i))
 		}
 	}
 	return n
 }
 
-// arrived takes note of a report on a connection.
+// arrived takes note of a report. It can say less than one before it: then the window is
+// behind what was made ready.
 func (p *posting) arrived(e file.Entry) {
 	for i := range p.posted {
 		if e.Has(i) {
@@ -327,7 +349,7 @@ func (p *posting) arrived(e file.Entry) {
 		}
 	}
 	for i := range p.ready {
-		if e.Has(i) {
+		if e.Has(i) || i >= e.Received+file.Window {
 			delete(p.ready, i)
 		}
 	}

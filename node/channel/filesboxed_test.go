@@ -3,6 +3,7 @@ package channel_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,7 +39,11 @@ func newOffice(t *testing.T, seed byte) (*world, *office) {
 	w.meet()
 	w.agree()
 	w.cut()
-	return w, &office{
+	return w, officeOf(w)
+}
+
+func officeOf(w *world) *office {
+	return &office{
 		w: w, period: 100, boxes: map[*side][]waiting{}, texts: map[*side]int{}, pieces: map[*side]int{}, reports: map[*side]int{}, formed: map[*side]bool{},
 	}
 }
@@ -318,6 +323,34 @@ func TestTextsGoAgainBesidePieces(t *testing.T) {
 	}
 }
 
+// TestWipedTextsGoBeforePieces has drops forget texts that they said they have, while a
+// file is under way: once the receiver lacks them, and has what was written long after, they
+// do not wait for pieces any more.
+func TestWipedTextsGoBeforePieces(t *testing.T) {
+	t.Parallel()
+	w, o := newOffice(t, 206)
+	w.a.sendFile("f", w.a.random(3_000_000))
+	o.both(12)
+	w.b.takeAll()
+	o.both(20)
+	for i := range 12 {
+		w.a.send(fmt.Sprint("text ", i))
+	}
+	for range 12 {
+		o.next()
+		o.write(w.a)
+	}
+	o.boxes = map[*side][]waiting{}
+	boxes := 0
+	for ; len(w.b.texts(channel.In)) < 1+12 && boxes < 100; boxes++ {
+		o.both(1)
+	}
+	if boxes > 30 {
+		t.Errorf("12 texts came in %d boxes", boxes)
+	}
+	w.checkTexts()
+}
+
 // TestLostPiecesGoInTurn loses boxes, and no drop says that it has them: what was in them
 // goes again before what was not sent yet.
 func TestLostPiecesGoInTurn(t *testing.T) {
@@ -336,46 +369,6 @@ func TestLostPiecesGoInTurn(t *testing.T) {
 	before := w.b.c.Files()[0].Done
 	if o.both(35); w.b.c.Files()[0].Done < before+30*file.ContentSize {
 		t.Errorf("%d bytes, and before %d", w.b.c.Files()[0].Done, before)
-	}
-}
-
-// TestOldReports reads boxes of the receiver in the wrong order: what an older one says
-// of a file does not have pieces sent again, and does not end it.
-func TestOldReports(t *testing.T) {
-	t.Parallel()
-	w, o := newOffice(t, 134)
-	w.a.sendFile("f", w.a.random(400_000))
-	report := func() waiting { // of b, that a does not read yet
-		for range 10 {
-			o.next()
-			o.write(w.b)
-			box := o.boxes[w.b][len(o.boxes[w.b])-1]
-			o.boxes[w.b] = nil
-			if box.control.Flags == drop.FlagReport {
-				return box
-			}
-		}
-		t.Fatal("nothing is reported")
-		return waiting{}
-	}
-	o.both(2)
-	o.next()
-	o.write(w.a)
-	o.read(w.b)
-	held := report() // it waits for its person
-	w.b.takeAll()
-	o.both(8)
-	early := report() // little has come
-	o.both(30)
-	for _, old := range []waiting{early, held} {
-		w.a.do(w.a.c.Mailed(w.now, old.control, &old.cell))
-		if f := w.a.c.Files()[0]; f.State != channel.FileMoving || f.Done < 25*file.ContentSize {
-			t.Errorf("%d bytes, %s", f.Done, f.State.Words(channel.Out))
-		}
-	}
-	o.both(80)
-	if w.checkFiles(true); o.pieces[w.a] != 100 {
-		t.Errorf("%d pieces went for 100", o.pieces[w.a])
 	}
 }
 
@@ -517,6 +510,93 @@ func TestFilesInBoxesDiskFull(t *testing.T) {
 	o.boxes = map[*side][]waiting{} // and all that was written is forgotten
 	o.both(200)
 	w.checkFiles(true)
+}
+
+// TestFilesInBoxesPartLost loses what has come of a file, long after the first window: it
+// comes anew.
+func TestFilesInBoxesPartLost(t *testing.T) {
+	t.Parallel()
+	w, o := newOffice(t, 200)
+	w.a.sendFile("f", w.a.random(3_000_000))
+	o.both(12)
+	w.b.takeAll()
+	o.both(430)
+	for name := range w.b.disk.now {
+		if strings.HasSuffix(name, ".part") {
+			w.b.disk.remove(name)
+		}
+	}
+	o.both(1200)
+	w.checkFiles(true)
+}
+
+// TestBoxedIsProved fills boxes that never come to a drop, and restarts: what left before
+// is not called in their mailbox.
+func TestBoxedIsProved(t *testing.T) {
+	t.Parallel()
+	w, o := newOffice(t, 203)
+	w.a.sendFile("f", w.a.random(2_000_000))
+	o.both(12)
+	w.b.takeAll()
+	o.both(20)
+	fill := func() uint64 {
+		o.next()
+		_, _, out := w.a.c.Fill(w.now, o.period)
+		w.a.do(out)
+		w.a.serve()
+		return w.a.c.Files()[0].Boxed
+	}
+	before := uint64(0)
+	for range 100 {
+		before = fill()
+	}
+	w.a.restart()
+	if after := fill(); after > before {
+		t.Errorf("%d bytes are called boxed, and before the restart %d were", after, before)
+	}
+	for range 4 {
+		o.next()
+		o.write(w.a)
+	}
+	if w.a.c.Files()[0].Boxed == 0 {
+		t.Error("what a drop has is not called boxed")
+	}
+}
+
+// TestSyncedAsItComes has a piece come in a box, and the rest directly, more of it whenever
+// some is written: only what came in a box is synced at once.
+func TestSyncedAsItComes(t *testing.T) {
+	t.Parallel()
+	w, o := newOffice(t, 211)
+	w.a.sendFile("f", w.a.random(3_000_000))
+	o.both(12)
+	w.b.takeAll()
+	o.both(20)
+	o.next()
+	o.write(w.a)
+	piece := o.boxes[w.a][len(o.boxes[w.a])-1]
+	w.b.do(w.b.c.Mailed(w.now, piece.control, &piece.cell))
+	w.connect()
+	w.settle()
+	synced, written := 0, 0
+	for range 200 {
+		w.a.work(false)
+		w.settle()
+		task, ok := w.b.c.FileTask(w.now)
+		if !ok {
+			continue
+		}
+		w.a.work(false)
+		w.settle() // more comes while it is written
+		if written++; task.Sync {
+			synced++
+		}
+		path, err := w.b.disk.perform(task)
+		w.b.do(w.b.c.FileTaskDone(w.now, task, path, err))
+	}
+	if written < 20 || synced > 3 {
+		t.Errorf("of %d writes %d are synced", written, synced)
+	}
 }
 
 // TestFilesInBoxesEnd takes files back, declines them and lets them grow too old, over

@@ -150,12 +150,41 @@ func (v *Conversation) loadEndings() error {
 	return d.end()
 }
 
+// maxTell bounds the files that reports have to speak of. It is more than all endings and
+// all files under way of a contact; what a peer names beside these may be anything.
+const maxTell = 8 * file.MaxEntries
+
 // sayGone has the next report say that a file will not come.
-func (v *Conversation) sayGone(id file.ID) { v.tell[id] = file.Gone }
+func (v *Conversation) sayGone(id file.ID) { v.toTell(id, file.Gone) }
 
 // sayHow has the next report say how a file stands.
 func (v *Conversation) sayHow(id file.ID) {
 	if _, there := v.tell[id]; !there {
-		v.tell[id] = 0
+		v.toTell(id, 0)
 	}
+}
+
+// toTell notes what is to be told. At the bound something goes that a peer asked for, and of
+// which nothing is known here; its machine asks again.
+func (v *Conversation) toTell(id file.ID, as file.State) {
+	if _, there := v.tell[id]; !there && len(v.tell) >= maxTell {
+		for other := range v.tell {
+			if !v.knows(other) {
+				delete(v.tell, other)
+				break
+			}
+		}
+		if len(v.tell) >= maxTell {
+			return
+		}
+	}
+	v.tell[id] = as
+}
+
+// knows reports whether there is anything here of a file.
+func (v *Conversation) knows(id file.ID) bool {
+	_, in := v.fileOf(id, In)
+	_, out := v.fileOf(id, Out)
+	_, ended := v.endings[id]
+	return in != nil || out != nil || ended
 }

@@ -126,12 +126,12 @@ type arrival struct {
 	held    map[uint64][]byte // cells from written on, at most a window
 	kept    map[uint64]bool   // cells from written on that are on the disk, and to be added up yet
 	since   int               // cells that came since the last report
-	boxed   bool              // of held, some came in boxes
+	boxed   map[uint64]bool   // of held: those that came in boxes
 	after   time.Time         // no task before that: the place could not be written to
 }
 
 func newArrival() arrival {
-	return arrival{sum: file.NewSum(), held: map[uint64][]byte{}, kept: map[uint64]bool{}}
+	return arrival{sum: file.NewSum(), held: map[uint64][]byte{}, kept: map[uint64]bool{}, boxed: map[uint64]bool{}}
 }
 
 // anew lets a file come from its beginning.
@@ -184,7 +184,7 @@ const reportAfter = 16
 func (v *Conversation) fileCell(cell *wire.Cell, boxed bool) {
 	for _, seq := range v.moving {
 		t := v.files[seq]
-		if i, ok := v.find(seq); t.state != FileMoving || !ok || v.messages[i].Direction != In {
+		if i, ok := v.find(seq); t.state != FileMoving || !ok || v.messages[i].Direction != In || !v.mayCome(v.messages[i]) {
 			continue
 		}
 		index, content, err := file.Open(t.cells, t.size, cell)
@@ -193,7 +193,9 @@ func (v *Conversation) fileCell(cell *wire.Cell, boxed bool) {
 		}
 		if index >= t.in.written && index < t.in.written+file.Window+1 && !t.in.kept[index] {
 			t.in.held[index] = content
-			t.in.boxed = t.in.boxed || boxed
+			if boxed {
+				t.in.boxed[index] = true
+			}
 		}
 		if t.in.since++; t.in.since >= reportAfter && !t.in.here(t.in.written) {
 			v.tellOf(seq)

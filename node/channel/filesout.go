@@ -88,7 +88,7 @@ func (t *transfer) offer(name string) []byte {
 // offered takes note that the peer has an offer, in this session.
 func (v *Conversation) offered(seq uint64) {
 	if t := v.files[seq]; t != nil && !t.final() {
-		t.told = v.s.epoch
+		t.told, t.agreed = v.s.epoch, max(t.agreed, v.mail.at)
 		v.saveTransfer(seq)
 		if i, ok := v.find(seq); ok && !v.silent(v.messages[i]) {
 			v.changed(i)
@@ -278,6 +278,9 @@ func (v *Conversation) sendReport() {
 	}
 	var entries []file.Entry
 	for id, say := range v.tell {
+		if !v.mayReport(id, false) {
+			continue // until it may
+		}
 		if len(entries) == file.MaxEntries {
 			v.out.More = true
 			break
@@ -325,21 +328,18 @@ func (v *Conversation) answered(seq uint64, t *transfer, e file.Entry, from said
 		}
 		return
 	}
-	if from.boxed && from.at < t.posting.heard && (e.State != file.Coming || e.Received < t.flow.acked) {
+	if from.boxed && from.at < t.heard && (e.State != file.Coming || e.Received < t.flow.acked || t.told != v.s.epoch) {
 		return // a newer box was read before it
 	}
-	if !from.boxed {
-		from.at = uint32(v.now.Unix()) // it tells of this moment
+	if e.Received > file.Cells(t.size) {
+		return
 	}
-	t.posting.heard = max(t.posting.heard, from.at)
-	was := t.state
+	was, newer := t.state, from.at > t.heard // boxes have the network's time; this machine's may be another
+	t.heard = max(t.heard, from.at)
 	switch e.State {
 	case file.Held:
 		t.state = FileOffered
 	case file.Coming:
-		if e.Received > file.Cells(t.size) {
-			return
-		}
 		t.state = FileMoving
 		if from.boxed {
 			v.comingInBox(seq, t, e, from.at)
@@ -366,11 +366,15 @@ func (v *Conversation) answered(seq uint64, t *transfer, e file.Entry, from said
 		}
 		return
 	}
-	if i, ok := v.find(seq); ok && !t.final() && t.state != was {
+	i, ok := v.find(seq)
+	if !ok || t.final() {
+		return
+	}
+	if newer || t.state != was {
 		v.saveTransfer(seq)
-		if !v.silent(v.messages[i]) {
-			v.changed(i)
-		}
+	}
+	if t.state != was && !v.silent(v.messages[i]) {
+		v.changed(i)
 	}
 }
 

@@ -1,6 +1,10 @@
 package channel
 
 import (
+	"bytes"
+	"cmp"
+	"iter"
+	"maps"
 	"slices"
 
 	"github.com/backchannel/backchannel/protocol/drop"
@@ -15,7 +19,7 @@ const tellBoxes = 256
 // said is where a report came from.
 type said struct {
 	boxed bool   // in a box at a drop
-	at    uint32 // and when that was written, in seconds
+	at    uint32 // and when that was written, in seconds; zero if it came on a connection
 }
 
 // entryOf is what a report says of a file now, if anything.
@@ -56,6 +60,9 @@ func (v *Conversation) retell() {
 // them was not spoken of yet.
 func (v *Conversation) tellInBoxes() (news bool) {
 	for id, say := range v.tell {
+		if !v.mayReport(id, true) {
+			continue
+		}
 		switch e, ok := v.entryOf(id, say); {
 		case !ok:
 			delete(v.tell, id)
@@ -64,8 +71,11 @@ func (v *Conversation) tellInBoxes() (news bool) {
 			continue
 		}
 		delete(v.tell, id)
-		if v.mail.telling == nil || len(v.mail.telling) >= file.MaxEntries {
+		if v.mail.telling == nil {
 			v.mail.telling = map[file.ID]telling{}
+		}
+		if _, there := v.mail.telling[id]; !there && len(v.mail.telling) >= file.MaxEntries {
+			delete(v.mail.telling, v.newestTold()[len(v.mail.telling)-1])
 		}
 		news = news || v.mail.telling[id].left == 0
 		v.mail.telling[id] = telling{say, tellBoxes}
@@ -79,31 +89,48 @@ type telling struct {
 	left int        // boxes
 }
 
+// newestTold returns the files of whose end boxes tell, the one that was told of least
+// often first.
+func (v *Conversation) newestTold() []file.ID {
+	return slices.SortedFunc(maps.Keys(v.mail.telling), func(a, b file.ID) int {
+		return cmp.Or(cmp.Compare(v.mail.telling[b].left, v.mail.telling[a].left), bytes.Compare(a[:], b[:]))
+	})
+}
+
 // reportForBox takes a report for the box: of all files that are under way, as boxes get
-// lost, and of those that ended.
+// lost, and of those that ended, as far as there is room.
 func (v *Conversation) reportForBox() {
+	v.mail.news = false
 	var entries []file.Entry
+	full := func() bool { return len(entries) == file.MaxEntries }
 	add := func(id file.ID, say file.State) {
 		e, ok := v.entryOf(id, say)
-		if ok && len(entries) < file.MaxEntries && !slices.ContainsFunc(entries, func(o file.Entry) bool { return o.ID == id }) {
+		if ok && !full() && !slices.ContainsFunc(entries, func(o file.Entry) bool { return o.ID == id }) {
 			entries = append(entries, e)
 		}
 	}
-	for id, t := range v.mail.telling {
+	for _, seq := range v.moving {
+		if i, ok := v.find(seq); ok && v.toReport(seq, v.messages[i]) {
+			add(v.messages[i].ID, 0)
+		}
+	}
+	for id, say := range v.tell {
+		if full() || !v.mayReport(id, true) {
+			continue
+		}
+		add(id, say)
+		delete(v.tell, id)
+	}
+	for _, id := range v.newestTold() {
+		if full() || !v.mayReport(id, true) {
+			continue
+		}
+		t := v.mail.telling[id]
 		add(id, t.say)
 		if t.left--; t.left == 0 {
 			delete(v.mail.telling, id)
 		} else {
 			v.mail.telling[id] = t
-		}
-	}
-	for id, say := range v.tell {
-		add(id, say)
-		delete(v.tell, id)
-	}
-	for _, seq := range v.moving {
-		if i, ok := v.find(seq); ok && v.toReport(seq, v.messages[i]) {
-			add(v.messages[i].ID, 0)
 		}
 	}
 	for i := range entries {
@@ -120,10 +147,23 @@ func (v *Conversation) reportForBox() {
 // that comes; and of one that is sent, whether there is something to say.
 func (v *Conversation) toReport(seq uint64, m Message) bool {
 	t := v.files[seq]
+	if !v.mayReport(m.ID, true) {
+		return false
+	}
 	if m.Direction == In {
 		return t.state == FileMoving || t.state == FileUnnamed
 	}
 	return !t.final() && v.s != nil && t.told == v.s.epoch
+}
+
+// someOf reports whether a box may speak of one of some files now.
+func (v *Conversation) someOf(ids iter.Seq[file.ID]) bool {
+	for id := range ids {
+		if v.mayReport(id, true) {
+			return true
+		}
+	}
+	return false
 }
 
 // underWay reports whether there is such a file.
@@ -197,10 +237,13 @@ func (v *Conversation) form(c *drop.Control) {
 	c.File = drop.Progress{ID: e.ID[0], Received: uint32(e.Received), Bitmap: e.Bitmap}
 }
 
-// formCame takes the block of a box in file form.
+// formCame takes the block of a box in file form. It names a file by one byte: it is of
+// this one only if this one was spoken of by its ID, or its offer acknowledged, in a box
+// that is not newer. An older one may be of a file that has ended.
 func (v *Conversation) formCame(c drop.Control) {
 	seq := v.only(c.File.ID, Out)
-	if i, ok := v.find(seq); ok && v.files[seq].told == v.s.epoch {
+	i, ok := v.find(seq)
+	if t := v.files[seq]; ok && t.told == v.s.epoch && max(t.agreed, t.heard) != 0 && c.Time >= max(t.agreed, t.heard) {
 		e := file.Entry{ID: v.messages[i].ID, State: file.Coming, Received: uint64(c.File.Received), Bitmap: c.File.Bitmap}
 		v.answered(seq, v.files[seq], e, said{true, c.Time})
 	}

@@ -133,17 +133,18 @@ func (v *Conversation) FileTask(now time.Time) (FileTask, bool) {
 // came in boxes, and so comes only once, what is not.
 func (t *transfer) content(task *FileTask) bool {
 	first := t.in.written
-	if t.in.boxed && !t.in.here(first) && len(t.in.held) > 0 {
-		first = slices.Min(slices.Collect(maps.Keys(t.in.held)))
+	if !t.in.here(first) && len(t.in.boxed) > 0 {
+		first = slices.Min(slices.Collect(maps.Keys(t.in.boxed)))
 	}
-	next := first
+	next, boxed := first, false
 	for ; len(task.Content) < taskCells && t.in.held[next] != nil; next++ {
 		task.Content = append(task.Content, t.in.held[next])
+		boxed = boxed || t.in.boxed[next]
 	}
 	switch {
 	case len(task.Content) > 0 && first == t.in.written:
 		task.Kind = WriteContent
-		task.Sync = next == file.Cells(t.size) || next-t.done >= syncCells || t.in.boxed
+		task.Sync = next == file.Cells(t.size) || next-t.done >= syncCells || boxed
 	case len(task.Content) > 0:
 		task.Kind, task.Sync, task.Offset = KeepContent, true, first*file.ContentSize
 	case t.in.kept[first]:
@@ -212,6 +213,7 @@ func (v *Conversation) wrote(task FileTask, t *transfer) {
 	for _, content := range task.Content {
 		t.in.sum.Add(content)
 		delete(t.in.held, t.in.written)
+		delete(t.in.boxed, t.in.written)
 		delete(t.in.kept, t.in.written)
 		t.in.written++
 	}
@@ -229,6 +231,7 @@ func (v *Conversation) keptEarly(task FileTask, t *transfer) {
 	for i := range task.Content {
 		index := task.Offset/file.ContentSize + uint64(i)
 		delete(t.in.held, index)
+		delete(t.in.boxed, index)
 		t.in.kept[index] = true
 	}
 	v.forGood(task.Seq, t)
@@ -236,7 +239,6 @@ func (v *Conversation) keptEarly(task FileTask, t *transfer) {
 
 // forGood has it stored that all is on the disk that was handed on until now.
 func (v *Conversation) forGood(seq uint64, t *transfer) {
-	t.in.boxed = t.in.boxed && len(t.in.held) > 0
 	t.done, t.adding, t.early = t.in.written, t.in.sum.State(), nil
 	if len(t.in.kept) > 0 {
 		t.early = make([]byte, earlySize)

@@ -13,8 +13,10 @@ import (
 // acknowledgements are those of connections: what goes both ways arrives once.
 type mail struct {
 	carried  map[uint64]uint32 // by period: the number of the cell in its box
-	boxed    map[uint32]bool   // numbers of cells that a drop has
+	boxed    map[uint32]uint64 // by number of a cell that a drop has: the period of its box
+	seen     uint64            // period of the newest box that the one that is being handled proves was read
 	peerSent uint32            // the highest number that the peer says it sent
+	at       uint32            // when the box that is being handled was written, in seconds; else zero
 
 	strand  bool // the next box carries what went to a connection and was in none
 	filling bool // what is sealed goes into a box, and not to the connection
@@ -25,6 +27,7 @@ type mail struct {
 
 	pieces  map[uint64]pieceName // by period: the piece of a file in its box
 	telling map[file.ID]telling  // files of whose end boxes tell
+	news    bool                 // one of them was not told of yet
 	turn    int                  // of boxes that files may use
 	forms   uint64               // boxes in file form
 	usual   bool                 // the last box was in the usual form; of the one before this run it is not known
@@ -75,7 +78,7 @@ func (v *Conversation) strandedForBox() {
 		return
 	}
 	for _, n := range v.unacknowledged() {
-		if !v.mail.boxed[n] && !v.inBox(n) {
+		if !v.mail.has(n) && !v.inBox(n) {
 			v.takeAgain(n)
 			return
 		}
@@ -141,6 +144,8 @@ func (v *Conversation) Mailed(now time.Time, control drop.Control, cell *wire.Ce
 	if v.s == nil || v.s.dead || c.Flags&wire.FlagFlight != 0 {
 		return v.end()
 	}
+	v.mail.at, v.mail.seen = c.Time, 0
+	defer func() { v.mail.at = 0 }()
 	v.heard()
 	if c.Received > v.s.sent {
 		v.recover() // this machine was put back
@@ -160,8 +165,26 @@ func (v *Conversation) Mailed(now time.Time, control drop.Control, cell *wire.Ce
 	if control.Flags&drop.FlagForm != 0 {
 		v.formCame(control)
 	}
+	v.unread(c, control.Flags&drop.FlagForm != 0)
 	v.flush()
 	return v.end()
+}
+
+// has reports whether a drop has a cell, as far as is known.
+func (m *mail) has(n uint32) bool {
+	_, there := m.boxed[n]
+	return there
+}
+
+// unread finds cells that a drop said it has and the peer did not get: it read a box that
+// was written long after theirs, and lacks them. They go again before pieces of files. In
+// file form the box tells of the first only.
+func (v *Conversation) unread(c wire.Control, form bool) {
+	for n, period := range v.mail.boxed {
+		if period+lostAfter <= v.mail.seen && !c.Has(n) && (!form || n == c.Received+1) {
+			delete(v.mail.boxed, n)
+		}
+	}
 }
 
 // Lacking reports whether the peer has sent something that has not come, or sends a file
@@ -170,7 +193,7 @@ func (v *Conversation) Lacking() bool {
 	return v.s != nil && (v.mail.peerSent > v.s.received || slices.ContainsFunc(v.moving, func(seq uint64) bool {
 		i, ok := v.find(seq)
 		t := v.files[seq]
-		return ok && v.messages[i].Direction == In && t.state == FileMoving && t.in.written < file.Cells(t.size)
+		return ok && v.messages[i].Direction == In && t.state == FileMoving && t.in.written < file.Cells(t.size) && v.mayCome(v.messages[i])
 	}))
 }
 
@@ -185,9 +208,9 @@ func (v *Conversation) Boxed(now time.Time, period uint64) *Output {
 		return v.end()
 	}
 	if v.mail.boxed == nil || len(v.mail.boxed) > 2*wire.Window {
-		v.mail.boxed = map[uint32]bool{}
+		v.mail.boxed = map[uint32]uint64{}
 	}
-	v.mail.boxed[n] = true
+	v.mail.boxed[n] = period
 	for _, n := range v.unacknowledged() { // it, and those after it
 		seq := v.sealed[n].message
 		if i, ok := v.find(seq); ok && v.messages[i].State == OnItsWay && !v.messages[i].File && v.boxedNow(seq) {
@@ -220,7 +243,7 @@ func (v *Conversation) boxedNow(seq uint64) bool {
 		}
 	}
 	for n := range v.sealed {
-		if n <= last && !v.mail.boxed[n] {
+		if n <= last && !v.mail.has(n) {
 			return false
 		}
 	}

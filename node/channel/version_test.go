@@ -42,7 +42,7 @@ func TestNewerRecords(t *testing.T) {
 }
 
 // TestFileRecordOfVersion1 loads a file's record that was written before files went in
-// boxes: it lacks the last two fields.
+// boxes: it lacks the last four fields.
 func TestFileRecordOfVersion1(t *testing.T) {
 	t.Parallel()
 	w := newFileWorld(t, 86)
@@ -54,7 +54,7 @@ func TestFileRecordOfVersion1(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			old := append([]byte{1}, r.Value[1:len(r.Value)-8-4]...)
+			old := append([]byte{1}, r.Value[1:len(r.Value)-8-4-4-4]...)
 			if err := s.store.Commit(store.Write{Key: r.Key, Value: old}); err != nil {
 				t.Fatal(err)
 			}

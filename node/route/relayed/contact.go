@@ -161,6 +161,11 @@ func (m *Machine) SetMissing(id ContactID, missing bool) {
 	}
 }
 
+// Missing returns what SetMissing said last.
+func (m *Machine) Missing(id ContactID) bool {
+	return slices.ContainsFunc(m.contacts, func(c *contact) bool { return c.id == id && c.missing })
+}
+
 // Mix lets an export enter a contact's chain with a day that has not begun (see
 // [drop.Chain.Mix]).
 func (m *Machine) Mix(now time.Time, id ContactID, day drop.Day, number uint32, fresh secret.Key) (*Output, error) {
