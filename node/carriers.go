@@ -93,6 +93,8 @@ func (m *mail) sync(p *person) {
 	}
 	if _, ok := m.carried[id]; ours && !ok {
 		m.add(p, o)
+	} else if ok && ours {
+		m.seal(p)
 	}
 }
 
@@ -124,6 +126,20 @@ func (m *mail) add(p *person, o channel.Drops) {
 		return
 	}
 	m.turn(m.at, out)
+	m.seal(p)
+	_ = m.desk.apply(p, p.conversation.MailBegan(m.desk.cfg.Now()))
+}
+
+// seal tells the machine of which sessions a contact's boxes may be.
+func (m *mail) seal(p *person) {
+	var seals []relayed.Seal
+	for _, s := range p.conversation.Seals() {
+		seals = append(seals, relayed.Seal{Session: s.Session, Key: s.Key})
+	}
+	m.machine.SetSeals(relayed.ContactID(p.conversation.ID()), seals)
+	for _, s := range seals {
+		s.Key.Wipe()
+	}
 }
 
 // forget ends a contact that is removed.
@@ -197,7 +213,8 @@ func (m *mail) opened(out *relayed.Output) {
 	now := m.desk.cfg.Now()
 	for _, o := range out.Opened {
 		if p := m.of(o.Contact); p != nil {
-			_ = m.desk.apply(p, p.conversation.Mailed(now, o.Control, o.Cell))
+			_ = m.desk.apply(p, p.conversation.MailedIn(now, o.Session, o.Control, o.Cell))
+			m.seal(p)
 			m.machine.SetMissing(o.Contact, p.conversation.Lacking())
 		}
 	}
@@ -227,6 +244,7 @@ func (m *mail) fill(at time.Time, f relayed.Fill) {
 		if m.desk.apply(p, out) != nil {
 			content = relayed.Content{}
 		}
+		m.seal(p)
 	}
 	m.turn(at, m.machine.Filled(at, f, content))
 }

@@ -153,6 +153,12 @@ func (v *Conversation) contactRoot(invitation bool) (secret.Key, bool) {
 
 // greet sends what a new connection begins with.
 func (v *Conversation) greet() {
+	if u := v.upcoming(); u != nil && v.s != nil && !v.s.dead {
+		v.c.m3, v.c.m3Tag = u.m3, handshake.AnswerTag(v.c.attempt.pair, 3, &v.c.attempt.m1)
+		v.sendFlight(&handshake.Flight{Tag: v.c.m3Tag, Message: *v.c.m3})
+		v.goOver() // the peer may have it; if not, it is first to get m3
+		return
+	}
 	switch {
 	case v.s != nil && !v.s.dead:
 		if v.c.m3 != nil {
@@ -271,7 +277,7 @@ func (v *Conversation) sessionBox(c wire.Control, cell *wire.Cell) {
 		// peer's first have been lost, its next one serves.
 		l.resumeGot = true
 		v.unanswered = 0
-		if v.c.attempt.reason != noReason && v.c.attempt.role == handshake.Initiator {
+		if a := &v.c.attempt; a.reason != noReason && a.role == handshake.Initiator && (a.reason != roll || !v.aged()) {
 			v.c.attempt = attempt{} // it was only begun because nothing came
 			v.saveContact()
 		}
@@ -307,6 +313,7 @@ func (v *Conversation) heard() {
 	}
 	if !v.s.confirmed {
 		v.s.confirmed = true
+		v.leftFormer()
 		v.c.previous.Wipe()
 		v.c.previous = secret.Key{}
 		v.forgetSeen()

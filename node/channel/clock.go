@@ -24,7 +24,9 @@ func (v *Conversation) Tick(now time.Time) *Output {
 	v.tickSoundings()
 	v.expireFiles()
 	v.expireEndings()
+	v.expireFormer()
 	v.dropStale()
+	v.rollOverDrops()
 	for len(v.guests) > 0 && now.Sub(v.guests[0].up) >= v.cfg.AnswerTimeout {
 		v.out.Close = append(v.out.Close, v.guests[0].id)
 		v.guests = v.guests[1:]
@@ -53,7 +55,7 @@ func (v *Conversation) tickSession(l *link) {
 		v.sendBox(0, nil)
 	}
 	v.tickFiles(l)
-	if fromMinute(v.s.began).Add(v.cfg.SessionLife).Before(v.now) {
+	if v.aged() {
 		v.handshakeDue(l, roll)
 	}
 	v.flush()

@@ -38,6 +38,9 @@ const KindShuttle store.Kind = 15
 // keep a distance from.
 const KindSounding store.Kind = 16
 
+// KindFormer is one: the session before the one in use, while boxes of it may lie at drops.
+const KindFormer store.Kind = 17
+
 // KindListener is one record of no contact: what this side is to the authorities
 // whose mandates it is shown.
 const KindListener store.Kind = 140
@@ -177,7 +180,15 @@ type attempt struct {
 	m1     handshake.Message
 	tag    handshake.Tag // of m1
 	hour   uint32        // when it was made
+	tries  byte          // how many were made before it, over drops, that came to no end
+	// m2 is the answer that came over drops. The session that follows from it is in use
+	// when the peer is seen to have it, see reunion.go.
+	m2 *handshake.Message
 }
+
+// ended reports whether this side began a handshake whose end the peer may have: it must
+// not be given up for another one, or the two would be in different sessions.
+func (a *attempt) ended() bool { return a.m2 != nil }
 
 func (c *contact) append(b []byte) []byte {
 	e := encoder{b}
@@ -228,10 +239,11 @@ func (c *contact) append(b []byte) []byte {
 		e.fixed(a.m1[:])
 		e.fixed(a.tag[:])
 		e.u32(a.hour)
+		e.u8(a.tries)
+		e.message(a.m2)
 	}
-	e.flag(c.m3 != nil)
+	e.message(c.m3)
 	if c.m3 != nil {
-		e.fixed(c.m3[:])
 		e.fixed(c.m3Tag[:])
 	}
 	return e.b
@@ -275,12 +287,10 @@ func parseContact(b []byte) (*contact, error) {
 		a.pair, a.coins = d.key(), d.key()
 		copy(a.m1[:], d.fixed(handshake.MessageSize))
 		copy(a.tag[:], d.fixed(handshake.TagSize))
-		a.hour = d.u32()
-		d.bad = d.bad || a.pair.IsZero() || a.coins.IsZero()
+		a.hour, a.tries, a.m2 = d.u32(), d.u8(), d.message()
+		d.bad = d.bad || a.pair.IsZero() || a.coins.IsZero() || a.m2 != nil && (a.role != handshake.Initiator || a.reason != roll)
 	}
-	if d.flag() {
-		c.m3 = new(handshake.Message)
-		copy(c.m3[:], d.fixed(handshake.MessageSize))
+	if c.m3 = d.message(); c.m3 != nil {
 		copy(c.m3Tag[:], d.fixed(handshake.TagSize))
 	}
 	if c.static.IsZero() || c.stage < Invited || c.stage > Met || c.side < identity.Inviter || c.side > identity.Accepter ||
@@ -297,6 +307,22 @@ func (c *contact) wipe() {
 	for _, k := range []secret.Key{c.static, c.pair, c.previous, c.dial, c.recovery, c.attempt.pair, c.attempt.coins} {
 		k.Wipe()
 	}
+}
+
+func (e *encoder) message(m *handshake.Message) {
+	e.flag(m != nil)
+	if m != nil {
+		e.fixed(m[:])
+	}
+}
+
+func (d *decoder) message() *handshake.Message {
+	if !d.flag() {
+		return nil
+	}
+	m := new(handshake.Message)
+	copy(m[:], d.fixed(handshake.MessageSize))
+	return m
 }
 
 func (d *decoder) place() identity.Place {

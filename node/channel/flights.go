@@ -168,6 +168,9 @@ func (v *Conversation) m1Came(f *handshake.Flight) {
 		a.reason == why && bytes.Compare(v.c.ownCard.Static[:], v.c.peerCard.Static[:]) < 0) {
 		return // both started: recovery goes before roll, then the lower static key
 	}
+	if a.ended() && why == roll {
+		return // the peer may have the session that this side began
+	}
 	if v.seenUnder(day) >= maxSeen || why == roll && v.manyDraws() {
 		return
 	}
@@ -191,9 +194,12 @@ func (v *Conversation) m1Came(f *handshake.Flight) {
 // knock finds the pair secret under which a flight knocks.
 func (v *Conversation) knock(f *handshake.Flight) (why reason, pair secret.Key, day uint32, ok bool) {
 	from := v.c.side.Other()
-	hour := handshake.Hour(v.now)
+	hour, back, days := handshake.Hour(v.now), uint32(knockHours), uint32(1)
+	if v.byDrop {
+		back, days = flightHours+knockHours, flightHours/24+1
+	}
 	fits := func(pair secret.Key) bool {
-		for h := hour - knockHours; h <= hour+knockHours; h++ {
+		for h := hour - back; h <= hour+knockHours; h++ {
 			if handshake.KnockTag(pair, from, h) == f.Tag {
 				v.knocked = h
 				return true
@@ -222,7 +228,7 @@ func (v *Conversation) knock(f *handshake.Flight) (why reason, pair secret.Key, 
 		return noReason, secret.Key{}, 0, false
 	}
 	today := handshake.Day(v.now)
-	for d := today - 1; d <= today+1; d++ {
+	for d := today - days; d <= today+1; d++ {
 		if pair := handshake.RecoveryPair(v.c.recovery, d); fits(pair) {
 			return recovery, pair, d, true
 		}
@@ -230,12 +236,16 @@ func (v *Conversation) knock(f *handshake.Flight) (why reason, pair secret.Key, 
 	return noReason, secret.Key{}, 0, false
 }
 
+// seenDays is how long an answered m1 of a recovery is remembered: longer than its day is
+// accepted, over drops, too.
+const seenDays = flightHours/24 + 3
+
 // seenUnder counts the answered m1 that share a bound: those of the pair secrets
 // (day 0), or those of all days of recovery that are still accepted. Older days
 // are forgotten on the way: their pairs are accepted no more.
 func (v *Conversation) seenUnder(day uint32) int {
 	today := handshake.Day(v.now)
-	v.c.seen = slices.DeleteFunc(v.c.seen, func(s seenM1) bool { return s.day != 0 && s.day+2 < today })
+	v.c.seen = slices.DeleteFunc(v.c.seen, func(s seenM1) bool { return s.day != 0 && s.day+seenDays < today })
 	n := 0
 	for _, s := range v.c.seen {
 		if (s.day == 0) == (day == 0) {
@@ -274,7 +284,13 @@ func (v *Conversation) m2Came(f *handshake.Flight) {
 		return
 	}
 	m3, s, err := run.Finish(&f.Message)
-	if err != nil {
+	if err != nil || a.ended() {
+		return
+	}
+	if v.byDrop && v.link == nil && a.reason == roll {
+		s.Wipe() // it is made anew when the peer is known to have it
+		v.c.attempt.m2 = &f.Message
+		v.saveContact()
 		return
 	}
 	v.c.m3, v.c.m3Tag = m3, handshake.AnswerTag(a.pair, 3, &a.m1)
@@ -317,6 +333,7 @@ func (v *Conversation) install(hs *handshake.Session, state *ratchet.State, role
 	v.unanswered = 0
 
 	epoch, repeat, repeated := uint32(1), why == recovery, uint64(0)
+	chained := why == roll && v.overDrops()
 	if v.s != nil {
 		epoch = v.s.epoch + 1
 		if v.s.repeat && !repeat { // begun after a recovery, and not at its end
@@ -325,17 +342,20 @@ func (v *Conversation) install(hs *handshake.Session, state *ratchet.State, role
 		for n := range v.sealed {
 			v.stale = append(v.stale, store.Key{Kind: KindSealed, Object: v.id, Seq: v.cellKey(n)})
 		}
-		for n := range v.inbound {
-			v.stale = append(v.stale, store.Key{Kind: KindInbound, Object: v.id, Seq: v.cellKey(n)})
+		if chained {
+			v.keepFormer()
+		} else {
+			v.staleInbound(v.s.epoch, v.inbound)
+			v.s.wipe()
+			v.dropFormer()
 		}
-		v.s.wipe()
 	}
 	clear(v.sealed)
-	clear(v.inbound)
+	v.inbound = map[uint32]wire.Frame{}
 	clear(v.recent)
 	v.mail = mail{}
 	v.ackedTo = 0
-	v.s = &session{epoch: epoch, box: hs.Box.Clone(), role: role, began: minute(v.now), ratchet: state}
+	v.s = &session{epoch: epoch, box: hs.Box.Clone(), drops: hs.Drops.Clone(), chained: chained, role: role, began: minute(v.now), ratchet: state}
 	hs.Wipe()
 	v.s.repeat, v.s.repeated = repeat, repeated
 	if repeat {

@@ -109,6 +109,10 @@ func (v *Conversation) take(f wire.Frame) {
 		delete(v.inbound, g.Number)
 		v.drop(KindInbound, v.cellKey(g.Number))
 	}
+	if v.reading != nil {
+		v.reading.late = append(v.reading.late, lateMessage{f, text.String()})
+		return
+	}
 	v.deliver(f, text.String())
 }
 

@@ -125,6 +125,7 @@ func (v *Conversation) dropsOfCards(hour uint32) {
 		Epoch: v.s.epoch, Network: s.Network, Own: onion.ID(v.c.ownCard.Drop), Peer: onion.ID(v.c.peerCard.Drop),
 		Period: s.Period, Hour: hour, Set: &s,
 	}
-	v.drops.peerNetwork = s.Network
+	v.drops.peerNetwork, v.drops.sure = s.Network, true
+	v.takeRoot()
 	v.saveDrops()
 }

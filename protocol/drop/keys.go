@@ -129,6 +129,17 @@ func HourKey(root secret.Key, hour uint32) secret.Key {
 	return label.DeriveKey(label.DropHour, root, u32(hour))
 }
 
+// SessionKey is what a session seals its boxes with, from the root of its boxes: see
+// [SealKey].
+func SessionKey(root secret.Key) secret.Key { return label.DeriveKey(label.DropSession, root) }
+
+// SealKey returns the key that seals a box of a session, from the box key of its place and
+// the session's key. So who has the keys of places alone can open no box of a session but
+// a flight, and a box that opens says which session it is of.
+func SealKey(box, session secret.Key) secret.Key {
+	return label.DeriveKey(label.DropSeal, box, session.Bytes())
+}
+
 // RecoveryKey takes the place of a day key for recovery boxes.
 func RecoveryKey(recovery secret.Key, day Day) secret.Key {
 	return label.DeriveKey(label.DropRecovery, recovery, u32(uint32(day)))

@@ -115,7 +115,7 @@ func TestVectors(t *testing.T) {
 			"m1":   prototest.Hex(r.m1[:]), "m2": prototest.Hex(r.m2[:]), "m3": prototest.Hex(r.m3[:]),
 			"binding": prototest.Hex(r.a.Binding[:]), "root": prototest.Hex(r.a.Root.Bytes()),
 			"header-initiator": prototest.Hex(r.a.HeaderI.Bytes()), "header-responder": prototest.Hex(r.a.HeaderR.Bytes()),
-			"box": prototest.Hex(r.a.Box.Bytes()), "next-pair": prototest.Hex(r.a.NextPair.Bytes()),
+			"box": prototest.Hex(r.a.Box.Bytes()), "drops": prototest.Hex(r.a.Drops.Bytes()), "next-pair": prototest.Hex(r.a.NextPair.Bytes()),
 			"dial": prototest.Hex(r.a.Dial.Bytes()), "recovery": prototest.Hex(r.a.Recovery.Bytes()),
 		})
 	}

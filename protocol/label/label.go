@@ -93,6 +93,8 @@ const (
 	DropAnswer   Label = prefix + "drop/answer"   // root of the boxes after a card
 	DropHour     Label = prefix + "drop/hour"     // hour key of either root
 	DropRecovery Label = prefix + "drop/recovery" // day key of recovery boxes
+	DropSession  Label = prefix + "drop/session"  // what a session seals its boxes with
+	DropSeal     Label = prefix + "drop/seal"     // box key of a session's box
 	DropIdle     Label = prefix + "drop/idle"     // key of the boxes that a lane writes to itself
 	DropWork     Label = prefix + "drop/work"     // work for a put
 	DropRecord   Label = prefix + "drop/record"   // name and key of a box on a drop's disk
@@ -183,7 +185,7 @@ func All() []Label {
 		OnionRelay, OnionCoins, OnionHop, OnionPad, OnionSURB, OnionKeys, OnionReply,
 		CadenceDraw,
 		DropChain, DropDay, DropExport, DropBox, DropAddress, DropReplicas, DropNeutral,
-		DropMeeting, DropAnswer, DropHour, DropRecovery, DropIdle, DropWork, DropRecord,
+		DropMeeting, DropAnswer, DropHour, DropRecovery, DropSession, DropSeal, DropIdle, DropWork, DropRecord,
 		DirectoryNetwork, DirectoryConsent, DirectoryVoucher, DirectoryRelay, DirectoryDescriptor,
 		DirectoryItem, DirectoryKey, DirectoryMembership, DirectoryGraph,
 		VaultKEK, VaultSecond, VaultHeader, VaultRoot, VaultLevel, VaultObject, VaultNonce,

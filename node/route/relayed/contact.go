@@ -78,6 +78,7 @@ type contact struct {
 	missing   bool
 	stored    map[uint64]bool // own periods that a drop has, of the last ones
 	keys      map[drop.Day]secret.Key
+	seals     []Seal
 }
 
 // maxStretches bounds what is remembered of written periods: twice what a box tells.
@@ -142,6 +143,7 @@ func (m *Machine) drop(id ContactID, records bool) {
 // wipe clears the keys of a contact that is let go.
 func (c *contact) wipe() {
 	c.chain.Wipe()
+	c.wipeSeals()
 	for _, k := range c.keys {
 		k.Wipe()
 	}

@@ -166,7 +166,7 @@ func (m *Machine) putBox(now time.Time, l *laneState, replica int) bool {
 		command: onion.Put, contact: c, period: l.period, replica: replica,
 		drop: c.set[drop.Pair(day, c.direction, l.period)[replica]],
 	}
-	return m.send(now, p, keys.Write.Bytes(), m.cfg.Boxes.Seal(keys.Box, &random, l.content.Control, l.content.Cell))
+	return m.send(now, p, keys.Write.Bytes(), m.seal(c, keys.Box, &random, l.content))
 }
 
 // putIdle sends one replica of random bytes to where only this machine will look.
