@@ -18,7 +18,7 @@ func (v *Conversation) Backup() (backup.Contact, bool) {
 	}
 	b := backup.Contact{
 		Number: c.number, Made: c.made, Side: c.side, Mode: c.mode, Mark: byte(c.mark), UsedTwice: c.usedTwice,
-		Static: c.static.Clone(), Dial: c.dial.Clone(), Recovery: c.recovery.Clone(),
+		Static: c.static.Clone(), Dial: c.dial.Clone(), Recovery: c.recovery.Clone(), Month: c.month,
 		OwnCard: c.ownCard, PeerCard: c.peerCard, OwnPlace: c.ownPlace, PeerPlace: c.peerPlace, Name: c.name,
 	}
 	if c.mark != NotVerified {
@@ -37,7 +37,7 @@ func Restored(random io.Reader, id ContactID, b *backup.Contact) (store.Write, e
 	defer pair.Wipe()
 	c := contact{
 		stage: Met, number: b.Number, name: b.Name, side: b.Side, mode: b.Mode, made: b.Made, static: b.Static,
-		ownCard: b.OwnCard, peerCard: b.PeerCard, hasPeer: true, pair: pair, dial: b.Dial, recovery: b.Recovery,
+		ownCard: b.OwnCard, peerCard: b.PeerCard, hasPeer: true, pair: pair, dial: b.Dial, recovery: b.Recovery, month: b.Month,
 		mark: Mark(b.Mark), markMinute: b.MarkedAt, usedTwice: b.UsedTwice, ownPlace: b.OwnPlace, peerPlace: b.PeerPlace,
 	}
 	return store.Write{Key: store.Key{Kind: KindContact, Object: id}, Value: c.append(nil)}, nil

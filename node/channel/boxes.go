@@ -65,8 +65,8 @@ func (v *Conversation) LinkUp(now time.Time, id LinkID, invitation, dialled bool
 	}
 	l.contactKeys = wire.DeriveLinkKeys(root, l.dialler, l.listener)
 	v.link, v.out.Link = l, id
-	if v.answeredAt.IsZero() {
-		v.answeredAt = now // after a restart an answered handshake is waited for, too
+	if v.answeredAt.IsZero() || v.c.attempt.role == handshake.Responder {
+		v.answeredAt = now // an answered handshake is waited for, after a restart and one over drops, too
 	}
 	v.greet()
 	return v.end()
@@ -265,6 +265,7 @@ func (v *Conversation) sessionBox(c wire.Control, cell *wire.Cell) {
 	v.clockOff = time.Unix(int64(c.Time), 0).Sub(v.now).Truncate(time.Second)
 	v.clockAt = v.now
 	v.heard()
+	v.forgetMonths(c.Time)
 	if v.s.dead {
 		return
 	}

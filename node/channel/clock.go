@@ -27,6 +27,7 @@ func (v *Conversation) Tick(now time.Time) *Output {
 	v.expireFormer()
 	v.dropStale()
 	v.rollOverDrops()
+	v.recoverOverDrops()
 	for len(v.guests) > 0 && now.Sub(v.guests[0].up) >= v.cfg.AnswerTimeout {
 		v.out.Close = append(v.out.Close, v.guests[0].id)
 		v.guests = v.guests[1:]

@@ -117,7 +117,8 @@ type contact struct {
 	// pair is the current pair secret. previous is the one before, and only kept
 	// by an initiator whose peer has not been seen to hold the current one.
 	pair, previous secret.Key
-	dial, recovery secret.Key // from the first session
+	dial, recovery secret.Key // from the first session; recovery is that of month
+	month          uint32
 	seen           []seenM1
 
 	mark                    Mark
@@ -190,6 +191,14 @@ type attempt struct {
 // not be given up for another one, or the two would be in different sessions.
 func (a *attempt) ended() bool { return a.m2 != nil }
 
+// age is how many hours ago its m1 was made; less than none after a clock was put back.
+func (a *attempt) age(now time.Time) int64 { return int64(handshake.Hour(now)) - int64(a.hour) }
+
+// stale reports whether this side's m1 is so old that nobody answers it any more.
+func (a *attempt) stale(now time.Time) bool {
+	return a.role == handshake.Initiator && !a.ended() && a.age(now) > flightHours
+}
+
 func (c *contact) append(b []byte) []byte {
 	e := encoder{b}
 	e.u8(contactVersion)
@@ -212,6 +221,7 @@ func (c *contact) append(b []byte) []byte {
 	for _, k := range []secret.Key{c.pair, c.previous, c.dial, c.recovery} {
 		e.key(k)
 	}
+	e.u32(c.month)
 	e.u32(uint32(len(c.seen)))
 	for _, s := range c.seen {
 		e.fixed(s.hash[:])
@@ -271,6 +281,7 @@ func parseContact(b []byte) (*contact, error) {
 	}
 	c.invitation = d.bytes()
 	c.pair, c.previous, c.dial, c.recovery = d.key(), d.key(), d.key(), d.key()
+	c.month = d.u32()
 	for n := d.u32(); n > 0 && !d.bad; n-- {
 		c.seen = append(c.seen, seenM1{hash: [32]byte(d.fixed(32)), day: d.u32(), pair: [8]byte(d.fixed(8))})
 	}
@@ -300,6 +311,24 @@ func parseContact(b []byte) (*contact, error) {
 		return nil, ErrRecord
 	}
 	return c, d.end()
+}
+
+// recoverySecret returns the recovery secret of a day's month, unless that was forgotten.
+func (c *contact) recoverySecret(day uint32) (secret.Key, bool) {
+	if c.recovery.IsZero() {
+		return secret.Key{}, false
+	}
+	return handshake.RecoverySecret(c.recovery, c.month, handshake.Month(day))
+}
+
+// recoveryPair returns the pair secret of recoveries on a day.
+func (c *contact) recoveryPair(day uint32) (pair secret.Key, ok bool) {
+	key, ok := c.recoverySecret(day)
+	if !ok {
+		return key, false
+	}
+	defer key.Wipe()
+	return handshake.RecoveryPair(key, day), true
 }
 
 // wipe clears the keys.

@@ -255,6 +255,10 @@ func Load(cfg Config, id ContactID) (*Conversation, error) {
 		}
 	case !errors.Is(err, store.ErrNotFound):
 		return nil, err
+	default: // of a backup: two who met at drops do not show each other where they are
+		if _, ok := v.setOfCards(); ok {
+			v.drops.policy = RelayRoute
+		}
 	}
 	switch raw, err = v.cfg.Records.Get(store.Key{Kind: KindFormer, Object: id}); {
 	case err == nil && v.s != nil:

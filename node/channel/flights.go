@@ -116,10 +116,12 @@ func (v *Conversation) initiate(why reason) {
 		pair := v.c.pair
 		switch {
 		case why == recovery:
-			if v.c.recovery.IsZero() {
+			day, ok := v.c.recoveryPair(handshake.Day(v.now))
+			if !ok {
 				return
 			}
-			pair = handshake.RecoveryPair(v.c.recovery, handshake.Day(v.now))
+			defer day.Wipe()
+			pair = day
 		case v.s != nil && !v.s.confirmed && !v.c.previous.IsZero():
 			pair = v.c.previous // the peer may never have come to the newer one
 		}
@@ -153,8 +155,8 @@ func (v *Conversation) sendM1() {
 // m1Came handles what may be the start of a handshake.
 func (v *Conversation) m1Came(f *handshake.Flight) {
 	why, pair, day, ok := v.knock(f)
-	if !ok {
-		return
+	if !ok || v.byDrop && v.s != nil && v.knocked < v.s.hour {
+		return // it lay there for long, and its sender has made a session since
 	}
 	a := &v.c.attempt
 	hash := handshake.Seen(&f.Message)
@@ -164,7 +166,7 @@ func (v *Conversation) m1Came(f *handshake.Flight) {
 		}
 		return
 	}
-	if a.reason != noReason && a.role == handshake.Initiator && (a.reason > why ||
+	if a.reason != noReason && a.role == handshake.Initiator && !a.stale(v.now) && (a.reason > why ||
 		a.reason == why && bytes.Compare(v.c.ownCard.Static[:], v.c.peerCard.Static[:]) < 0) {
 		return // both started: recovery goes before roll, then the lower static key
 	}
@@ -224,13 +226,14 @@ func (v *Conversation) knock(f *handshake.Flight) (why reason, pair secret.Key, 
 			return roll, pair.Clone(), 0, true
 		}
 	}
-	if v.c.recovery.IsZero() {
-		return noReason, secret.Key{}, 0, false
-	}
 	today := handshake.Day(v.now)
 	for d := today - days; d <= today+1; d++ {
-		if pair := handshake.RecoveryPair(v.c.recovery, d); fits(pair) {
+		switch pair, known := v.c.recoveryPair(d); {
+		case !known:
+		case fits(pair):
 			return recovery, pair, d, true
+		default:
+			pair.Wipe()
 		}
 	}
 	return noReason, secret.Key{}, 0, false
@@ -319,6 +322,7 @@ func (v *Conversation) install(hs *handshake.Session, state *ratchet.State, role
 	if why == first {
 		v.c.stage = Met
 		v.c.dial, v.c.recovery = hs.Dial.Clone(), hs.Recovery.Clone()
+		v.c.month = handshake.Month(hour / 24)
 		v.out.Linked = true
 	}
 	v.c.previous.Wipe()
@@ -358,11 +362,14 @@ func (v *Conversation) install(hs *handshake.Session, state *ratchet.State, role
 	v.s = &session{epoch: epoch, box: hs.Box.Clone(), drops: hs.Drops.Clone(), chained: chained, role: role, began: minute(v.now), ratchet: state}
 	hs.Wipe()
 	v.s.repeat, v.s.repeated = repeat, repeated
+	if v.s.hour = hour; role == handshake.Initiator {
+		v.s.hour = handshake.Hour(v.now)
+	}
 	if repeat {
 		v.standByAll()
 	}
 	v.requeue()
-	if why == first {
+	if why != roll {
 		v.dropsOfCards(hour)
 	}
 	if role == handshake.Initiator {

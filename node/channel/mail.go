@@ -135,6 +135,7 @@ func (v *Conversation) Mailed(now time.Time, control drop.Control, cell *wire.Ce
 func (v *Conversation) mailed(control drop.Control, cell *wire.Cell) {
 	c := control.State()
 	v.heard()
+	v.forgetMonths(c.Time)
 	v.sureOfDrops()
 	if c.Received > v.s.sent {
 		v.recover() // this machine was put back

@@ -157,7 +157,7 @@ func (v *Conversation) rollOverDrops() {
 		return
 	}
 	a := &v.c.attempt
-	old := int64(handshake.Hour(v.now)) - int64(a.hour)
+	old := a.age(v.now)
 	switch {
 	case a.reason == recovery:
 	case !v.s.confirmed:

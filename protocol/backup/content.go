@@ -29,8 +29,9 @@ type Backup struct {
 //	11     4  minute of the mark, 0 if there is none
 //	15     1  flags: 1 = the invitation was used twice
 //	16    96  static, dial and recovery secret, 32 each
-//	112 1024  own card, peer's card
-//	1136      own place and peer's place, as they were told last
+//	112    4  month of the recovery secret: see handshake.RecoverySecret
+//	116 1024  own card, peer's card
+//	1140      own place and peer's place, as they were told last
 //	          length of the name 1, name
 type Contact struct {
 	Number    uint32
@@ -42,6 +43,7 @@ type Contact struct {
 	UsedTwice bool
 
 	Static, Dial, Recovery secret.Key
+	Month                  uint32 // of Recovery
 	OwnCard, PeerCard      identity.Card
 	OwnPlace, PeerPlace    identity.Place
 
@@ -49,7 +51,7 @@ type Contact struct {
 }
 
 const (
-	contactFixed  = 16 + 3*secret.Size + 2*identity.CardSize
+	contactFixed  = 16 + 3*secret.Size + 4 + 2*identity.CardSize
 	maxMark       = 2
 	flagUsedTwice = 1
 )
@@ -81,6 +83,7 @@ func (c *Contact) append(b []byte) []byte {
 	for _, k := range []secret.Key{c.Static, c.Dial, c.Recovery} {
 		b = append(b, k.Bytes()...)
 	}
+	b = binary.BigEndian.AppendUint32(b, c.Month)
 	b = c.PeerCard.Append(c.OwnCard.Append(b))
 	b = c.PeerPlace.Append(c.OwnPlace.Append(b))
 	b = append(b, byte(len(c.Name)))
@@ -124,10 +127,10 @@ func parseContact(b []byte) (c Contact, rest []byte, err error) {
 		return c, nil, ErrFormat
 	}
 	c.UsedTwice = b[15] == flagUsedTwice
-	if c.OwnCard, err = identity.ParseCard(b[112 : 112+identity.CardSize]); err != nil {
+	if c.OwnCard, err = identity.ParseCard(b[116 : 116+identity.CardSize]); err != nil {
 		return c, nil, ErrFormat
 	}
-	if c.PeerCard, err = identity.ParseCard(b[112+identity.CardSize : contactFixed]); err != nil {
+	if c.PeerCard, err = identity.ParseCard(b[116+identity.CardSize : contactFixed]); err != nil {
 		return c, nil, ErrFormat
 	}
 	if c.OwnPlace, rest, err = identity.ParsePlace(b[contactFixed:]); err != nil {
@@ -141,6 +144,7 @@ func parseContact(b []byte) (c Contact, rest []byte, err error) {
 	}
 	c.Name, rest = string(rest[1:1+rest[0]]), rest[1+rest[0]:]
 	c.Static, c.Dial, c.Recovery = secret.FromBytes(b[16:48]), secret.FromBytes(b[48:80]), secret.FromBytes(b[80:112])
+	c.Month = binary.BigEndian.Uint32(b[112:])
 	return c, rest, nil
 }
 

@@ -120,12 +120,16 @@ func TestVectors(t *testing.T) {
 		})
 	}
 	day := handshake.RecoveryPair(key(3), 20000)
+	later, ok := handshake.RecoverySecret(key(3), 666, 668)
+	if _, back := handshake.RecoverySecret(key(3), 666, 665); !ok || back {
+		t.Error("a recovery secret leads back, or not ahead")
+	}
 	knock := handshake.KnockTag(key(3), identity.Inviter, 480000)
 	answer := handshake.AnswerTag(key(3), 2, new(handshake.Message))
 	card := handshake.CardTag(key(3))
 	made = append(made, prototest.Vector{
 		"name": "tags under key ChaCha8 seed 03", "knock": prototest.Hex(knock[:]), "answer": prototest.Hex(answer[:]),
-		"card": prototest.Hex(card[:]), "recovery-pair": prototest.Hex(day.Bytes()),
+		"card": prototest.Hex(card[:]), "recovery-pair": prototest.Hex(day.Bytes()), "recovery-secret": prototest.Hex(later.Bytes()),
 	})
 	prototest.Replay(t, "testdata/handshake.json", made)
 }

@@ -54,6 +54,7 @@ const (
 	HandshakeKnock    Label = prefix + "handshake/knock"
 	HandshakeSeen     Label = prefix + "handshake/seen"
 	HandshakeRecPair  Label = prefix + "handshake/recovery-pair"
+	HandshakeMonth    Label = prefix + "handshake/next-month"
 	HandshakePrologue Label = prefix + "handshake/prologue"
 
 	DialHostA   Label = prefix + "dial/host-inviter"
@@ -177,7 +178,7 @@ func All() []Label {
 		InviteHostA, InviteHostB, InviteNetwork, InviteBox, InvitePair, InviteChecksum,
 		CardFingerprint, WordsCommit, WordsA, WordsB,
 		HandshakePSK0, HandshakePSK3, HandshakeStrict, HandshakeCoins, HandshakeRoot, HandshakeRoll,
-		HandshakeDial, HandshakeRecover, HandshakeKnock, HandshakeSeen, HandshakeRecPair, HandshakePrologue,
+		HandshakeDial, HandshakeRecover, HandshakeKnock, HandshakeSeen, HandshakeRecPair, HandshakeMonth, HandshakePrologue,
 		DialHostA, DialHostB, DialNetwork,
 		RatchetStep, RatchetChain, RatchetNonce, RatchetBody, RatchetCoins,
 		StoreCheck, StoreCounter,
