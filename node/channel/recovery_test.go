@@ -1,6 +1,7 @@
 package channel_test
 
 import (
+	"flag"
 	"fmt"
 	"slices"
 	"testing"
@@ -14,6 +15,8 @@ import (
 	"github.com/backchannel/backchannel/protocol/prototest"
 	"github.com/backchannel/backchannel/protocol/wire"
 )
+
+var long = flag.Bool("long", false, "play many random runs over drops")
 
 // metAtDrops brings two to a session who have met at a drop and nowhere else.
 func metAtDrops(t *testing.T, seed byte) *drops {
@@ -233,4 +236,70 @@ func TestRollEndsInRecovery(t *testing.T) {
 		}
 	}
 	t.Errorf("no recovery, after %d m1", len(tags))
+}
+
+// TestRecoverRandomly has one of two, or one after the other, put back to a backup or an
+// older copy, with boxes lost, machines killed, and connections in the middle. They come to
+// one session, and what both say after it arrives.
+func TestRecoverRandomly(t *testing.T) {
+	seeds := 4
+	if *long {
+		seeds = 60
+	}
+	for seed := range byte(seeds) {
+		d := metAtDrops(t, 2*seed+1)
+		w := d.w
+		d.crash, d.loss = true, 15
+		sides := []*side{w.a, w.b}
+		copies := [2]*storetest.Memory{w.a.backUp(t), w.b.backUp(t)}
+		w.now = w.now.Add(time.Duration(w.rng.IntN(40)) * 24 * time.Hour)
+		d.lossy = true
+		stir := func(s *side) {
+			if w.rng.IntN(3) == 0 {
+				_, out, err := s.c.Send(s.now(), "x")
+				if err != nil {
+					t.Fatal(err)
+				}
+				s.do(out)
+			}
+			if seed%2 == 0 && w.rng.IntN(4) == 0 {
+				w.connect()
+				for range w.rng.IntN(20) {
+					w.step()
+				}
+				w.cut()
+			}
+			i := w.rng.IntN(2)
+			switch w.rng.IntN(20) {
+			case 0:
+				sides[i].store = copies[i].Copy()
+				sides[i].restart()
+				sides[i].do(sides[i].c.RolledBack(w.now)) // its store says so
+			case 1:
+				copies[i] = sides[i].store.Copy()
+			}
+		}
+		d.days(20, stir)
+		d.crash, d.loss = false, 0
+		d.days(30, nil) // an m1 of before can be passed over, and the next is made after ten days
+		for _, s := range sides {
+			if s.c.View().Paused {
+				out, err := s.c.Consent(s.now())
+				if err != nil {
+					t.Fatal(err)
+				}
+				s.do(out)
+			}
+		}
+		d.days(8, nil)
+		for i, s := range sides {
+			s.send(fmt.Sprint("the end ", i))
+		}
+		d.days(6, nil)
+		for i, s := range sides {
+			if got := s.texts(channel.In); len(got) == 0 || got[len(got)-1] != fmt.Sprint("the end ", 1-i) {
+				t.Fatalf("seed %d: %s has %q", seed, s.name, got)
+			}
+		}
+	}
 }
