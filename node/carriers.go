@@ -35,7 +35,9 @@ func (c carriers) record(w relayed.Write) store.Write {
 func (m *mail) kept(id channel.ContactID, epoch uint32) (kept []relayed.Write, err error) {
 	var old []store.Write
 	if m.desk.people[id] == nil {
-		old = append(old, store.Write{Key: store.Key{Kind: kindMeeting, Object: id}, Delete: true})
+		for _, kind := range []store.Kind{kindMeeting, kindReunion} {
+			old = append(old, store.Write{Key: store.Key{Kind: kind, Object: id}, Delete: true})
+		}
 	}
 	for kind, as := range map[store.Kind]relayed.RecordKind{kindRoute: relayed.Route, kindBook: relayed.Book} {
 		for r, err := range m.desk.store.Scan(kind, id) {
@@ -61,7 +63,7 @@ func (m *mail) kept(id channel.ContactID, epoch uint32) (kept []relayed.Write, e
 // contacts that are gone.
 func (m *mail) load() error {
 	gone := map[channel.ContactID]bool{}
-	for _, kind := range []store.Kind{kindRoute, kindBook, kindMeeting} {
+	for _, kind := range []store.Kind{kindRoute, kindBook, kindMeeting, kindReunion} {
 		for r, err := range m.desk.store.ScanKind(kind) {
 			if err != nil {
 				return err
@@ -149,6 +151,7 @@ func (m *mail) forget(id channel.ContactID) {
 		delete(m.carried, id)
 	}
 	m.endMeeting(id)
+	m.endReunion(id)
 	_, _ = m.kept(id, 0) // what is left goes with the next run
 }
 

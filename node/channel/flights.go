@@ -337,7 +337,7 @@ func (v *Conversation) install(hs *handshake.Session, state *ratchet.State, role
 	v.unanswered = 0
 
 	epoch, repeat, repeated := uint32(1), why == recovery, uint64(0)
-	chained := why == roll && v.overDrops()
+	chained, consenting := why == roll && v.overDrops(), why == roll && v.owes(wire.FrameConsent)
 	if v.s != nil {
 		epoch = v.s.epoch + 1
 		if v.s.repeat && !repeat { // begun after a recovery, and not at its end
@@ -387,7 +387,7 @@ func (v *Conversation) install(hs *handshake.Session, state *ratchet.State, role
 	}
 	// What a person said or the machine announced, and the session before may
 	// have taken along, is said again.
-	if v.c.paused && v.c.ownConsent {
+	if v.c.paused && v.c.ownConsent || consenting { // the peer may be paused, and this side not any more
 		v.control(wire.FrameConsent, nil)
 	}
 	if v.c.tellBurn {
@@ -399,6 +399,16 @@ func (v *Conversation) install(hs *handshake.Session, state *ratchet.State, role
 	v.saveContact()
 	v.saveSession()
 	v.resume()
+}
+
+// owes reports whether a frame of the contact itself is not acknowledged.
+func (v *Conversation) owes(kind wire.FrameKind) bool {
+	for _, cell := range v.sealed {
+		if wire.FrameKind(cell.body[0]) == kind {
+			return true
+		}
+	}
+	return v.s != nil && slices.ContainsFunc(v.s.controls, func(c controlFrame) bool { return c.kind == kind })
 }
 
 // recover ends the use of the session: one of the two machines was put back to

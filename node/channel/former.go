@@ -152,10 +152,10 @@ func (v *Conversation) inFormer(do func()) {
 
 // deliverLate acts on a message of the session before. Its peer says it again in the one in
 // use, unless it is gone: whichever comes first counts. What is said of a session itself
-// (words, consent, places, drops) is of that one, and passed over.
+// (words, places, drops) is of that one, and passed over.
 func (v *Conversation) deliverLate(m lateMessage) {
-	lines := []wire.FrameKind{wire.FrameText, wire.FrameFile, wire.FrameCharter, wire.FrameMandate, wire.FrameShuttle, wire.FrameCommunique}
-	if slices.Contains(lines, m.frame.Kind) {
+	counts := []wire.FrameKind{wire.FrameText, wire.FrameFile, wire.FrameCharter, wire.FrameMandate, wire.FrameShuttle, wire.FrameCommunique, wire.FrameConsent}
+	if slices.Contains(counts, m.frame.Kind) {
 		v.deliver(m.frame, m.content)
 	}
 }

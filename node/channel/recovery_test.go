@@ -244,7 +244,7 @@ func TestRollEndsInRecovery(t *testing.T) {
 func TestRecoverRandomly(t *testing.T) {
 	seeds := 4
 	if *long {
-		seeds = 60
+		seeds = 120
 	}
 	for seed := range byte(seeds) {
 		d := metAtDrops(t, 2*seed+1)
