@@ -20,10 +20,10 @@ type drops struct {
 	period uint64
 
 	reunions map[*side][]placed
-	lost   int  // boxes with a cell that their reader could not open
-	crash  bool // machines are killed between a commit and what follows, and before one
-	lossy  bool // a machine has lost what it had confirmed, and the other does not know yet
-	loss   int  // of a hundred boxes that are written
+	lost     int  // boxes with a cell that their reader could not open
+	crash    bool // machines are killed between a commit and what follows, and before one
+	lossy    bool // a machine has lost what it had confirmed, and the other does not know yet
+	loss     int  // of a hundred boxes that are written
 }
 
 type placed struct {
