@@ -97,6 +97,7 @@ func (m *mail) sync(p *person) {
 		m.add(p, o)
 	} else if ok && ours {
 		m.seal(p)
+		m.machine.SetDrops(relayed.ContactID(id), o.Set.Relays)
 	}
 }
 
@@ -160,6 +161,7 @@ func (m *mail) forget(id channel.ContactID) {
 func (m *mail) agree(p *person, now time.Time) {
 	o := p.conversation.Drops()
 	if m.view == nil || o.Epoch == 0 || o.Set != nil {
+		m.replaceGone(p, o, now)
 		return
 	}
 	if o.Own == (onion.ID{}) || o.Network != m.network.ID() {
@@ -190,6 +192,39 @@ func (m *mail) agree(p *person, now time.Time) {
 		First: uint64(slot)/uint64(o.Period) + 2,
 	}
 	_ = m.desk.apply(p, p.conversation.NameDrops(now, set))
+}
+
+// replaceGone puts others in the place of this side's drops that founders have put out of
+// the network.
+func (m *mail) replaceGone(p *person, o channel.Drops, now time.Time) {
+	if m.view == nil || o.Set == nil || o.Set.Network != m.network.ID() {
+		return
+	}
+	for place, id := range o.Set.Relays {
+		if !p.conversation.ReplacesDrop(place) || !m.gone(id, now) {
+			continue
+		}
+		by, ok := m.chooseDrop(o.Set.Relays[:]...)
+		if place == drop.SetSize-1 {
+			root := m.draw()
+			by, ok = relayed.Neutral(m.view, root, o.Set.Relays[0], o.Set.Relays[1])
+			root.Wipe()
+		}
+		if ok && !slices.Contains(o.Set.Relays[:], by) {
+			_ = m.desk.apply(p, p.conversation.ReplaceDrop(now, id, by))
+			return // the set is another one now
+		}
+	}
+}
+
+// goneAfter is for how long a relay whose voucher has ended may still get another one.
+const goneAfter = 7 * 24 * time.Hour
+
+// gone reports whether a relay has left the network for good: founders took back their
+// word, or let it end a week ago. One of which nothing is known may only be not known yet.
+func (m *mail) gone(id onion.ID, now time.Time) bool {
+	v := m.voucher(id)
+	return v != nil && (v.Revoked || v.Until <= m.network.EpochAt(now.Add(-goneAfter)))
 }
 
 // chooseDrop draws a relay that is not avoided and none of some others, and no guard of

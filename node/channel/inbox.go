@@ -211,6 +211,8 @@ func (v *Conversation) deliver(f wire.Frame, content string) {
 		v.dropCame([]byte(content))
 	case wire.FrameDropSet:
 		v.dropSetCame([]byte(content))
+	case wire.FrameDropGone:
+		v.dropGoneCame([]byte(content))
 	default:
 		// A kind of a later version: acknowledged, and set aside.
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/backchannel/backchannel/node/channel"
 	"github.com/backchannel/backchannel/protocol/drop"
+	"github.com/backchannel/backchannel/protocol/onion"
 	"github.com/backchannel/backchannel/protocol/secret"
 	"github.com/backchannel/backchannel/protocol/wire"
 )
@@ -332,5 +333,49 @@ func TestRollMeetsConnection(t *testing.T) {
 				t.FailNow()
 			}
 		}
+	}
+}
+
+// TestDropsReplaced: two replace drops that left the network, at the same time, with boxes
+// lost, machines killed, and a roll in the middle. Both have the same set in the end, and it
+// holds what each has chosen; nobody fills a place of the other's.
+func TestDropsReplaced(t *testing.T) {
+	for _, seed := range []byte{96, 97, 98, 99} {
+		d := apart(t, seed)
+		w := d.w
+		d.crash, d.loss = true, 30
+		replace := func(s *side, gone, by byte) {
+			s.do(s.c.ReplaceDrop(s.now(), onion.ID{gone}, onion.ID{by}))
+		}
+		if seed%2 == 1 {
+			w.now = w.now.Add(31 * 24 * time.Hour)
+		}
+		d.days(1, nil)
+		replace(w.a, 2, 20) // is b's to choose
+		replace(w.b, 1, 21)
+		replace(w.b, 3, 22)
+		replace(w.a, 1, 3) // is there already
+		for _, s := range []*side{w.a, w.b} {
+			if got := s.c.Drops().Set.Relays; got != [3]onion.ID{{1}, {2}, {3}} {
+				t.Fatalf("%s: %v", s.name, got)
+			}
+		}
+		replace(w.a, 1, 11)
+		replace(w.b, 2, 12)
+		w.a.send("on we go")
+		d.days(2, nil)
+		replace(w.a, 3, 13)
+		replace(w.a, 11, 14)
+		d.days(12, nil)
+		d.crash, d.loss = false, 0
+		d.days(3, nil)
+		for _, s := range []*side{w.a, w.b} {
+			s.restart()
+			o := s.c.Drops()
+			if o.Set == nil || o.Set.Relays != [3]onion.ID{{14}, {12}, {13}} || o.Own != o.Set.Relays[o.Side-1] {
+				t.Errorf("seed %d: %s: %+v", seed, s.name, o)
+			}
+		}
+		w.checkAll()
 	}
 }

@@ -163,6 +163,16 @@ func (m *Machine) SetMissing(id ContactID, missing bool) {
 	}
 }
 
+// SetDrops changes where the boxes of a contact lie, from the next packet on: a drop that
+// left the network has another in its place. Addresses stay as they are.
+func (m *Machine) SetDrops(id ContactID, set [drop.SetSize]onion.ID) {
+	for _, c := range m.contacts {
+		if c.id == id {
+			c.set = set
+		}
+	}
+}
+
 // Mix lets an export enter a contact's chain with a day that has not begun (see
 // [drop.Chain.Mix]).
 func (m *Machine) Mix(now time.Time, id ContactID, day drop.Day, number uint32, fresh secret.Key) (*Output, error) {
