@@ -147,6 +147,9 @@ func (v *Conversation) Next(now time.Time) time.Time {
 	for _, s := range v.sounded {
 		sooner(v.soundingNext(s, now))
 	}
+	if v.recoveryDue() && v.c.attempt.reason != recovery {
+		sooner(now.Add(time.Second))
+	}
 	for _, g := range v.guests {
 		sooner(g.up.Add(v.cfg.AnswerTimeout))
 	}

@@ -89,11 +89,10 @@ func (v *Conversation) Reunited(now time.Time, cell *wire.Cell) *Output {
 // recoverOverDrops begins a recovery without a connection when there is no session in use,
 // and comes back to one that does not end.
 func (v *Conversation) recoverOverDrops() {
-	a := &v.c.attempt
-	lost := v.s == nil || v.s.dead
-	if _, ok := v.setOfCards(); !ok || v.link != nil || v.c.stage != Met || v.drops.policy == DirectRoute || !lost && a.reason != recovery {
+	if !v.recoveryDue() {
 		return
 	}
+	a, lost := &v.c.attempt, v.s == nil || v.s.dead
 	old := a.age(v.now)
 	switch {
 	case a.reason != recovery:
@@ -111,6 +110,13 @@ func (v *Conversation) recoverOverDrops() {
 		a.tries = tries
 		v.saveContact()
 	}
+}
+
+// recoveryDue reports whether a recovery is to go on, or to begin, over drops.
+func (v *Conversation) recoveryDue() bool {
+	_, ok := v.setOfCards()
+	return ok && v.link == nil && v.c.stage == Met && v.drops.policy != DirectRoute &&
+		(v.s == nil || v.s.dead || v.c.attempt.reason == recovery)
 }
 
 // setOfCards is the drops that the two cards name. They never change: so both sides know

@@ -303,3 +303,22 @@ func TestRecoverRandomly(t *testing.T) {
 		}
 	}
 }
+
+// TestRecoveryBeginsAtOnce: a restored contact wants to be looked at as soon as it is there,
+// and not in an hour.
+func TestRecoveryBeginsAtOnce(t *testing.T) {
+	d := metAtDrops(t, 114)
+	s := d.w.a
+	s.store = s.backUp(t)
+	s.restart()
+	if next := s.c.Next(s.now()); next.After(s.now().Add(time.Minute)) {
+		t.Errorf("in %v", next.Sub(s.now()))
+	}
+	s.do(s.c.Tick(s.now()))
+	if r, ok := s.c.Reunion(s.now(), 0); !ok || r.Write == nil {
+		t.Error("it does not ask for a session")
+	}
+	if next := s.c.Next(s.now()); next.Before(s.now().Add(time.Minute)) {
+		t.Errorf("and again in %v", next.Sub(s.now()))
+	}
+}
