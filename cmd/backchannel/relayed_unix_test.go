@@ -242,7 +242,7 @@ func (v *village) meetAtDrop(t *testing.T) {
 
 // TestReunion: of two people who only meet at drops, one loses the machine and restores a
 // backup. A new session is made over relays; both people say to go on, and they talk. It
-// takes minutes: RELAYS_TEST=1 go test ./cmd/backchannel -run TestReunion
+// takes minutes: RELAYS_TEST=1 go test ./cmd/backchannel -run TestReunion.
 func TestReunion(t *testing.T) {
 	if os.Getenv("RELAYS_TEST") == "" {
 		t.Skip("nothing may run beside it: RELAYS_TEST=1 go test ./cmd/backchannel -run TestReunion")
@@ -260,7 +260,7 @@ func TestReunion(t *testing.T) {
 	heather.runs()
 	for _, p := range []*person{heather, rowan} {
 		p.until("the session was made anew", func() bool { return p.contact().Paused })
-		if c := p.contact(); c.Verified != "recovered_not_compared" {
+		if c := p.contact(); c.Verified != "recovered, not compared" {
 			t.Errorf("%+v", c)
 		}
 		p.run("", "contact", "resume", "1")
