@@ -242,7 +242,7 @@ func TestRollEndsInRecovery(t *testing.T) {
 // older copy, with boxes lost, machines killed, and connections in the middle. They come to
 // one session, and what both say after it arrives.
 func TestRecoverRandomly(t *testing.T) {
-	seeds := 4
+	seeds := 3
 	if *long {
 		seeds = 120
 	}

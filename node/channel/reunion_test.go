@@ -182,7 +182,11 @@ func TestRollNeverOnlineTogether(t *testing.T) {
 // and are cut after some boxes. All arrives once and in order, no state is shown that is
 // not true, and the two are in one session: no recovery is needed.
 func TestRollOverDropsRandomly(t *testing.T) {
-	for seed := byte(62); seed < 74; seed++ {
+	last := byte(66)
+	if *long {
+		last = 180
+	}
+	for seed := byte(62); seed < last; seed++ {
 		d := apart(t, seed)
 		w := d.w
 		connects := seed%3 == 0
