@@ -334,6 +334,8 @@ func (v *Conversation) install(hs *handshake.Session, state *ratchet.State, role
 	v.c.pair = hs.NextPair.Clone()
 	v.forgetSeen()
 	v.c.attempt = attempt{}
+	v.next.wipe()
+	v.next = nil
 	v.unanswered = 0
 
 	epoch, repeat, repeated := uint32(1), why == recovery, uint64(0)

@@ -93,7 +93,7 @@ const (
 	DropMeeting  Label = prefix + "drop/meeting"  // root of an invitation's boxes for cards
 	DropAnswer   Label = prefix + "drop/answer"   // root of the boxes after a card
 	DropHour     Label = prefix + "drop/hour"     // hour key of either root
-	DropRecovery Label = prefix + "drop/recovery" // day key of recovery boxes
+	DropRecovery Label = prefix + "drop/recovery" // day key of reunion boxes
 	DropSession  Label = prefix + "drop/session"  // what a session seals its boxes with
 	DropSeal     Label = prefix + "drop/seal"     // box key of a session's box
 	DropIdle     Label = prefix + "drop/idle"     // key of the boxes that a lane writes to itself

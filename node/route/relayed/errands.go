@@ -18,7 +18,7 @@ var ErrBusy = errors.New("relayed: too many boxes wait to be put or got")
 // keeps, and as many again.
 const maxErrands = 2 * drop.MeetingBoxes * 96
 
-// An Errand is a box outside of any contact's periods: a meeting or a recovery box. It
+// An Errand is a box outside of any contact's periods: a meeting or a reunion box. It
 // takes the place of something that a lane would have done for nobody, or of a loop, so
 // it shows nowhere; and it waits for that.
 type Errand struct {
