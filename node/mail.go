@@ -50,7 +50,8 @@ type mail struct {
 
 	meetings map[channel.ContactID]*meeting // first contacts at drops
 	errand   uint64                         // the last number that was given to one
-	errands  map[uint64]channel.ContactID   // that wait for their reply
+	reunions map[channel.ContactID]*meeting // where contacts are looked for that lost their session
+	errands  map[uint64]errandOf            // that wait for their reply
 }
 
 // heldPacket is a packet that leaves when what was staged until then is on the disk.
@@ -73,7 +74,7 @@ func (d *desk) openMail() error {
 	m := &mail{
 		desk: d, relays: r, network: f.Network, slot: slot, lead: slot,
 		set: directory.NewSet(f.Network), vouchers: map[onion.ID]*directory.Voucher{}, carried: carriers{},
-		meetings: map[channel.ContactID]*meeting{}, errands: map[uint64]channel.ContactID{},
+		meetings: map[channel.ContactID]*meeting{}, reunions: map[channel.ContactID]*meeting{}, errands: map[uint64]errandOf{},
 	}
 	now := m.now()
 	for _, i := range f.Items() {
@@ -104,6 +105,7 @@ func (m *mail) tick(now time.Time) time.Time {
 		m.agree(p, now)
 	}
 	m.meet(now)
+	m.reunite(now)
 	m.follow()
 	for range 4 * outgoingMost {
 		next := m.machine.Next(m.at)

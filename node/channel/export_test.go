@@ -46,7 +46,7 @@ func (v *Conversation) Stored() (inbound, controls int) { return len(v.inbound),
 // Knock starts a handshake under a recovery pair as if it were an ordinary one.
 func (v *Conversation) Knock(now, day time.Time) *Output {
 	v.begin(now)
-	pair := handshake.RecoveryPair(v.c.recovery, handshake.Day(day))
+	pair, _ := v.c.recoveryPair(handshake.Day(day))
 	a := &v.c.attempt
 	*a = attempt{reason: roll, role: handshake.Initiator, pair: pair, coins: v.draw(), hour: handshake.Hour(now)}
 	_, m1, err := handshake.Initiate(v.c.config(pair), a.coins)

@@ -15,6 +15,7 @@ type mail struct {
 	carried  map[uint64]uint32 // by period: the number of the cell in its box
 	boxed    map[uint32]bool   // numbers of cells that a drop has
 	peerSent uint32            // the highest number that the peer says it sent
+	flight   bool              // the last box carried a flight
 
 	strand  bool // the next box carries what went to a connection and was in none
 	filling bool // what is sealed goes into a box, and not to the connection
@@ -44,6 +45,9 @@ func (v *Conversation) Fill(now time.Time, period uint64) (drop.Control, *wire.C
 	v.begin(now)
 	if v.s == nil || v.s.dead {
 		return drop.Control{}, nil, v.end()
+	}
+	if f := v.flightForBox(); f != nil {
+		return drop.Control{Flags: wire.FlagFlight}, f.Cell(), v.end()
 	}
 	v.mail.period, v.mail.number, v.mail.cell, v.mail.flag = period, 0, nil, 0
 	if v.drops.policy != DirectRoute {
@@ -134,17 +138,24 @@ func (v *Conversation) takeAgain(n uint32) {
 	}
 }
 
-// Mailed handles a box that was found at a drop. Boxes come in any order, each once.
+// Mailed handles a box of the session in use that was found at a drop. Boxes come in any
+// order, each once.
 func (v *Conversation) Mailed(now time.Time, control drop.Control, cell *wire.Cell) *Output {
 	v.begin(now)
-	c := control.State()
-	if v.s == nil || v.s.dead || c.Flags&wire.FlagFlight != 0 {
-		return v.end()
+	if v.s != nil && !v.s.dead && control.Flags&wire.FlagFlight == 0 {
+		v.mailed(control, cell)
 	}
+	return v.end()
+}
+
+func (v *Conversation) mailed(control drop.Control, cell *wire.Cell) {
+	c := control.State()
 	v.heard()
+	v.forgetMonths(c.Time)
+	v.sureOfDrops()
 	if c.Received > v.s.sent {
 		v.recover() // this machine was put back
-		return v.end()
+		return
 	}
 	v.mail.peerSent = max(v.mail.peerSent, c.Sent)
 	v.acknowledged(c)
@@ -161,7 +172,6 @@ func (v *Conversation) Mailed(now time.Time, control drop.Control, cell *wire.Ce
 		v.formCame(control)
 	}
 	v.flush()
-	return v.end()
 }
 
 // Lacking reports whether the peer has sent something that has not come, or sends a file

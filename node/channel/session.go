@@ -33,6 +33,9 @@ type session struct {
 	repeat   bool
 	repeated uint64
 	opened   bool           // this side has done its part of the first words exchange
+	drops    secret.Key     // root of a chain of boxes at drops; empty once that is of no more use
+	chained  bool           // its boxes lie on the chain of a session before
+	hour     uint32         // an m1 of the peer's from before is of a handshake that is over
 	controls []controlFrame // frames of the contact itself that wait for their turn
 	ratchet  *ratchet.State
 }
@@ -82,6 +85,9 @@ func (s *session) append(b []byte) []byte {
 	e.flag(s.repeat)
 	e.u64(s.repeated)
 	e.flag(s.opened)
+	e.key(s.drops)
+	e.flag(s.chained)
+	e.u32(s.hour)
 	e.u32(uint32(len(s.controls)))
 	for _, c := range s.controls {
 		e.u8(byte(c.kind))
@@ -94,6 +100,7 @@ func (s *session) append(b []byte) []byte {
 // wipe clears the keys of a session that was replaced.
 func (s *session) wipe() {
 	s.box.Wipe()
+	s.drops.Wipe()
 	s.words.nonce.Wipe()
 	s.ratchet.Wipe()
 }
@@ -120,6 +127,7 @@ func parseSession(b []byte) (*session, error) {
 	w.tries = d.u8()
 	s.repeat, s.repeated = d.flag(), d.u64()
 	s.opened = d.flag()
+	s.drops, s.chained, s.hour = d.key(), d.flag(), d.u32()
 	for n := d.u32(); n > 0 && !d.bad; n-- {
 		s.controls = append(s.controls, controlFrame{wire.FrameKind(d.u8()), d.bytes()})
 	}

@@ -78,6 +78,7 @@ type contact struct {
 	missing   bool
 	stored    map[uint64]bool // own periods that a drop has, of the last ones
 	keys      map[drop.Day]secret.Key
+	seals     []Seal
 }
 
 // maxStretches bounds what is remembered of written periods: twice what a box tells.
@@ -142,6 +143,7 @@ func (m *Machine) drop(id ContactID, records bool) {
 // wipe clears the keys of a contact that is let go.
 func (c *contact) wipe() {
 	c.chain.Wipe()
+	c.wipeSeals()
 	for _, k := range c.keys {
 		k.Wipe()
 	}
@@ -157,6 +159,16 @@ func (m *Machine) SetMissing(id ContactID, missing bool) {
 	for _, c := range m.contacts {
 		if c.id == id {
 			c.missing = missing
+		}
+	}
+}
+
+// SetDrops changes where the boxes of a contact lie, from the next packet on: a drop that
+// left the network has another in its place. Addresses stay as they are.
+func (m *Machine) SetDrops(id ContactID, set [drop.SetSize]onion.ID) {
+	for _, c := range m.contacts {
+		if c.id == id {
+			c.set = set
 		}
 	}
 }

@@ -166,7 +166,7 @@ func (m *Machine) putBox(now time.Time, l *laneState, replica int) bool {
 		command: onion.Put, contact: c, period: l.period, replica: replica,
 		drop: c.set[drop.Pair(day, c.direction, l.period)[replica]],
 	}
-	return m.send(now, p, keys.Write.Bytes(), m.cfg.Boxes.Seal(keys.Box, &random, l.content.Control, l.content.Cell))
+	return m.send(now, p, keys.Write.Bytes(), m.seal(c, keys.Box, &random, l.content))
 }
 
 // putIdle sends one replica of random bytes to where only this machine will look.
@@ -220,6 +220,14 @@ func (m *Machine) current(now time.Time, lane int) bool {
 // catchUp sends the catch-up get of a lane: of what there is to ask, the first that this
 // packet leads to. If it leads to none, a loop of the same slot changes places with it.
 func (m *Machine) catchUp(now time.Time, lane int) bool {
+	if m.errandsTurn(lane) {
+		if m.errand(now, onion.Get) {
+			return true
+		}
+		if at, waits := m.wantedAt(); waits && m.later(lane, at) {
+			return false
+		}
+	}
 	q := m.ask(lane, true)
 	if q.Contact >= 0 {
 		return m.get(now, m.contacts[q.Contact], q.Period, q.Replica)

@@ -122,6 +122,7 @@ func (m *Machine) enter(now time.Time) {
 	}
 	if synced {
 		m.forget()
+		m.giveBack()
 	}
 	periods := make([]cadence.Period, len(m.contacts))
 	for i, c := range m.contacts {
