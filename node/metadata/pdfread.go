@@ -1,6 +1,7 @@
 package metadata
 
 import (
+	"math"
 	"strings"
 )
 
@@ -205,7 +206,7 @@ func bigEndian(b string, n, usual int) (int, string) {
 	for i := range n {
 		v = v<<8 | int(b[i])
 	}
-	return v & (1<<47 - 1), b[n:]
+	return v & min(1<<47-1, math.MaxInt/2), b[n:] // sums of some stay numbers, with 32 bits, too
 }
 
 // get returns what a value stands for, through references.

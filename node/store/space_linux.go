@@ -13,7 +13,7 @@ func freeSpace(path string) (int64, error) {
 	if err := unix.Statfs(path, &s); err != nil {
 		return 0, err
 	}
-	return int64(s.Bavail) * s.Bsize, nil
+	return int64(s.Bavail) * int64(s.Bsize), nil //nolint:unconvert // 32 bits on some machines
 }
 
 // allocate gives a file real blocks for its first size bytes. With keep its

@@ -25,6 +25,7 @@ var (
 	pairs   = flag.Int("pairs", 5, "that talk")
 	hours   = flag.Float64("hours", 24, "of each network")
 	online  = flag.Float64("online", 24, "hours a day that machines are on")
+	delay   = flag.Duration("delay", 0, "mean delay of a relay; 0: the default")
 	some    = flag.Int("some", 0, "of each network so many pairs that talk, and four times as many others; 0: all")
 	guard   = flag.Bool("guard", false, "he holds a guard, too: only pairs count of which one has it")
 	kept    = flag.String("kept", "", "directory for features of each network and for results: a run that was cut goes on")
@@ -32,7 +33,9 @@ var (
 )
 
 func network() sim.Config {
-	return sim.Config{Users: *users, Relays: *relays, Operators: *operate, TalkingPairs: *pairs, OnlineHours: *online, Duration: time.Duration(*hours * float64(time.Hour)), Watch: 1}
+	c := sim.Config{Users: *users, Relays: *relays, Operators: *operate, TalkingPairs: *pairs, OnlineHours: *online, Duration: time.Duration(*hours * float64(time.Hour)), Watch: 1}
+	c.Constants.Mean = *delay
+	return c
 }
 
 func controls() map[string]func(*sim.Config) {
