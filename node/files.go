@@ -41,7 +41,7 @@ func (n *Node) SendFileIn(ctx context.Context, name string, number uint32, path,
 	if err != nil {
 		return f, err
 	}
-	if takes, ok := r.FileTime(file.Cells(src.Size)); ok && r.Policy == channel.RelayRoute && takes > offerLife {
+	if r.tooSlow(src.Size) {
 		return f, ErrFileSlow
 	}
 	err = n.with(ctx, name, func(c *channel.Conversation, now time.Time) (*channel.Output, error) {
@@ -66,6 +66,13 @@ func (s RouteState) FileTime(boxes uint64) (time.Duration, bool) {
 		return 0, false
 	}
 	return s.Rule + time.Duration(min(boxes, file.Cells(file.MaxSize)))*s.Box, true
+}
+
+// tooSlow reports whether a file of so many bytes can go over relays alone, and would not
+// be there before its offer ends.
+func (s RouteState) tooSlow(size uint64) bool {
+	takes, ok := s.FileTime(file.Cells(size))
+	return ok && s.Policy == channel.RelayRoute && takes > offerLife
 }
 
 // Files returns what is known of a contact's files, oldest first: those in the conversation

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/backchannel/backchannel/node/channel"
 	"github.com/backchannel/backchannel/node/route/relayed"
 	"github.com/backchannel/backchannel/protocol/directory"
 	"github.com/backchannel/backchannel/protocol/onion"
@@ -218,5 +219,32 @@ func TestOtherDrop(t *testing.T) {
 	m.avoided = relayed.Avoided{Operators: []string{"one", "two"}}
 	if id, ok := m.drawDrop(all, ids[2:]); ok {
 		t.Errorf("%v is drawn, and is avoided", id)
+	}
+}
+
+// TestFileTime is how long files take over relays at the usual constants, and which are
+// refused.
+func TestFileTime(t *testing.T) {
+	r := RouteState{Agreed: true, Policy: channel.RelayRoute, Rule: 165 * time.Second, Box: time.Minute}
+	if got, ok := r.FileTime(60); !ok || got != time.Hour+r.Rule {
+		t.Errorf("60 boxes: %v, %v", got, ok)
+	}
+	for size, slow := range map[uint64]bool{0: false, 5_760_000: false, 80_000_000: false, 81_000_000: true, 1 << 32: true} {
+		if r.tooSlow(size) != slow {
+			t.Errorf("%d bytes are too slow: %v", size, !slow)
+		}
+	}
+	for what, change := range map[string]func(*RouteState){
+		"a connection": func(r *RouteState) { r.Direct = true }, "no drops": func(r *RouteState) { r.Agreed = false },
+		"direct alone": func(r *RouteState) { r.Policy = channel.DirectRoute }, "no relays": func(r *RouteState) { r.Box = 0 },
+	} {
+		other := r
+		change(&other)
+		if _, ok := other.FileTime(1); ok || other.tooSlow(1<<32) {
+			t.Errorf("%s: it goes over relays", what)
+		}
+	}
+	if r.Policy = channel.BothRoutes; r.tooSlow(1 << 32) {
+		t.Error("what may go directly is refused")
 	}
 }
