@@ -128,6 +128,7 @@ func (m *Machine) drop(id ContactID, records bool) {
 	c.wipe()
 	for lane := range m.slot.lanes {
 		if l := &m.slot.lanes[lane]; l.writes == c || l.reads == c {
+			l.seal.Wipe()
 			m.slot.lanes[lane] = laneState{}
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/backchannel/backchannel/protocol/cadence"
 	"github.com/backchannel/backchannel/protocol/drop"
 	"github.com/backchannel/backchannel/protocol/onion"
+	"github.com/backchannel/backchannel/protocol/secret"
 	"github.com/backchannel/backchannel/protocol/wire"
 )
 
@@ -15,6 +16,7 @@ type laneState struct {
 	writes  *contact // nil: the lane writes to itself
 	period  uint64
 	content *Content
+	seal    secret.Key // of the session that content is of; empty: of none
 	wanted  []wanted // that leave when the content is there
 
 	reads      *contact // nil: the lane reads what it wrote to itself, or anything
@@ -111,6 +113,10 @@ func (m *Machine) Filled(now time.Time, f Fill, content Content) *Output {
 		m.fill(content.Cell[:])
 	}
 	l.content = &content
+	if len(l.writes.seals) > 0 { // another session may be in use by the time of the second replica
+		l.seal.Wipe()
+		l.seal = l.writes.seals[0].Key.Clone()
+	}
 	for _, w := range l.wanted {
 		m.slot.beside = w.beside
 		if !m.putBox(now, l, w.replica) {
@@ -166,7 +172,7 @@ func (m *Machine) putBox(now time.Time, l *laneState, replica int) bool {
 		command: onion.Put, contact: c, period: l.period, replica: replica,
 		drop: c.set[drop.Pair(day, c.direction, l.period)[replica]],
 	}
-	return m.send(now, p, keys.Write.Bytes(), m.seal(c, keys.Box, &random, l.content))
+	return m.send(now, p, keys.Write.Bytes(), m.seal(l.seal, keys.Box, &random, l.content))
 }
 
 // putIdle sends one replica of random bytes to where only this machine will look.

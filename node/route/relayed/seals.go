@@ -40,12 +40,12 @@ func (c *contact) wipeSeals() {
 	c.seals = nil
 }
 
-// seal seals a box of a contact, under the key of its place.
-func (m *Machine) seal(c *contact, place secret.Key, random *[32]byte, content *Content) *drop.Box {
-	if len(c.seals) == 0 || content.Control.Flags&drop.FlagFlight != 0 {
+// seal seals a box under the key of its place and that of its session, if it is of one.
+func (m *Machine) seal(session, place secret.Key, random *[32]byte, content *Content) *drop.Box {
+	if session.IsZero() || content.Control.Flags&drop.FlagFlight != 0 {
 		return m.cfg.Boxes.Seal(place, random, content.Control, content.Cell)
 	}
-	key := drop.SealKey(place, c.seals[0].Key)
+	key := drop.SealKey(place, session)
 	defer key.Wipe()
 	return m.cfg.Boxes.Seal(key, random, content.Control, content.Cell)
 }

@@ -57,7 +57,11 @@ func TestSeals(t *testing.T) {
 	m.contacts = []*contact{writer, reader}
 	box := func(flags byte, seals ...Seal) *drop.Box {
 		m.SetSeals(writer.id, seals)
-		return m.seal(writer, place, &[32]byte{9}, &Content{Control: drop.Control{Flags: flags}, Cell: &wire.Cell{7}})
+		var session secret.Key
+		if len(writer.seals) > 0 {
+			session = writer.seals[0].Key
+		}
+		return m.seal(session, place, &[32]byte{9}, &Content{Control: drop.Control{Flags: flags}, Cell: &wire.Cell{7}})
 	}
 	open := func(b *drop.Box) (uint32, bool) {
 		session, control, cell, ok := m.open(reader, place, b)
@@ -125,5 +129,56 @@ func TestSealsChange(t *testing.T) {
 		if n > cadence.Packets {
 			t.Errorf("%d packets in slot %d of %d", n, s, last)
 		}
+	}
+}
+
+// TestReplicasOfOneSession: another session comes into use between the two packets that put
+// the replicas of a box. Both are of the session that its content is of.
+func TestReplicasOfOneSession(t *testing.T) {
+	w := newWorld(t, 63, 6)
+	a, b := w.user(1), w.user(2)
+	ta, _ := w.meet(1, a, b, 1, set(3, 4, 5))
+	id := ContactID{1}
+	seals := []Seal{{1, secret.New(&[32]byte{1})}, {2, secret.New(&[32]byte{2})}}
+	a.start()
+	a.m.SetSeals(id, seals)
+	filled := false
+	for range 20 * 60 {
+		w.run(time.Second)
+		now := slices.ContainsFunc(a.m.slot.lanes[:], func(l laneState) bool { return l.content != nil })
+		if now && !filled {
+			slices.Reverse(seals)
+			a.m.SetSeals(id, seals)
+		}
+		filled = now
+	}
+	both, mixed := 0, 0
+	last, _ := a.m.Slot()
+	for period := uint64(last) - 20; period < uint64(last); period++ {
+		day, ok := ta.days.Key(a.m.day(1, period))
+		if !ok {
+			t.Fatal("no key of the day")
+		}
+		var sessions []uint32
+		for replica := range drop.Replicas {
+			keys := drop.DeriveKeys(day, ta.direction, period, replica)
+			box := w.relay(ta.set[drop.Pair(day, ta.direction, period)[replica]]).boxes[keys.Address()]
+			for _, s := range seals {
+				if box == nil {
+					continue
+				}
+				if _, _, err := a.m.cfg.Boxes.Open(drop.SealKey(keys.Box, s.Key), box); err == nil {
+					sessions = append(sessions, s.Session)
+				}
+			}
+		}
+		if len(sessions) == drop.Replicas {
+			if both++; sessions[0] != sessions[1] {
+				mixed++
+			}
+		}
+	}
+	if both < 4 || mixed > 0 {
+		t.Errorf("of %d boxes with two replicas %d are of two sessions", both, mixed)
 	}
 }

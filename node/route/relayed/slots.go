@@ -116,6 +116,9 @@ func (m *Machine) enter(now time.Time) {
 		number = last + 1
 	}
 	m.judge(now)
+	for _, l := range m.slot.lanes {
+		l.seal.Wipe()
+	}
 	m.slot = slotState{
 		number: number, begin: now, synced: synced, running: true,
 		length: min(max(length-passed, length/2), length+length/2),
