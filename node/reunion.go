@@ -80,7 +80,9 @@ func (m *mail) attendReunion(p *person, w channel.Reunion, slot, slots uint64) {
 	}
 }
 
-// reunionErrand says where a replica of a time lies, if that drop is there.
+// reunionErrand says where a replica of a time lies, if that drop is there and is not the
+// guard in use: no way leads from a relay to itself, and a contact, who chooses drops, must not
+// move the guard. The other replica is at another drop.
 func (m *mail) reunionErrand(p *person, w channel.Reunion, d drop.Direction, at uint32, slots uint64, replica int) (e relayed.Errand, ok bool) {
 	day, ok := p.conversation.ReunionKey(drop.DayAt(time.Duration(uint64(at)*slots) * m.slot))
 	if !ok {
@@ -90,8 +92,9 @@ func (m *mail) reunionErrand(p *person, w channel.Reunion, d drop.Direction, at 
 	key := drop.HourKey(day, at)
 	defer key.Wipe()
 	e.Drop = w.Set.Relays[drop.Pair(key, d, 0)[replica]]
-	if _, ok = m.view.Member(e.Drop); ok {
-		e.Keys = drop.DeriveKeys(key, d, 0, replica)
+	if _, ok = m.view.Member(e.Drop); !ok || e.Drop == m.machine.Guard() {
+		return e, false
 	}
-	return e, ok
+	e.Keys, e.Stay = drop.DeriveKeys(key, d, 0, replica), true
+	return e, true
 }

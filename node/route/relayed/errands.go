@@ -31,6 +31,9 @@ type Errand struct {
 	// Until is the last slot in which it may leave. One that could not is given back as
 	// Unsent: a put would be of no use any more, a get can be asked for again. Zero: no end.
 	Until cadence.Slot
+	// Stay has the guard in use stay, though the errand's drop may be that: the errand waits.
+	// What another person brings about must not move the guard.
+	Stay bool
 }
 
 // Done says what came of an errand: the drop's word, or zero if none came. Control and
@@ -69,8 +72,8 @@ func (m *Machine) errandsTurn(lane int) bool {
 }
 
 // Run takes an errand. That its address is asked for, or written, counts from now on: the
-// owner has committed it. If its drop is the guard in use, the other guard takes over: no
-// way leads from a relay to itself.
+// owner has committed it. If its drop is the guard in use, the other guard takes over, but for
+// one that is to stay: no way leads from a relay to itself.
 func (m *Machine) Run(e Errand) error {
 	if e.Command != onion.Put && e.Command != onion.Get {
 		return ErrRecord
@@ -78,7 +81,7 @@ func (m *Machine) Run(e Errand) error {
 	if len(m.errands) >= maxErrands {
 		return ErrBusy
 	}
-	if e.Drop == m.guards.active() {
+	if e.Drop == m.guards.active() && !e.Stay {
 		m.useOther()
 	}
 	m.errands = append(m.errands, e)

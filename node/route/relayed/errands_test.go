@@ -251,3 +251,29 @@ func TestErrandsGivenBack(t *testing.T) {
 		t.Errorf("%+v; room for %d", u.done, u.m.Room())
 	}
 }
+
+// TestErrandsThatStay: an errand that another person brings about, at a drop that is the guard
+// in use, does not move the guard. It waits, and comes back as one that never left; so does
+// one that waits when the guard moves to its drop.
+func TestErrandsThatStay(t *testing.T) {
+	w := newWorld(t, 36, 6)
+	u := w.user(1)
+	u.start()
+	w.run(3 * time.Minute)
+	slot, _ := u.m.Slot()
+	was, seen := u.m.Guard(), len(u.notices)
+	for n, c := range []onion.Command{onion.Get, onion.Put} {
+		keys := drop.DeriveKeys(drop.IdleKey(u.m.idle, 0), drop.FromInviter, uint64(n), 0)
+		e := Errand{Number: uint64(n), Command: c, Drop: was, Keys: keys, Cell: new(wire.Cell), Until: slot + 10, Stay: true}
+		if err := u.m.Run(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.run(15 * time.Minute)
+	if u.m.Guard() != was || len(u.notices) != seen {
+		t.Error("the guard was moved")
+	}
+	if len(u.done) != 2 || !u.done[0].Unsent || !u.done[1].Unsent {
+		t.Errorf("%+v", u.done)
+	}
+}
