@@ -280,7 +280,7 @@ func (v *Conversation) sessionBox(c wire.Control, cell *wire.Cell) {
 		l.resumeGot = true
 		v.unanswered = 0
 		if a := &v.c.attempt; a.reason != noReason && a.role == handshake.Initiator && (a.reason != roll || !v.aged()) {
-			v.c.attempt = attempt{} // it was only begun because nothing came
+			v.endAttempt() // it was only begun because nothing came
 			v.saveContact()
 		}
 		v.acknowledged(c)

@@ -194,6 +194,14 @@ func (a *attempt) ended() bool { return a.m2 != nil }
 // age is how many hours ago its m1 was made; less than none after a clock was put back.
 func (a *attempt) age(now time.Time) int64 { return int64(handshake.Hour(now)) - int64(a.hour) }
 
+// wipe clears its keys. The pair secret of a first handshake is the contact's own.
+func (a *attempt) wipe() {
+	a.coins.Wipe()
+	if a.reason != first {
+		a.pair.Wipe()
+	}
+}
+
 // stale reports whether this side's m1 is so old that nobody answers it any more.
 func (a *attempt) stale(now time.Time) bool {
 	return a.role == handshake.Initiator && !a.ended() && a.age(now) > flightHours

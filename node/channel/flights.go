@@ -125,10 +125,11 @@ func (v *Conversation) initiate(why reason) {
 		case v.s != nil && !v.s.confirmed && !v.c.previous.IsZero():
 			pair = v.c.previous // the peer may never have come to the newer one
 		}
+		v.endAttempt()
 		*a = attempt{reason: why, role: handshake.Initiator, pair: pair.Clone(), coins: v.draw(), hour: hour}
 		_, m1, err := handshake.Initiate(v.c.config(a.pair), a.coins)
 		if err != nil {
-			*a = attempt{}
+			v.endAttempt()
 			return
 		}
 		a.m1, a.tag = *m1, handshake.KnockTag(a.pair, v.c.side, hour)
@@ -166,11 +167,13 @@ func (v *Conversation) m1Came(f *handshake.Flight) {
 		}
 		return
 	}
-	if a.reason != noReason && a.role == handshake.Initiator && !a.stale(v.now) && (a.reason > why ||
+	// A responder gives up its attempt before it makes an m1 of that hour.
+	givenUp := a.ended() && why == roll && v.knocked > a.hour+2*flightHours
+	if !givenUp && a.reason != noReason && a.role == handshake.Initiator && !a.stale(v.now) && (a.reason > why ||
 		a.reason == why && bytes.Compare(v.c.ownCard.Static[:], v.c.peerCard.Static[:]) < 0) {
 		return // both started: recovery goes before roll, then the lower static key
 	}
-	if a.ended() && why == roll {
+	if a.ended() && why == roll && !givenUp {
 		return // the peer may have the session that this side began
 	}
 	if v.seenUnder(day) >= maxSeen || why == roll && v.manyDraws() {
@@ -187,6 +190,7 @@ func (v *Conversation) m1Came(f *handshake.Flight) {
 	if why == first {
 		v.c.peerCard, v.c.hasPeer, v.c.pair = *f.Card, true, pair
 	}
+	v.endAttempt()
 	*a = next
 	v.c.seen = append(v.c.seen, seenM1{hash: hash, day: day, pair: pairName(pair)})
 	v.saveContact()
@@ -333,9 +337,7 @@ func (v *Conversation) install(hs *handshake.Session, state *ratchet.State, role
 	v.c.pair.Wipe()
 	v.c.pair = hs.NextPair.Clone()
 	v.forgetSeen()
-	v.c.attempt = attempt{}
-	v.next.wipe()
-	v.next = nil
+	v.endAttempt()
 	v.unanswered = 0
 
 	epoch, repeat, repeated := uint32(1), why == recovery, uint64(0)

@@ -98,14 +98,14 @@ func (v *Conversation) recoverOverDrops() {
 	case a.reason != recovery:
 		v.initiate(recovery)
 	case a.role == handshake.Responder && old > 2*flightHours:
-		if *a = (attempt{}); lost {
+		if v.endAttempt(); lost {
 			v.initiate(recovery)
 		} else {
 			v.saveContact() // the one that asked has gone; its keys are of no more use
 		}
 	case a.role == handshake.Initiator && old > flightHours && a.tries+1 < maxRecoveries:
 		tries := a.tries + 1
-		*a = attempt{}
+		v.endAttempt()
 		v.initiate(recovery)
 		a.tries = tries
 		v.saveContact()

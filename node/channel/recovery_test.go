@@ -207,8 +207,8 @@ func TestRecoveryIsBounded(t *testing.T) {
 	d.consent()
 }
 
-// TestRollEndsInRecovery: a peer that has kept its place at drops, and not its session,
-// does not answer a roll. After three m1 of ten days each a recovery begins.
+// TestRollEndsInRecovery: a peer that is seen to write, and does not answer a roll. After
+// three m1 of ten days each a recovery begins.
 func TestRollEndsInRecovery(t *testing.T) {
 	d := metAtDrops(t, 112)
 	w := d.w
@@ -222,6 +222,12 @@ func TestRollEndsInRecovery(t *testing.T) {
 		if d.period++; control.Flags == wire.FlagFlight {
 			tags[[16]byte(cell[:16])] = true
 		}
+		control, cell, out = w.b.c.Fill(w.now, d.period)
+		w.b.do(out)
+		if cell == nil {
+			cell = new(wire.Cell)
+		}
+		w.a.do(w.a.c.MailedIn(w.now, w.a.c.Epoch(), control, cell))
 		if r, _ := w.a.c.Reunion(w.now, 1); r.Write != nil {
 			if day < 30 || len(tags) != 3 {
 				t.Errorf("a recovery on day %d, after %d m1", day, len(tags))

@@ -151,36 +151,59 @@ func (v *Conversation) aged() bool {
 }
 
 // rollOverDrops begins a roll when it is time and there is no connection, and comes back
-// to one that does not end: with another m1, and in the end with a recovery.
+// to one that does not end. Who is away for weeks has lost nothing, and finds what was said
+// in the session: that nothing is heard is no reason for a recovery.
 func (v *Conversation) rollOverDrops() {
-	if v.link != nil || v.c.stage != Met || !v.overDrops() || v.drops.policy == DirectRoute || !v.aged() {
+	if v.link != nil || v.c.stage != Met || !v.overDrops() || v.drops.policy == DirectRoute {
 		return
 	}
 	a := &v.c.attempt
 	old := a.age(v.now)
 	switch {
-	case a.reason == recovery:
-	case !v.s.confirmed:
-		v.initiate(recovery) // m3 was repeated for as long as a session lives
-	case a.reason == noReason:
+	case a.reason == roll && a.role == handshake.Responder && old > 2*flightHours:
+		v.endAttempt() // its initiator has given it up, or waits for an m1: see m1Came
+		v.saveContact()
+	case a.reason == recovery, a.ended(), !v.s.confirmed:
+		// Its flights are in boxes for as long as it takes.
+	case a.reason == noReason && v.aged():
 		if !v.manyDraws() {
 			v.initiate(roll)
 		}
-	case a.ended() || a.role == handshake.Responder:
-		// Only the initiator can give up an m1: whoever has answered waits, or the two
-		// could end in different sessions.
-		if old > 2*flightHours {
-			v.initiate(recovery)
-		}
-	case old > flightHours && a.tries+1 >= maxRolls:
-		v.initiate(recovery)
-	case old > flightHours:
-		tries := a.tries + 1
-		*a = attempt{}
-		v.initiate(roll)
-		a.tries = tries
-		v.saveContact()
+	case a.reason == roll && a.role == handshake.Initiator && old > flightHours:
+		v.rollAgain()
 	}
+}
+
+// rollAgain makes another m1 in the place of one that nobody answers any more. One counts
+// only if its reader was there: seen to have written after it was made. After the last a
+// recovery follows, if the two can recover at drops.
+func (v *Conversation) rollAgain() {
+	a := &v.c.attempt
+	tries := a.tries
+	if v.c.heard > a.hour+uint32(formerLife/time.Hour) {
+		tries++
+	}
+	_, cards := v.setOfCards()
+	switch {
+	case !v.aged(): // it was begun on a connection, because nothing came
+		v.endAttempt()
+	case cards && tries >= maxRolls:
+		v.initiate(recovery)
+		return
+	default:
+		v.endAttempt()
+		v.initiate(roll)
+		a.tries = min(tries, maxRolls)
+	}
+	v.saveContact()
+}
+
+// endAttempt forgets the handshake under way.
+func (v *Conversation) endAttempt() {
+	v.c.attempt.wipe()
+	v.c.attempt = attempt{}
+	v.next.wipe()
+	v.next = nil
 }
 
 // flightForBox returns the flight that the next box of the session carries instead of
@@ -189,15 +212,19 @@ func (v *Conversation) flightForBox() *handshake.Flight {
 	if v.drops.policy == DirectRoute || !v.overDrops() {
 		return nil
 	}
-	if v.c.m3 != nil && v.s.chained && !v.s.confirmed {
-		return &handshake.Flight{Tag: v.c.m3Tag, Message: *v.c.m3}
-	}
 	a := &v.c.attempt
+	var m3 *handshake.Flight // in the boxes that carry nothing else
+	if v.c.m3 != nil && v.s.chained && !v.s.confirmed {
+		m3 = &handshake.Flight{Tag: v.c.m3Tag, Message: *v.c.m3}
+		if a.role != handshake.Responder { // the peer has not given up what m3 ends
+			return m3
+		}
+	}
 	if a.reason != roll {
-		return nil
+		return m3
 	}
 	if v.mail.flight = !v.mail.flight; !v.mail.flight {
-		return nil
+		return m3
 	}
 	return v.ownFlight()
 }
