@@ -20,6 +20,8 @@ type former struct {
 	until   uint32 // minute; 0 while the peer may still be in it
 	s       *session
 	inbound map[uint32]wire.Frame
+	// peerSent is the highest number that the peer says it sent in it.
+	peerSent uint32
 	late    []lateMessage // whole, and to be acted on
 }
 
@@ -31,12 +33,13 @@ type lateMessage struct {
 func (v *Conversation) saveFormer() {
 	e := encoder{}
 	e.u32(v.former.until)
+	e.u32(v.former.peerSent)
 	v.put(KindFormer, 0, v.former.s.append(e.b))
 }
 
 func (v *Conversation) loadFormer(raw []byte) error {
 	d := decoder{b: raw}
-	f := &former{until: d.u32(), inbound: map[uint32]wire.Frame{}}
+	f := &former{until: d.u32(), peerSent: d.u32(), inbound: map[uint32]wire.Frame{}}
 	if d.bad {
 		return ErrRecord
 	}
@@ -61,7 +64,7 @@ func (v *Conversation) keepFormer() {
 	v.dropFormer()
 	v.s.words.nonce.Wipe()
 	v.s.words, v.s.controls = words{}, nil
-	v.former = &former{s: v.s, inbound: v.inbound}
+	v.former = &former{s: v.s, inbound: v.inbound, peerSent: v.mail.peerSent}
 	v.saveFormer()
 }
 
@@ -98,9 +101,14 @@ func (v *Conversation) leftFormer() {
 	}
 }
 
-// formerBox handles a box of the session before. Its counters say nothing that counts.
+// formerBox handles a box of the session before. Of its counters one counts: how much there
+// is to be read.
 func (v *Conversation) formerBox(control wire.Control, cell *wire.Cell) {
 	f := v.former
+	if control.Sent > f.peerSent {
+		f.peerSent = control.Sent
+		v.saveFormer()
+	}
 	if control.Flags&wire.FlagCell == 0 {
 		return
 	}

@@ -175,9 +175,11 @@ func (v *Conversation) mailed(control drop.Control, cell *wire.Cell) {
 }
 
 // Lacking reports whether the peer has sent something that has not come, or sends a file
-// that is wanted: its pieces have no numbers among the peer's, and each may be in any box.
+// that is wanted: its pieces have no numbers among the peer's, and each may be in any box. What
+// it sent in the session before counts, too, while boxes of that are read.
 func (v *Conversation) Lacking() bool {
-	return v.s != nil && (v.mail.peerSent > v.s.received || slices.ContainsFunc(v.moving, func(seq uint64) bool {
+	f := v.former
+	return v.s != nil && (v.mail.peerSent > v.s.received || f != nil && f.peerSent > f.s.received || slices.ContainsFunc(v.moving, func(seq uint64) bool {
 		i, ok := v.find(seq)
 		t := v.files[seq]
 		return ok && v.messages[i].Direction == In && t.state == FileMoving && t.in.written < file.Cells(t.size)

@@ -383,3 +383,53 @@ func TestDropsReplaced(t *testing.T) {
 		w.checkAll()
 	}
 }
+
+// TestLackingOfTheSessionBefore: a box of the session before says that there are others to be
+// read, before its reader goes over to the next session, or after. It looks for them on, in a
+// later run, too, until all have come.
+func TestLackingOfTheSessionBefore(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		d := apart(t, 128)
+		w := d.w
+		w.now = w.now.Add(31 * 24 * time.Hour)
+		a, b := w.a, w.b
+		a.do(a.c.Tick(a.now()))
+		flight := func(s *side) placed {
+			p, ok := d.flightOf(s)
+			if !ok {
+				t.Fatalf("%s has no flight", s.name)
+			}
+			return p
+		}
+		handOver(b, flight(a))
+		handOver(a, flight(b))
+		m3 := flight(a)
+		a.send("in their mailbox, not read yet")
+		for range 6 {
+			d.write(a)
+		}
+		d.boxes[a] = slices.DeleteFunc(d.boxes[a], func(p placed) bool { return p.control.Flags == wire.FlagFlight })
+		told := d.boxes[a][len(d.boxes[a])-1]
+		told.control.Flags &^= wire.FlagCell // the counters alone
+		tell := func(session uint32) { b.do(b.c.MailedIn(b.now(), session, told.control, &told.cell)) }
+		if !late {
+			tell(1)
+		}
+		if handOver(b, m3); b.c.Epoch() != 2 || late && b.c.Lacking() {
+			t.Fatalf("session %d, lacking %v", b.c.Epoch(), b.c.Lacking())
+		}
+		if late {
+			tell(1)
+		}
+		b.restart()
+		if !b.c.Lacking() {
+			t.Errorf("late %v: it does not look for the text", late)
+		}
+		for d.read(b) {
+			continue
+		}
+		if b.c.Lacking() || len(b.texts(channel.In)) != 1 {
+			t.Errorf("late %v: lacking %v, with %q", late, b.c.Lacking(), b.texts(channel.In))
+		}
+	}
+}
