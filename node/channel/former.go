@@ -22,7 +22,7 @@ type former struct {
 	inbound map[uint32]wire.Frame
 	// peerSent is the highest number that the peer says it sent in it.
 	peerSent uint32
-	late    []lateMessage // whole, and to be acted on
+	late     []lateMessage // whole, and to be acted on
 }
 
 type lateMessage struct {

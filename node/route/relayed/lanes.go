@@ -17,7 +17,7 @@ type laneState struct {
 	period  uint64
 	content *Content
 	seal    secret.Key // of the session that content is of; empty: of none
-	wanted  []wanted // that leave when the content is there
+	wanted  []wanted   // that leave when the content is there
 
 	reads      *contact // nil: the lane reads what it wrote to itself, or anything
 	readPeriod uint64
