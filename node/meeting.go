@@ -273,7 +273,7 @@ func (m *mail) done(all []relayed.Done) {
 		switch {
 		case !ok || p == nil || d.Cell == nil || d.Control.Flags != wire.FlagFlight:
 		case of.reunion:
-			_ = m.desk.apply(p, p.conversation.Reunited(now, d.Cell))
+			_ = m.desk.apply(p, p.conversation.Reunited(now, m.reunionBegan(of.at), d.Cell))
 		default:
 			_ = m.desk.apply(p, p.conversation.Met(now, d.Cell, m.third))
 		}

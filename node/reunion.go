@@ -80,6 +80,11 @@ func (m *mail) attendReunion(p *person, w channel.Reunion, slot, slots uint64) {
 	}
 }
 
+// reunionBegan returns when a reunion time began.
+func (m *mail) reunionBegan(at uint32) time.Time {
+	return time.Unix(0, int64(uint64(at)*m.meetingSlots()*reunionTimes)*int64(m.slot))
+}
+
 // reunionErrand says where a replica of a time lies, if that drop is there and is not the
 // guard in use: no way leads from a relay to itself, and a contact, who chooses drops, must not
 // move the guard. The other replica is at another drop.

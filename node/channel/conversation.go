@@ -145,6 +145,7 @@ type Conversation struct {
 	reading *former   // while frames of the former are taken
 	next    *upcoming // see upcoming
 	byDrop  bool      // the flight at hand came over drops
+	boxed   uint32    // when the reunion box was put that it came in, seconds since 1970; 0: in none
 
 	link       *link
 	clockOff   time.Duration         // the peer's clock less ours, from its last box

@@ -156,7 +156,7 @@ func (v *Conversation) sendM1() {
 // m1Came handles what may be the start of a handshake.
 func (v *Conversation) m1Came(f *handshake.Flight) {
 	why, pair, day, ok := v.knock(f)
-	if !ok || v.byDrop && v.s != nil && v.knocked < v.s.hour {
+	if !ok || v.byDrop && v.s != nil && v.outdated() {
 		return // it lay there for long, and its sender has made a session since
 	}
 	a := &v.c.attempt
@@ -195,6 +195,16 @@ func (v *Conversation) m1Came(f *handshake.Flight) {
 	v.c.seen = append(v.c.seen, seenM1{hash: hash, day: day, pair: pairName(pair)})
 	v.saveContact()
 	v.answer()
+}
+
+// outdated reports whether the m1 at hand, which came over drops, is from before the session in
+// use. Who has answered puts m2, and no m1 of its own any more: so of two reunion boxes the
+// later one tells, whatever the clocks. Who was put back after m2 is not outdated by it.
+func (v *Conversation) outdated() bool {
+	if v.boxed != 0 && v.s.boxed != 0 {
+		return v.boxed <= v.s.boxed
+	}
+	return v.knocked < v.s.hour
 }
 
 // knock finds the pair secret under which a flight knocks.
@@ -369,7 +379,9 @@ func (v *Conversation) install(hs *handshake.Session, state *ratchet.State, role
 	hs.Wipe()
 	v.s.repeat, v.s.repeated = repeat, repeated
 	if v.s.hour = hour; role == handshake.Initiator {
-		v.s.hour = handshake.Hour(v.now)
+		if v.s.boxed = v.boxed; !chained { // else the peer may have had it for long
+			v.s.hour = handshake.Hour(v.now)
+		}
 	}
 	if repeat {
 		v.standByAll()

@@ -77,9 +77,11 @@ func (v *Conversation) reunionFlight(now time.Time, turn uint32) *handshake.Flig
 	return v.ownFlight()
 }
 
-// Reunited handles a flight from a reunion box.
-func (v *Conversation) Reunited(now time.Time, cell *wire.Cell) *Output {
+// Reunited handles a flight from the reunion box of a time that began at put.
+func (v *Conversation) Reunited(now, put time.Time, cell *wire.Cell) *Output {
 	v.begin(now)
+	v.boxed = uint32(put.Unix())
+	defer func() { v.boxed = 0 }()
 	if v.c.stage == Met {
 		v.flightFromDrop(cell)
 	}

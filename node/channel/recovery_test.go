@@ -92,7 +92,7 @@ func (d *drops) reunite(s *side) {
 		if d.w.now.Sub(b.at) > 96*time.Hour {
 			continue
 		}
-		out := s.c.Reunited(s.now(), &b.cell)
+		out := s.c.Reunited(s.now(), b.at, &b.cell)
 		if !d.killed(s, out) {
 			s.do(out)
 		}
@@ -326,5 +326,50 @@ func TestRecoveryBeginsAtOnce(t *testing.T) {
 	}
 	if next := s.c.Next(s.now()); next.Before(s.now().Add(time.Minute)) {
 		t.Errorf("and again in %v", next.Sub(s.now()))
+	}
+}
+
+// TestRestoredWhileRecovering: one of two loses its machine and recovers; the other one, which
+// has answered, loses its own before the answer was read. It is heard as soon as that is.
+func TestRestoredWhileRecovering(t *testing.T) {
+	for _, behind := range []time.Duration{0, 7 * time.Hour} {
+		d := metAtDrops(t, 130)
+		w := d.w
+		a, b := w.a, w.b
+		old, oldA := b.backUp(t), a.backUp(t)
+		d.days(5, nil)
+		restore := func(s *side, m *storetest.Memory) {
+			s.store = m
+			s.restart()
+			s.do(s.c.Tick(s.now()))
+		}
+		put := func(s *side) placed {
+			r, ok := s.c.Reunion(s.now(), 1)
+			if !ok || r.Write == nil {
+				t.Fatalf("%s puts nothing", s.name)
+			}
+			return placed{cell: *r.Write, at: w.now}
+		}
+		restore(a, oldA)
+		b.ahead = -behind // its clock
+		m1 := put(a)
+		w.now = w.now.Add(4 * time.Hour)
+		b.do(b.c.Reunited(b.now(), m1.at, &m1.cell))
+		m2 := put(b)
+		w.now = w.now.Add(2 * time.Hour)
+		restore(b, old)
+		w.now = w.now.Add(4 * time.Hour)
+		a.do(a.c.Reunited(a.now(), m2.at, &m2.cell))
+		a.restart()
+		d.reunions[a], d.reunions[b] = nil, nil
+		d.days(4, nil)
+		for _, s := range []*side{a, b} {
+			if v := s.c.View(); !v.Paused || len(s.c.Seals()) == 0 {
+				t.Errorf("clock %v behind: %s has no session to go on with", behind, s.name)
+			}
+		}
+		if !t.Failed() {
+			d.consent()
+		}
 	}
 }

@@ -36,6 +36,7 @@ type session struct {
 	drops    secret.Key     // root of a chain of boxes at drops; empty once that is of no more use
 	chained  bool           // its boxes lie on the chain of a session before
 	hour     uint32         // an m1 of the peer's from before is of a handshake that is over
+	boxed    uint32         // when the reunion box of its m2 was put, in seconds; 0: it came otherwise
 	controls []controlFrame // frames of the contact itself that wait for their turn
 	ratchet  *ratchet.State
 }
@@ -88,6 +89,7 @@ func (s *session) append(b []byte) []byte {
 	e.key(s.drops)
 	e.flag(s.chained)
 	e.u32(s.hour)
+	e.u32(s.boxed)
 	e.u32(uint32(len(s.controls)))
 	for _, c := range s.controls {
 		e.u8(byte(c.kind))
@@ -127,7 +129,7 @@ func parseSession(b []byte) (*session, error) {
 	w.tries = d.u8()
 	s.repeat, s.repeated = d.flag(), d.u64()
 	s.opened = d.flag()
-	s.drops, s.chained, s.hour = d.key(), d.flag(), d.u32()
+	s.drops, s.chained, s.hour, s.boxed = d.key(), d.flag(), d.u32(), d.u32()
 	for n := d.u32(); n > 0 && !d.bad; n-- {
 		s.controls = append(s.controls, controlFrame{wire.FrameKind(d.u8()), d.bytes()})
 	}
