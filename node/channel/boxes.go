@@ -315,6 +315,9 @@ func (v *Conversation) heard() {
 	}
 	if !v.s.confirmed {
 		v.s.confirmed = true
+		if a := &v.c.attempt; a.reason == recovery && a.role == handshake.Initiator && !v.s.dead {
+			v.endAttempt() // it found m3: see unfinished
+		}
 		v.leftFormer()
 		v.c.previous.Wipe()
 		v.c.previous = secret.Key{}

@@ -88,8 +88,8 @@ func (v *Conversation) Reunited(now, put time.Time, cell *wire.Cell) *Output {
 	return v.end()
 }
 
-// recoverOverDrops begins a recovery without a connection when there is no session in use,
-// and comes back to one that does not end.
+// recoverOverDrops begins a recovery without a connection when there is no session in use, or
+// the peer does not come to it, and goes back to one that does not end.
 func (v *Conversation) recoverOverDrops() {
 	if !v.recoveryDue() {
 		return
@@ -118,7 +118,15 @@ func (v *Conversation) recoverOverDrops() {
 func (v *Conversation) recoveryDue() bool {
 	_, ok := v.setOfCards()
 	return ok && v.link == nil && v.c.stage == Met && v.drops.policy != DirectRoute &&
-		(v.s == nil || v.s.dead || v.c.attempt.reason == recovery)
+		(v.s == nil || v.s.dead || v.c.attempt.reason == recovery || v.unfinished())
+}
+
+// unfinished reports whether a recovery that this side began has not been seen to end for so
+// long that the peer, who answered it, may have given it up before it found m3. m3 is good yet,
+// and another recovery is tried beside it.
+func (v *Conversation) unfinished() bool {
+	return v.c.m3 != nil && v.s.repeat && !v.s.confirmed && !v.s.chained && v.s.role == handshake.Initiator &&
+		fromMinute(v.s.began).Add(flightHours*time.Hour).Before(v.now)
 }
 
 // setOfCards is the drops that the two cards name. They never change: so both sides know

@@ -373,3 +373,29 @@ func TestRestoredWhileRecovering(t *testing.T) {
 		}
 	}
 }
+
+// TestRecoveryEndsForBoth: one of two recovers, and the other one, who has answered, is away
+// until m3 of it is of no use. They come to one session even so.
+func TestRecoveryEndsForBoth(t *testing.T) {
+	for _, away := range []int{15, 25, 45} {
+		d := metAtDrops(t, 132)
+		w := d.w
+		a, b := w.a, w.b
+		a.store = a.backUp(t)
+		a.restart()
+		d.hour(a) // m1
+		w.now = w.now.Add(5 * time.Hour)
+		d.hour(b) // m2
+		w.now = w.now.Add(5 * time.Hour)
+		d.alone(a, away)
+		d.days(24, nil)
+		d.consent()
+		d.days(4, nil)
+		a.send("there")
+		b.send("here")
+		d.days(3, nil)
+		if got := [2]int{len(a.texts(channel.In)), len(b.texts(channel.In))}; got != [2]int{1, 1} {
+			t.Errorf("away for %d days: %v texts came", away, got)
+		}
+	}
+}
