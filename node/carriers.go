@@ -115,6 +115,9 @@ func (m *mail) add(p *person, o channel.Drops) {
 	if len(c.Kept) == 0 {
 		root := p.conversation.MailRoot()
 		defer root.Wipe()
+		if root.IsZero() {
+			return // the chain began, and is not kept: the next one comes with a recovery
+		}
 		first, from := time.Duration(o.Set.First*uint64(o.Set.Period))*m.slot, o.Set.First
 		if o.Hour != 0 { // the cards named the drops
 			first = time.Duration(o.Hour) * time.Hour
@@ -128,9 +131,11 @@ func (m *mail) add(p *person, o channel.Drops) {
 		delete(m.carried, id)
 		return
 	}
-	m.turn(m.at, out)
+	stored := m.turn(m.at, out)
 	m.seal(p)
-	_ = m.desk.apply(p, p.conversation.MailBegan(m.desk.cfg.Now()))
+	if stored { // else what the chain begins with is still needed
+		_ = m.desk.apply(p, p.conversation.MailBegan(m.desk.cfg.Now()))
+	}
 }
 
 // seal tells the machine of which sessions a contact's boxes may be.

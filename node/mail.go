@@ -146,10 +146,10 @@ func (m *mail) follow() {
 // passes meanwhile is not the guard's fault.
 func (m *mail) waitsForFirst() bool { return m.link == nil && m.dialling }
 
-// turn carries out what the machine wants.
-func (m *mail) turn(at time.Time, out *relayed.Output) {
+// turn carries out what the machine wants, and reports whether it could be stored.
+func (m *mail) turn(at time.Time, out *relayed.Output) (stored bool) {
 	d := m.desk
-	stored := m.store(out.Writes) == nil
+	stored = m.store(out.Writes) == nil
 	if !stored { // nothing leaves that is not; loops do, so that it does not show
 		m.lost += uint64(len(out.Packets))
 		out.Packets = m.machine.Instead(at, len(out.Packets)).Packets
@@ -183,6 +183,7 @@ func (m *mail) turn(at time.Time, out *relayed.Output) {
 		m.link.quit()
 		m.down(m.link)
 	}
+	return stored
 }
 
 // store stages what the machine writes. The guards are the machine's, and not the

@@ -1,0 +1,109 @@
+package node
+
+import (
+	"crypto/rand"
+	"testing"
+	"time"
+
+	"github.com/backchannel/backchannel/node/channel"
+	"github.com/backchannel/backchannel/node/route/relayed"
+	"github.com/backchannel/backchannel/node/store"
+	"github.com/backchannel/backchannel/node/store/storetest"
+	"github.com/backchannel/backchannel/protocol/cadence"
+	"github.com/backchannel/backchannel/protocol/identity"
+	"github.com/backchannel/backchannel/protocol/onion"
+)
+
+// metAtDrops gives a mail a store, and a contact that was met at a drop.
+func metAtDrops(t *testing.T, m *mail) (*person, *storetest.Memory) {
+	t.Helper()
+	now := m.now()
+	inv, err := identity.NewInvitation(rand.Reader, identity.DropPlace(identity.RelayID{9}), now.Add(48*time.Hour), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inv.Network = identity.NetworkID{7}
+	var stores [2]*storetest.Memory
+	var both [2]*channel.Conversation
+	for i := range both {
+		s := storetest.NewMemory()
+		if err := s.Online(); err != nil {
+			t.Fatal(err)
+		}
+		c, out, err := channel.New(channel.Config{Random: rand.Reader, Records: s, Known: func([32]byte) bool { return false }}, channel.ContactID{7}, channel.Introduction{
+			Number: 1, Name: "peer", Side: identity.Side(i + 1), Invitation: inv, Drop: onion.ID{byte(i + 1)}, Period: cadence.Period(2),
+		}, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Commit(out.Writes...); err != nil {
+			t.Fatal(err)
+		}
+		stores[i], both[i] = s, c
+	}
+	third := func(onion.ID, onion.ID) (onion.ID, bool) { return onion.ID{3}, true }
+	for range 4 {
+		for i := range both {
+			if at, ok := both[1-i].Meeting(now); ok && at.Write != nil {
+				if err := stores[i].Commit(both[i].Met(now, at.Cell, third).Writes...); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	m.desk.people, m.desk.store = map[channel.ContactID]*person{}, stores[0]
+	m.meetings, m.reunions, m.errands = map[channel.ContactID]*meeting{}, map[channel.ContactID]*meeting{}, map[uint64]errandOf{}
+	p := m.desk.newPerson(both[0])
+	m.desk.people[p.conversation.ID()] = p
+	if p.conversation.Drops().Set == nil {
+		t.Fatal("the two have not met")
+	}
+	return p, stores[0]
+}
+
+// fullOnce is a store that is full for the first thing that is put in it.
+type fullOnce struct {
+	Store
+	refused bool
+}
+
+func (f *fullOnce) Stage(w ...store.Write) (uint64, error) {
+	if !f.refused {
+		f.refused = true
+		return 0, store.ErrFull
+	}
+	return f.Store.Stage(w...)
+}
+
+// TestRootOfAChainThatIsNotStored: what a chain begins with is kept until its route is, and no
+// chain begins with nothing.
+func TestRootOfAChainThatIsNotStored(t *testing.T) {
+	now := time.Now()
+	m, _ := mailWith(&now, "one")
+	p, s := metAtDrops(t, m)
+	m.desk.store = &fullOnce{Store: s}
+	m.add(p, p.conversation.Drops())
+	root := p.conversation.MailRoot()
+	if root.IsZero() {
+		t.Fatal("the root is wiped, and the route is not stored")
+	}
+	m.machine.RemoveContact(relayed.ContactID(p.conversation.ID()))
+	delete(m.carried, p.conversation.ID())
+	m.add(p, p.conversation.Drops())
+	if root := p.conversation.MailRoot(); !root.IsZero() || len(m.carried) != 1 {
+		t.Errorf("the root is kept beside its chain; %v", m.carried)
+	}
+	m.machine.RemoveContact(relayed.ContactID(p.conversation.ID())) // what is kept of it is lost
+	delete(m.carried, p.conversation.ID())
+	for r, err := range s.ScanKind(kindRoute) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Commit(store.Write{Key: r.Key, Delete: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if m.add(p, p.conversation.Drops()); len(m.carried) != 0 {
+		t.Error("a chain begins with nothing")
+	}
+}
