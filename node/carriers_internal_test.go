@@ -107,3 +107,41 @@ func TestRootOfAChainThatIsNotStored(t *testing.T) {
 		t.Error("a chain begins with nothing")
 	}
 }
+
+// TestErrandsOfTheNextRun: reunion boxes that were to be asked for, and were not when a machine
+// ended, are asked for in its next run; the newest times come first, and no time is left out.
+func TestErrandsOfTheNextRun(t *testing.T) {
+	now := time.Now()
+	m, _ := mailWith(&now, "one")
+	p, s := metAtDrops(t, m)
+	id := p.conversation.ID()
+	const last = 1000
+	record := func() *meeting { return m.recordOf(m.reunions, kindReunion, id, last, 120) }
+	r := record()
+	r.begun = last - 40
+	var want []uint32
+	for at := uint32(last); at > last-meetingErrands; at-- {
+		want = append(want, at)
+		if next, ok := r.next(askedAnswers, last); !ok || next != at {
+			t.Fatalf("time %d is asked for, and not %d", next, at)
+		}
+		r.asked[askedAnswers][at] = true
+		m.run(errandOf{id: id, reunion: true, get: true, kind: askedAnswers, at: at}, r, relayed.Errand{Command: onion.Get, Drop: onion.ID{1}, Stay: true})
+	}
+	m.done([]relayed.Done{{Number: 1}}) // this one was asked for, and waits no more
+	delete(m.errands, 1)
+	m.putAside()
+	raw, err := s.Get(store.Key{Kind: kindReunion, Object: id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, err := parseMeeting(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, at := range want {
+		if kept.asked[askedAnswers][at] != (i == 0) {
+			t.Errorf("time %d: asked for: %v", at, kept.asked[askedAnswers][at])
+		}
+	}
+}

@@ -37,6 +37,8 @@ type meeting struct {
 	put   uint32 // the last time in which a box was put
 	asked [2]map[uint32]bool
 	open  map[uint64]bool // errands that wait
+
+	stride uint32 // see meetingStride; 1: none is looked at before a newer one
 }
 
 // The boxes of a meeting, as meeting.asked counts them.
@@ -90,7 +92,7 @@ func parseMeeting(b []byte) (*meeting, error) {
 }
 
 func newMeeting(begun uint32) *meeting {
-	return &meeting{begun: begun, asked: [2]map[uint32]bool{{}, {}}, open: map[uint64]bool{}}
+	return &meeting{begun: begun, asked: [2]map[uint32]bool{{}, {}}, open: map[uint64]bool{}, stride: meetingStride}
 }
 
 // forget drops what is too old to be at a drop.
@@ -109,11 +111,12 @@ func (t *meeting) forget(oldest uint32) {
 }
 
 // next returns the time that is looked at next, of those that are over: of the missed
-// ones each tenth, the newest first, and then the others. The newest four come first.
+// ones each tenth (of a reunion each), the newest first, and then the others. The newest four
+// come first.
 func (t *meeting) next(kind int, last uint32) (uint32, bool) {
 	for _, fits := range []func(uint32) bool{
 		func(at uint32) bool { return at+4 > last },
-		func(at uint32) bool { return at%meetingStride == 0 },
+		func(at uint32) bool { return at%t.stride == 0 },
 		func(uint32) bool { return true },
 	} {
 		for at := last; at >= t.begun && at+meetingTimes > last; at-- {
@@ -166,6 +169,9 @@ func (m *mail) recordOf(all map[channel.ContactID]*meeting, kind store.Kind, id 
 		}
 		if err != nil {
 			t = newMeeting(at - min(at, 1))
+		}
+		if kind == kindReunion {
+			t.stride = 1 // what is said there is said in each
 		}
 		all[id] = t
 	}
@@ -277,6 +283,22 @@ func (m *mail) done(all []relayed.Done) {
 		default:
 			_ = m.desk.apply(p, p.conversation.Met(now, d.Cell, m.third))
 		}
+	}
+}
+
+// putAside has reunion boxes that were to be asked for, and were not when the machine ends,
+// asked for in the next run. Of a meeting's, four go together, and some of them may have left.
+func (m *mail) putAside() {
+	changed := map[channel.ContactID]*meeting{}
+	for _, number := range m.machine.Unsent() {
+		of, ok := m.errands[number]
+		if t := m.reunions[of.id]; ok && t != nil && of.reunion && of.get {
+			delete(t.asked[of.kind], of.at)
+			changed[of.id] = t
+		}
+	}
+	for id, t := range changed {
+		_ = m.desk.commitOwn(store.Write{Key: store.Key{Kind: kindReunion, Object: id}, Value: t.append(nil)})
 	}
 }
 

@@ -50,6 +50,16 @@ type Done struct {
 // puts, which have their time.
 func (m *Machine) Room() int { return maxErrands - len(m.errands) }
 
+// Unsent returns the numbers of the errands that wait: they have not left, nor will they if the
+// machine ends.
+func (m *Machine) Unsent() []uint64 {
+	all := make([]uint64, len(m.errands))
+	for i, e := range m.errands {
+		all[i] = e.Number
+	}
+	return all
+}
+
 // giveBack ends the errands whose time has passed.
 func (m *Machine) giveBack() {
 	m.errands = slices.DeleteFunc(m.errands, func(e Errand) bool {
