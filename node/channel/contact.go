@@ -46,8 +46,9 @@ const KindFormer store.Kind = 17
 const KindListener store.Kind = 140
 
 // contactVersion is that of docs/spec/session.md. Records without a version of their
-// own change with it: the contact's is read before them.
-const contactVersion = 1
+// own change with it: the contact's is read before them. Version 1 had one recovery secret
+// for all months, and no handshakes over drops but the first.
+const contactVersion = 2
 
 // Stage says how far a contact has come.
 type Stage byte
@@ -269,7 +270,7 @@ func (c *contact) append(b []byte) []byte {
 
 func parseContact(b []byte) (*contact, error) {
 	d := decoder{b: b}
-	c := &contact{}
+	c, old := &contact{}, d.first()
 	if err := d.version(contactVersion); err != nil {
 		return nil, err
 	}
@@ -289,7 +290,9 @@ func parseContact(b []byte) (*contact, error) {
 	}
 	c.invitation = d.bytes()
 	c.pair, c.previous, c.dial, c.recovery = d.key(), d.key(), d.key(), d.key()
-	c.month = d.u32()
+	if c.month = handshake.Month(c.made / (24 * 60)); !old { // as in a backup of before, see Restored
+		c.month = d.u32()
+	}
 	for n := d.u32(); n > 0 && !d.bad; n-- {
 		c.seen = append(c.seen, seenM1{hash: [32]byte(d.fixed(32)), day: d.u32(), pair: [8]byte(d.fixed(8))})
 	}
@@ -306,7 +309,9 @@ func parseContact(b []byte) (*contact, error) {
 		a.pair, a.coins = d.key(), d.key()
 		copy(a.m1[:], d.fixed(handshake.MessageSize))
 		copy(a.tag[:], d.fixed(handshake.TagSize))
-		a.hour, a.tries, a.m2 = d.u32(), d.u8(), d.message()
+		if a.hour = d.u32(); !old {
+			a.tries, a.m2 = d.u8(), d.message()
+		}
 		d.bad = d.bad || a.pair.IsZero() || a.coins.IsZero() || a.m2 != nil && (a.role != handshake.Initiator || a.reason != roll)
 	}
 	if c.m3 = d.message(); c.m3 != nil {

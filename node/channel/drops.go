@@ -67,7 +67,9 @@ type drops struct {
 	root secret.Key // of the chain of the boxes at Set; empty once that has begun
 }
 
-const dropsVersion = 1
+// dropsVersion is that of docs/spec/session.md. A chain of version 1 has begun as soon as
+// there was a set.
+const dropsVersion = 2
 
 func (o *drops) append(b []byte) []byte {
 	e := encoder{b}
@@ -91,6 +93,7 @@ func (o *drops) append(b []byte) []byte {
 
 func parseDrops(b []byte) (o drops, err error) {
 	d := decoder{b: b}
+	old := d.first()
 	if err := d.version(dropsVersion); err != nil {
 		return o, err
 	}
@@ -106,7 +109,11 @@ func parseDrops(b []byte) (o drops, err error) {
 			return o, ErrRecord
 		}
 	}
-	o.sure, o.root = d.flag(), d.key()
+	if old {
+		o.sure = o.Set != nil && o.Hour != 0 // the cards named it to both
+	} else {
+		o.sure, o.root = d.flag(), d.key()
+	}
 	if o.policy > RelayRoute {
 		return o, ErrRecord
 	}

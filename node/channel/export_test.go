@@ -2,10 +2,13 @@ package channel
 
 import (
 	"encoding/binary"
+	"slices"
 	"time"
 
+	"github.com/backchannel/backchannel/node/store"
 	"github.com/backchannel/backchannel/protocol/file"
 	"github.com/backchannel/backchannel/protocol/handshake"
+	"github.com/backchannel/backchannel/protocol/identity"
 	"github.com/backchannel/backchannel/protocol/ratchet"
 	"github.com/backchannel/backchannel/protocol/secret"
 	"github.com/backchannel/backchannel/protocol/wire"
@@ -159,3 +162,42 @@ func (v *Conversation) Unsaid() bool {
 	}
 	return v.s != nil && len(v.s.controls) > 0
 }
+
+// Version1 returns a record of a settled contact as version 1 wrote it.
+func Version1(kind store.Kind, value []byte) []byte {
+	cut := func(at, n int) []byte {
+		return append([]byte{1}, slices.Delete(slices.Clone(value), at, at+n)[1:]...)
+	}
+	key := func(k secret.Key) int { return len((&encoder{}).keyed(k)) }
+	switch kind {
+	case KindContact:
+		c, err := parseContact(value)
+		if err != nil || c.attempt.reason != noReason {
+			panic("not a settled contact")
+		}
+		at := 1 + 1 + 4 + 4 + len(c.name) + 1 + 1 + 4 + key(c.static) + 1 + 2*identity.CardSize + 4 + len(c.invitation)
+		return cut(at+key(c.pair)+key(c.previous)+key(c.dial)+key(c.recovery), 4)
+	case KindSession:
+		s, err := parseSession(value)
+		if err != nil {
+			panic(err)
+		}
+		return cut(1+4+key(s.box)+1+4+2+3*4+8+4+key(s.words.nonce)+3+3*32+1+1+8+1, key(s.drops)+1+4+4)
+	case KindDrops:
+		o, err := parseDrops(value)
+		if err != nil {
+			panic(err)
+		}
+		n := 1 + key(o.root)
+		return cut(len(value)-n, n)
+	}
+	return value
+}
+
+func (e *encoder) keyed(k secret.Key) []byte {
+	e.key(k)
+	return e.b
+}
+
+// Month returns of which month the recovery secret is.
+func (v *Conversation) Month() uint32 { return v.c.month }

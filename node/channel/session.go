@@ -8,7 +8,9 @@ import (
 	"github.com/backchannel/backchannel/protocol/wire"
 )
 
-const sessionVersion = 1
+// sessionVersion is that of docs/spec/session.md. In version 1 the chain of boxes at drops
+// began with the root of the box keys, and a session was the only one on its chain.
+const sessionVersion = 2
 
 // session is what is kept of the session in use.
 type session struct {
@@ -109,7 +111,7 @@ func (s *session) wipe() {
 
 func parseSession(b []byte) (*session, error) {
 	d := decoder{b: b}
-	s := &session{}
+	s, old := &session{}, d.first()
 	if err := d.version(sessionVersion); err != nil {
 		return nil, err
 	}
@@ -129,7 +131,11 @@ func parseSession(b []byte) (*session, error) {
 	w.tries = d.u8()
 	s.repeat, s.repeated = d.flag(), d.u64()
 	s.opened = d.flag()
-	s.drops, s.chained, s.hour, s.boxed = d.key(), d.flag(), d.u32(), d.u32()
+	if old {
+		s.drops = s.box.Clone()
+	} else {
+		s.drops, s.chained, s.hour, s.boxed = d.key(), d.flag(), d.u32(), d.u32()
+	}
 	for n := d.u32(); n > 0 && !d.bad; n-- {
 		s.controls = append(s.controls, controlFrame{wire.FrameKind(d.u8()), d.bytes()})
 	}
