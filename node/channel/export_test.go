@@ -201,3 +201,12 @@ func (e *encoder) keyed(k secret.Key) []byte {
 
 // Month returns of which month the recovery secret is.
 func (v *Conversation) Month() uint32 { return v.c.month }
+
+// Upcoming returns keys of the handshake under way, and not copies of them.
+func (v *Conversation) Upcoming() []secret.Key {
+	keys := []secret.Key{v.c.attempt.coins, v.c.attempt.pair}
+	if u := v.upcoming(); u != nil {
+		keys = append(keys, u.hs.Box, u.hs.NextPair)
+	}
+	return keys
+}

@@ -1,6 +1,7 @@
 package channel_test
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
 	"slices"
@@ -396,6 +397,40 @@ func TestRecoveryEndsForBoth(t *testing.T) {
 		d.days(3, nil)
 		if got := [2]int{len(a.texts(channel.In)), len(b.texts(channel.In))}; got != [2]int{1, 1} {
 			t.Errorf("away for %d days: %v texts came", away, got)
+		}
+	}
+}
+
+// TestReplacedHandshakeIsWiped: a recovery takes the place of a roll of which one side had the
+// next session already. The keys of both are cleared.
+func TestReplacedHandshakeIsWiped(t *testing.T) {
+	d := metAtDrops(t, 134)
+	w := d.w
+	w.now = w.now.Add(31 * 24 * time.Hour)
+	a, b := w.a, w.b
+	a.do(a.c.Tick(a.now()))
+	for _, s := range []*side{a, b} {
+		p, ok := d.flightOf(s)
+		if !ok {
+			t.Fatalf("%s has no flight", s.name)
+		}
+		handOver(s.peer, p)
+	}
+	keys := a.c.Upcoming()
+	if len(keys) != 4 {
+		t.Fatal("there is no next session")
+	}
+	b.store = b.backUp(t)
+	b.restart()
+	b.do(b.c.Tick(b.now()))
+	r, _ := b.c.Reunion(b.now(), 1)
+	if r.Write == nil {
+		t.Fatal("no m1")
+	}
+	a.do(a.c.Reunited(a.now(), w.now, r.Write))
+	for i, k := range keys {
+		if !bytes.Equal(k.Bytes(), make([]byte, 32)) {
+			t.Errorf("key %d is kept", i)
 		}
 	}
 }
