@@ -1,7 +1,9 @@
 package node
 
 import (
+	"crypto/ed25519"
 	"crypto/rand"
+	"fmt"
 	"testing"
 	"time"
 
@@ -10,12 +12,15 @@ import (
 	"github.com/backchannel/backchannel/node/store"
 	"github.com/backchannel/backchannel/node/store/storetest"
 	"github.com/backchannel/backchannel/protocol/cadence"
+	"github.com/backchannel/backchannel/protocol/directory"
+	"github.com/backchannel/backchannel/protocol/drop"
 	"github.com/backchannel/backchannel/protocol/identity"
 	"github.com/backchannel/backchannel/protocol/onion"
+	"github.com/backchannel/backchannel/protocol/secret"
 )
 
-// metAtDrops gives a mail a store, and a contact that was met at a drop.
-func metAtDrops(t *testing.T, m *mail) (*person, *storetest.Memory) {
+// metAtDrops gives a mail a store, and a contact that was met at a drop and talks at three.
+func metAtDrops(t *testing.T, m *mail, at [drop.SetSize]onion.ID) (*person, *storetest.Memory) {
 	t.Helper()
 	now := m.now()
 	inv, err := identity.NewInvitation(rand.Reader, identity.DropPlace(identity.RelayID{9}), now.Add(48*time.Hour), false)
@@ -31,7 +36,7 @@ func metAtDrops(t *testing.T, m *mail) (*person, *storetest.Memory) {
 			t.Fatal(err)
 		}
 		c, out, err := channel.New(channel.Config{Random: rand.Reader, Records: s, Known: func([32]byte) bool { return false }}, channel.ContactID{7}, channel.Introduction{
-			Number: 1, Name: "peer", Side: identity.Side(i + 1), Invitation: inv, Drop: onion.ID{byte(i + 1)}, Period: cadence.Period(2),
+			Number: 1, Name: "peer", Side: identity.Side(i + 1), Invitation: inv, Drop: at[i], Period: cadence.Period(2),
 		}, now)
 		if err != nil {
 			t.Fatal(err)
@@ -41,7 +46,7 @@ func metAtDrops(t *testing.T, m *mail) (*person, *storetest.Memory) {
 		}
 		stores[i], both[i] = s, c
 	}
-	third := func(onion.ID, onion.ID) (onion.ID, bool) { return onion.ID{3}, true }
+	third := func(onion.ID, onion.ID) (onion.ID, bool) { return at[2], true }
 	for range 4 {
 		for i := range both {
 			if at, ok := both[1-i].Meeting(now); ok && at.Write != nil {
@@ -80,7 +85,7 @@ func (f *fullOnce) Stage(w ...store.Write) (uint64, error) {
 func TestRootOfAChainThatIsNotStored(t *testing.T) {
 	now := time.Now()
 	m, _ := mailWith(&now, "one")
-	p, s := metAtDrops(t, m)
+	p, s := metAtDrops(t, m, [drop.SetSize]onion.ID{{1}, {2}, {3}})
 	m.desk.store = &fullOnce{Store: s}
 	m.add(p, p.conversation.Drops())
 	root := p.conversation.MailRoot()
@@ -113,7 +118,7 @@ func TestRootOfAChainThatIsNotStored(t *testing.T) {
 func TestErrandsOfTheNextRun(t *testing.T) {
 	now := time.Now()
 	m, _ := mailWith(&now, "one")
-	p, s := metAtDrops(t, m)
+	p, s := metAtDrops(t, m, [drop.SetSize]onion.ID{{1}, {2}, {3}})
 	id := p.conversation.ID()
 	const last = 1000
 	record := func() *meeting { return m.recordOf(m.reunions, kindReunion, id, last, 120) }
@@ -143,5 +148,90 @@ func TestErrandsOfTheNextRun(t *testing.T) {
 		if kept.asked[askedAnswers][at] != (i == 0) {
 			t.Errorf("time %d: asked for: %v", at, kept.asked[askedAnswers][at])
 		}
+	}
+}
+
+// threeRelays gives a mail a network of three relays, and a view of them.
+func threeRelays(t *testing.T, m *mail) (ids [drop.SetSize]onion.ID) {
+	t.Helper()
+	signer := func(name string) ed25519.PrivateKey { return ed25519.NewKeyFromSeed(fmt.Appendf(nil, "%032s", name)) }
+	identityOf := func(k ed25519.PrivateKey) [32]byte { return [32]byte(k.Public().(ed25519.PublicKey)) }
+	founder := signer("founder")
+	c := m.network.Constants
+	c.PerBlock, c.PerOperator = 255, 255
+	n, err := directory.NewNetwork("test.net", c, 1, []directory.Founder{{Key: identityOf(founder), Name: "founder"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := m.now()
+	e, set := n.EpochAt(now), directory.NewSet(n)
+	add := func(kind directory.Kind, b []byte) {
+		if v := set.Add(directory.Item{Kind: kind, Bytes: b}, now); v != directory.Accepted {
+			t.Fatal(v)
+		}
+	}
+	for i := range ids {
+		key, operator := signer(fmt.Sprint("relay ", i)), fmt.Sprint("operator-", i)
+		place, err := identity.PlaceOf(fmt.Sprintf("10.0.%d.1:4001", i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := (&directory.Voucher{Relay: identityOf(key), From: e - 10, Until: e + 1000, Operator: operator, Place: place}).Sign(n, founder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		add(directory.VoucherItem, v.Append(nil, n))
+		d := directory.Descriptor{Epoch: e, Expiry: e + directory.KeyEpochs, Pool: 20, Mean: c.Mean, Operator: operator, Places: []identity.Place{place}}
+		for k := range d.Keys {
+			private, err := onion.NewPrivateKey(c.Suite, secret.New(&[32]byte{byte(i + 1), byte(k)}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.Keys[k] = private.Public()
+		}
+		b, err := d.Sign(n, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		add(directory.DescriptorItem, b)
+		ids[i] = directory.Identity(identityOf(key)).ID()
+	}
+	m.network, m.view = n, set.View(e+1)
+	return ids
+}
+
+// TestReunionsLeaveTheGuard: of the replicas of a reunion box none is put or got at the guard in
+// use, and one of two is always elsewhere.
+func TestReunionsLeaveTheGuard(t *testing.T) {
+	now := time.Now()
+	m, _ := mailWith(&now)
+	ids := threeRelays(t, m)
+	p, _ := metAtDrops(t, m, ids)
+	m.pin(t, ids[0], ids[1])
+	w, ok := p.conversation.Reunion(now, 1)
+	if !ok {
+		t.Fatal("no reunion")
+	}
+	const slots = 120
+	last := uint32(uint64(now.UnixNano()/int64(m.slot)) / slots)
+	skipped := 0
+	for at := last - 30; at <= last; at++ {
+		there := 0
+		for replica := range drop.Replicas {
+			e, ok := m.reunionErrand(p, w, drop.FromAccepter, at, slots, replica)
+			if !ok {
+				skipped++
+				continue
+			}
+			if there++; e.Drop == m.machine.Guard() || !e.Stay {
+				t.Fatalf("at the guard in use, or may move it: %v", e.Stay)
+			}
+		}
+		if there == 0 {
+			t.Errorf("time %d is nowhere", at)
+		}
+	}
+	if skipped == 0 || m.machine.Guard() != ids[0] {
+		t.Errorf("%d boxes would be at the guard in use", skipped)
 	}
 }
