@@ -22,6 +22,7 @@ const (
 	kindRoute                           // of a contact, by session: what was written at drops; see package relayed
 	kindMeeting                         // of a contact, one: what was put and got at the drop where it is met
 	kindBook                            // of a contact, by session and block: what was read there
+	kindReunion                         // of a contact, one: what was put and got where a lost session is made anew
 )
 
 // Backed is a backup that was sealed.

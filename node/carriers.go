@@ -35,7 +35,9 @@ func (c carriers) record(w relayed.Write) store.Write {
 func (m *mail) kept(id channel.ContactID, epoch uint32) (kept []relayed.Write, err error) {
 	var old []store.Write
 	if m.desk.people[id] == nil {
-		old = append(old, store.Write{Key: store.Key{Kind: kindMeeting, Object: id}, Delete: true})
+		for _, kind := range []store.Kind{kindMeeting, kindReunion} {
+			old = append(old, store.Write{Key: store.Key{Kind: kind, Object: id}, Delete: true})
+		}
 	}
 	for kind, as := range map[store.Kind]relayed.RecordKind{kindRoute: relayed.Route, kindBook: relayed.Book} {
 		for r, err := range m.desk.store.Scan(kind, id) {
@@ -61,7 +63,7 @@ func (m *mail) kept(id channel.ContactID, epoch uint32) (kept []relayed.Write, e
 // contacts that are gone.
 func (m *mail) load() error {
 	gone := map[channel.ContactID]bool{}
-	for _, kind := range []store.Kind{kindRoute, kindBook, kindMeeting} {
+	for _, kind := range []store.Kind{kindRoute, kindBook, kindMeeting, kindReunion} {
 		for r, err := range m.desk.store.ScanKind(kind) {
 			if err != nil {
 				return err
@@ -94,6 +96,9 @@ func (m *mail) sync(p *person) {
 	}
 	if _, ok := m.carried[id]; ours && !ok {
 		m.add(p, o)
+	} else if ok && ours {
+		m.seal(p)
+		m.machine.SetDrops(relayed.ContactID(id), o.Set.Relays)
 	}
 	if _, ok := m.carried[id]; ok {
 		m.machine.SetMissing(relayed.ContactID(id), p.conversation.Lacking())
@@ -114,6 +119,9 @@ func (m *mail) add(p *person, o channel.Drops) {
 	if len(c.Kept) == 0 {
 		root := p.conversation.MailRoot()
 		defer root.Wipe()
+		if root.IsZero() {
+			return // the chain began, and is not kept: the next one comes with a recovery
+		}
 		first, from := time.Duration(o.Set.First*uint64(o.Set.Period))*m.slot, o.Set.First
 		if o.Hour != 0 { // the cards named the drops
 			first = time.Duration(o.Hour) * time.Hour
@@ -127,7 +135,23 @@ func (m *mail) add(p *person, o channel.Drops) {
 		delete(m.carried, id)
 		return
 	}
-	m.turn(m.at, out)
+	stored := m.turn(m.at, out)
+	m.seal(p)
+	if stored { // else what the chain begins with is still needed
+		_ = m.desk.apply(p, p.conversation.MailBegan(m.desk.cfg.Now()))
+	}
+}
+
+// seal tells the machine of which sessions a contact's boxes may be.
+func (m *mail) seal(p *person) {
+	var seals []relayed.Seal
+	for _, s := range p.conversation.Seals() {
+		seals = append(seals, relayed.Seal{Session: s.Session, Key: s.Key})
+	}
+	m.machine.SetSeals(relayed.ContactID(p.conversation.ID()), seals)
+	for _, s := range seals {
+		s.Key.Wipe()
+	}
 }
 
 // forget ends a contact that is removed.
@@ -137,6 +161,7 @@ func (m *mail) forget(id channel.ContactID) {
 		delete(m.carried, id)
 	}
 	m.endMeeting(id)
+	m.endReunion(id)
 	_, _ = m.kept(id, 0) // what is left goes with the next run
 }
 
@@ -145,6 +170,7 @@ func (m *mail) forget(id channel.ContactID) {
 func (m *mail) agree(p *person, now time.Time) {
 	o := p.conversation.Drops()
 	if m.view == nil || o.Epoch == 0 || o.Set != nil {
+		m.replaceGone(p, o, now)
 		return
 	}
 	if o.Own == (onion.ID{}) || o.Network != m.network.ID() {
@@ -177,6 +203,39 @@ func (m *mail) agree(p *person, now time.Time) {
 	_ = m.desk.apply(p, p.conversation.NameDrops(now, set))
 }
 
+// replaceGone puts others in the place of this side's drops that founders have put out of
+// the network.
+func (m *mail) replaceGone(p *person, o channel.Drops, now time.Time) {
+	if m.view == nil || o.Set == nil || o.Set.Network != m.network.ID() {
+		return
+	}
+	for place, id := range o.Set.Relays {
+		if !p.conversation.ReplacesDrop(place) || !m.gone(id, now) {
+			continue
+		}
+		by, ok := m.chooseDrop(o.Set.Relays[:]...)
+		if place == drop.SetSize-1 {
+			root := m.draw()
+			by, ok = relayed.Neutral(m.view, root, o.Set.Relays[0], o.Set.Relays[1])
+			root.Wipe()
+		}
+		if ok && !slices.Contains(o.Set.Relays[:], by) {
+			_ = m.desk.apply(p, p.conversation.ReplaceDrop(now, id, by))
+			return // the set is another one now
+		}
+	}
+}
+
+// goneAfter is for how long a relay whose voucher has ended may still get another one.
+const goneAfter = 7 * 24 * time.Hour
+
+// gone reports whether a relay has left the network for good: founders took back their
+// word, or let it end a week ago. One of which nothing is known may only be not known yet.
+func (m *mail) gone(id onion.ID, now time.Time) bool {
+	v := m.voucher(id)
+	return v != nil && (v.Revoked || v.Until <= m.network.EpochAt(now.Add(-goneAfter)))
+}
+
 // chooseDrop draws a relay that is not avoided and none of some others, and no guard of
 // this machine's if there is such a one.
 func (m *mail) chooseDrop(not ...onion.ID) (onion.ID, bool) {
@@ -201,7 +260,8 @@ func (m *mail) opened(out *relayed.Output) {
 	now := m.desk.cfg.Now()
 	for _, o := range out.Opened {
 		if p := m.of(o.Contact); p != nil {
-			_ = m.desk.apply(p, p.conversation.Mailed(now, o.Control, o.Cell))
+			_ = m.desk.apply(p, p.conversation.MailedIn(now, o.Session, o.Control, o.Cell))
+			m.seal(p)
 			m.machine.SetMissing(o.Contact, p.conversation.Lacking())
 		}
 	}
@@ -231,6 +291,7 @@ func (m *mail) fill(at time.Time, f relayed.Fill) {
 		if m.desk.apply(p, out) != nil {
 			content = relayed.Content{}
 		}
+		m.seal(p)
 	}
 	m.turn(at, m.machine.Filled(at, f, content))
 }

@@ -1,105 +1,237 @@
 package node
 
 import (
-	"crypto/sha256"
+	"crypto/ed25519"
+	"crypto/rand"
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/backchannel/backchannel/node/channel"
 	"github.com/backchannel/backchannel/node/route/relayed"
+	"github.com/backchannel/backchannel/node/store"
 	"github.com/backchannel/backchannel/node/store/storetest"
+	"github.com/backchannel/backchannel/protocol/cadence"
+	"github.com/backchannel/backchannel/protocol/directory"
+	"github.com/backchannel/backchannel/protocol/drop"
 	"github.com/backchannel/backchannel/protocol/identity"
 	"github.com/backchannel/backchannel/protocol/onion"
-	"github.com/backchannel/backchannel/protocol/prototest"
-	"github.com/backchannel/backchannel/protocol/wire"
+	"github.com/backchannel/backchannel/protocol/secret"
 )
 
-// TestUnreadBoxesAfterAStart loads a contact from whom a file comes over drops: boxes that
-// were not read are looked for at once, and not only when the next one came; and no more
-// when the file is declined.
-func TestUnreadBoxesAfterAStart(t *testing.T) {
-	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
-	m, _ := mailWith(&now)
-	memory := storetest.NewMemory()
-	c := comingFile(t, memory, now, m.network.ID())
-	p, id := &person{conversation: c}, relayed.ContactID(c.ID())
-	m.desk.store, m.desk.people = memory, map[channel.ContactID]*person{c.ID(): p}
-	if m.sync(p); !m.machine.Missing(id) {
-		t.Fatal("boxes that were not read are not looked for")
-	}
-	out, err := c.RemoveFile(now, c.Files()[0].Seq)
-	if err != nil || m.desk.stage(out.Writes) != nil {
-		t.Fatal(err)
-	}
-	if m.sync(p); m.machine.Missing(id) {
-		t.Error("boxes are looked for though nothing is missing")
-	}
-}
-
-// comingFile is a conversation, as it is stored, in which drops are agreed and a file was
-// taken that its sender offered on a connection.
-func comingFile(t *testing.T, memory *storetest.Memory, now time.Time, network identity.NetworkID) *channel.Conversation {
+// metAtDrops gives a mail a store, and a contact that was met at a drop and talks at three.
+func metAtDrops(t *testing.T, m *mail, at [drop.SetSize]onion.ID) (*person, *storetest.Memory) {
 	t.Helper()
-	inv, err := identity.NewInvitation(prototest.Reader(1), identity.Place{}, now.Add(48*time.Hour), false)
+	now := m.now()
+	inv, err := identity.NewInvitation(rand.Reader, identity.DropPlace(identity.RelayID{9}), now.Add(48*time.Hour), false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	stores := [2]*storetest.Memory{memory, storetest.NewMemory()}
-	var cfgs [2]channel.Config
-	var talks [2]*channel.Conversation
-	var inbox [2][]*wire.Box
-	do := func(i int, out *channel.Output, err error) {
-		t.Helper()
-		for {
-			if err != nil || stores[i].Commit(out.Writes...) != nil {
-				t.Fatal(err)
-			}
-			inbox[1-i] = append(append(inbox[1-i], out.Boxes...), out.Bulk...)
-			if !out.More {
-				return
-			}
-			out = talks[i].Flush(now)
+	inv.Network = identity.NetworkID{7}
+	var stores [2]*storetest.Memory
+	var both [2]*channel.Conversation
+	for i := range both {
+		s := storetest.NewMemory()
+		if err := s.Online(); err != nil {
+			t.Fatal(err)
 		}
+		c, out, err := channel.New(channel.Config{Random: rand.Reader, Records: s, Known: func([32]byte) bool { return false }}, channel.ContactID{7}, channel.Introduction{
+			Number: 1, Name: "peer", Side: identity.Side(i + 1), Invitation: inv, Drop: at[i], Period: cadence.Period(2),
+		}, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Commit(out.Writes...); err != nil {
+			t.Fatal(err)
+		}
+		stores[i], both[i] = s, c
 	}
-	for i, as := range []identity.Side{identity.Inviter, identity.Accepter} {
-		cfgs[i] = channel.Config{Random: prototest.Reader(byte(2 + i)), Records: stores[i]}
-		c, out, err := channel.New(cfgs[i], channel.ContactID{byte(2 + i)}, channel.Introduction{Number: 1, Name: "Larch", Side: as, Invitation: inv}, now)
-		talks[i] = c
-		do(i, out, err)
-	}
-	hellos := [2]wire.Hello{{1}, {2}}
-	for i, c := range talks {
-		do(i, c.LinkUp(now, 1, true, i == 1, hellos[i], hellos[1-i]), nil)
-	}
-	settle := func() {
-		for len(inbox[0])+len(inbox[1]) > 0 {
-			for i := range inbox {
-				if len(inbox[i]) > 0 {
-					box := inbox[i][0]
-					inbox[i] = inbox[i][1:]
-					do(i, talks[i].Box(now, 1, box), nil)
+	third := func(onion.ID, onion.ID) (onion.ID, bool) { return at[2], true }
+	for range 4 {
+		for i := range both {
+			if at, ok := both[1-i].Meeting(now); ok && at.Write != nil {
+				if err := stores[i].Commit(both[i].Met(now, at.Cell, third).Writes...); err != nil {
+					t.Fatal(err)
 				}
 			}
 		}
 	}
-	settle()
-	for i, c := range talks {
-		do(i, c.OfferDrop(now, network, onion.ID{byte(1 + i)}, 1), nil)
+	m.desk.people, m.desk.store = map[channel.ContactID]*person{}, stores[0]
+	m.meetings, m.reunions, m.errands = map[channel.ContactID]*meeting{}, map[channel.ContactID]*meeting{}, map[uint64]errandOf{}
+	p := m.desk.newPerson(both[0])
+	m.desk.people[p.conversation.ID()] = p
+	if p.conversation.Drops().Set == nil {
+		t.Fatal("the two have not met")
 	}
-	settle()
-	set := channel.DropSet{Network: network, Relays: [3]onion.ID{{1}, {2}, {3}}, Period: 1, First: 9}
-	do(0, talks[0].NameDrops(now, set), nil)
-	content := make([]byte, 10_000)
-	sum := sha256.Sum256(content)
-	_, out, err := talks[1].SendFile(now, channel.FileSource{Path: "/out/f", Name: "f", Size: 10_000, Sum: sum, Piece: 1 << 20, Sums: sum[:]})
-	do(1, out, err)
-	settle()
-	out, err = talks[0].TakeFile(now, talks[0].Files()[0].Seq, "/in/f")
-	do(0, out, err)
-	cfgs[0].Records = memory
-	c, err := channel.Load(cfgs[0], talks[0].ID())
+	return p, stores[0]
+}
+
+// fullOnce is a store that is full for the first thing that is put in it.
+type fullOnce struct {
+	Store
+	refused bool
+}
+
+func (f *fullOnce) Stage(w ...store.Write) (uint64, error) {
+	if !f.refused {
+		f.refused = true
+		return 0, store.ErrFull
+	}
+	return f.Store.Stage(w...)
+}
+
+// TestRootOfAChainThatIsNotStored: what a chain begins with is kept until its route is, and no
+// chain begins with nothing.
+func TestRootOfAChainThatIsNotStored(t *testing.T) {
+	now := time.Now()
+	m, _ := mailWith(&now, "one")
+	p, s := metAtDrops(t, m, [drop.SetSize]onion.ID{{1}, {2}, {3}})
+	m.desk.store = &fullOnce{Store: s}
+	m.add(p, p.conversation.Drops())
+	root := p.conversation.MailRoot()
+	if root.IsZero() {
+		t.Fatal("the root is wiped, and the route is not stored")
+	}
+	m.machine.RemoveContact(relayed.ContactID(p.conversation.ID()))
+	delete(m.carried, p.conversation.ID())
+	m.add(p, p.conversation.Drops())
+	if root := p.conversation.MailRoot(); !root.IsZero() || len(m.carried) != 1 {
+		t.Errorf("the root is kept beside its chain; %v", m.carried)
+	}
+	m.machine.RemoveContact(relayed.ContactID(p.conversation.ID())) // what is kept of it is lost
+	delete(m.carried, p.conversation.ID())
+	for r, err := range s.ScanKind(kindRoute) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Commit(store.Write{Key: r.Key, Delete: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if m.add(p, p.conversation.Drops()); len(m.carried) != 0 {
+		t.Error("a chain begins with nothing")
+	}
+}
+
+// TestErrandsOfTheNextRun: reunion boxes that were to be asked for, and were not when a machine
+// ended, are asked for in its next run; the newest times come first, and no time is left out.
+func TestErrandsOfTheNextRun(t *testing.T) {
+	now := time.Now()
+	m, _ := mailWith(&now, "one")
+	p, s := metAtDrops(t, m, [drop.SetSize]onion.ID{{1}, {2}, {3}})
+	id := p.conversation.ID()
+	const last = 1000
+	record := func() *meeting { return m.recordOf(m.reunions, kindReunion, id, last, 120) }
+	r := record()
+	r.begun = last - 40
+	var want []uint32
+	for at := uint32(last); at > last-meetingErrands; at-- {
+		want = append(want, at)
+		if next, ok := r.next(askedAnswers, last); !ok || next != at {
+			t.Fatalf("time %d is asked for, and not %d", next, at)
+		}
+		r.asked[askedAnswers][at] = true
+		m.run(errandOf{id: id, reunion: true, get: true, kind: askedAnswers, at: at}, r, relayed.Errand{Command: onion.Get, Drop: onion.ID{1}, Stay: true})
+	}
+	m.done([]relayed.Done{{Number: 1}}) // this one was asked for, and waits no more
+	delete(m.errands, 1)
+	m.putAside()
+	raw, err := s.Get(store.Key{Kind: kindReunion, Object: id})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c
+	kept, err := parseMeeting(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, at := range want {
+		if kept.asked[askedAnswers][at] != (i == 0) {
+			t.Errorf("time %d: asked for: %v", at, kept.asked[askedAnswers][at])
+		}
+	}
+}
+
+// threeRelays gives a mail a network of three relays, and a view of them.
+func threeRelays(t *testing.T, m *mail) (ids [drop.SetSize]onion.ID) {
+	t.Helper()
+	signer := func(name string) ed25519.PrivateKey { return ed25519.NewKeyFromSeed(fmt.Appendf(nil, "%032s", name)) }
+	identityOf := func(k ed25519.PrivateKey) [32]byte { return [32]byte(k.Public().(ed25519.PublicKey)) }
+	founder := signer("founder")
+	c := m.network.Constants
+	c.PerBlock, c.PerOperator = 255, 255
+	n, err := directory.NewNetwork("test.net", c, 1, []directory.Founder{{Key: identityOf(founder), Name: "founder"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := m.now()
+	e, set := n.EpochAt(now), directory.NewSet(n)
+	add := func(kind directory.Kind, b []byte) {
+		if v := set.Add(directory.Item{Kind: kind, Bytes: b}, now); v != directory.Accepted {
+			t.Fatal(v)
+		}
+	}
+	for i := range ids {
+		key, operator := signer(fmt.Sprint("relay ", i)), fmt.Sprint("operator-", i)
+		place, err := identity.PlaceOf(fmt.Sprintf("10.0.%d.1:4001", i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := (&directory.Voucher{Relay: identityOf(key), From: e - 10, Until: e + 1000, Operator: operator, Place: place}).Sign(n, founder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		add(directory.VoucherItem, v.Append(nil, n))
+		d := directory.Descriptor{Epoch: e, Expiry: e + directory.KeyEpochs, Pool: 20, Mean: c.Mean, Operator: operator, Places: []identity.Place{place}}
+		for k := range d.Keys {
+			private, err := onion.NewPrivateKey(c.Suite, secret.New(&[32]byte{byte(i + 1), byte(k)}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.Keys[k] = private.Public()
+		}
+		b, err := d.Sign(n, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		add(directory.DescriptorItem, b)
+		ids[i] = directory.Identity(identityOf(key)).ID()
+	}
+	m.network, m.view = n, set.View(e+1)
+	return ids
+}
+
+// TestReunionsLeaveTheGuard: of the replicas of a reunion box none is put or got at the guard in
+// use, and one of two is always elsewhere.
+func TestReunionsLeaveTheGuard(t *testing.T) {
+	now := time.Now()
+	m, _ := mailWith(&now)
+	ids := threeRelays(t, m)
+	p, _ := metAtDrops(t, m, ids)
+	m.pin(t, ids[0], ids[1])
+	w, ok := p.conversation.Reunion(now, 1)
+	if !ok {
+		t.Fatal("no reunion")
+	}
+	const slots = 120
+	last := uint32(uint64(now.UnixNano()/int64(m.slot)) / slots)
+	skipped := 0
+	for at := last - 30; at <= last; at++ {
+		there := 0
+		for replica := range drop.Replicas {
+			e, ok := m.reunionErrand(p, w, drop.FromAccepter, at, slots, replica)
+			if !ok {
+				skipped++
+				continue
+			}
+			if there++; e.Drop == m.machine.Guard() || !e.Stay {
+				t.Fatalf("at the guard in use, or may move it: %v", e.Stay)
+			}
+		}
+		if there == 0 {
+			t.Errorf("time %d is nowhere", at)
+		}
+	}
+	if skipped == 0 || m.machine.Guard() != ids[0] {
+		t.Errorf("%d boxes would be at the guard in use", skipped)
+	}
 }

@@ -216,6 +216,9 @@ func (d *desk) end(cancel context.CancelFunc) error {
 		close(f.events)
 	}
 	d.followers = nil
+	if d.mail != nil && d.fatal == nil {
+		d.mail.putAside()
+	}
 	d.lastWrites()
 	// No goroutine touches keys or store but through the desk, and one may hang for
 	// long, on a disk or a network that does not answer: the keys go before.

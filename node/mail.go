@@ -50,7 +50,8 @@ type mail struct {
 
 	meetings map[channel.ContactID]*meeting // first contacts at drops
 	errand   uint64                         // the last number that was given to one
-	errands  map[uint64]channel.ContactID   // that wait for their reply
+	reunions map[channel.ContactID]*meeting // where contacts are looked for that lost their session
+	errands  map[uint64]errandOf            // that wait for their reply
 }
 
 // heldPacket is a packet that leaves when what was staged until then is on the disk.
@@ -73,7 +74,7 @@ func (d *desk) openMail() error {
 	m := &mail{
 		desk: d, relays: r, network: f.Network, slot: slot, lead: slot,
 		set: directory.NewSet(f.Network), vouchers: map[onion.ID]*directory.Voucher{}, carried: carriers{},
-		meetings: map[channel.ContactID]*meeting{}, errands: map[uint64]channel.ContactID{},
+		meetings: map[channel.ContactID]*meeting{}, reunions: map[channel.ContactID]*meeting{}, errands: map[uint64]errandOf{},
 	}
 	now := m.now()
 	for _, i := range f.Items() {
@@ -104,6 +105,7 @@ func (m *mail) tick(now time.Time) time.Time {
 		m.agree(p, now)
 	}
 	m.meet(now)
+	m.reunite(now)
 	m.follow()
 	for range 4 * outgoingMost {
 		next := m.machine.Next(m.at)
@@ -144,14 +146,14 @@ func (m *mail) follow() {
 // passes meanwhile is not the guard's fault.
 func (m *mail) waitsForFirst() bool { return m.link == nil && m.dialling }
 
-// turn carries out what the machine wants.
-func (m *mail) turn(at time.Time, out *relayed.Output) {
+// turn carries out what the machine wants, and reports whether it could be stored.
+func (m *mail) turn(at time.Time, out *relayed.Output) (stored bool) {
 	d := m.desk
-	stored := m.store(out.Writes) == nil
+	stored = m.store(out.Writes) == nil
 	if !stored { // nothing leaves that is not; loops do, so that it does not show
 		m.lost += uint64(len(out.Packets))
 		for _, p := range out.Packets {
-			m.machine.Unsent(p)
+			m.machine.NotSent(p)
 		}
 		out.Packets = m.machine.Instead(at, len(out.Packets)).Packets
 	}
@@ -159,7 +161,7 @@ func (m *mail) turn(at time.Time, out *relayed.Output) {
 		if m.link != nil && len(m.held) < outgoingMost {
 			m.held = append(m.held, heldPacket{outgoing{p, at}, d.staged})
 		} else {
-			m.machine.Unsent(p)
+			m.machine.NotSent(p)
 		}
 	}
 	for _, n := range out.Notices {
@@ -186,6 +188,7 @@ func (m *mail) turn(at time.Time, out *relayed.Output) {
 		m.link.quit()
 		m.down(m.link)
 	}
+	return stored
 }
 
 // store stages what the machine writes. The guards are the machine's, and not the
@@ -216,7 +219,7 @@ func (m *mail) release() {
 	n := 0
 	for ; n < len(m.held) && (m.held[n].ticket <= durable || m.desk.staged <= durable); n++ {
 		if m.link == nil {
-			m.machine.Unsent(m.held[n].packet)
+			m.machine.NotSent(m.held[n].packet)
 			continue
 		}
 		select {
@@ -224,7 +227,7 @@ func (m *mail) release() {
 			m.sent++
 		default:
 			m.lost++
-			m.machine.Unsent(m.held[n].packet)
+			m.machine.NotSent(m.held[n].packet)
 		}
 	}
 	m.held = slices.Delete(m.held, 0, n)
@@ -236,7 +239,7 @@ func (m *mail) release() {
 // drop drops the first packets that are held: they do not leave.
 func (m *mail) drop(n int) {
 	for _, p := range m.held[:n] {
-		m.machine.Unsent(p.packet)
+		m.machine.NotSent(p.packet)
 	}
 	m.held = slices.Delete(m.held, 0, n)
 	m.lost += uint64(n)
@@ -364,7 +367,7 @@ func (m *mail) down(l *guardLink) {
 	}
 	m.machine.LinkDown(l.guard)
 	for _, p := range m.held {
-		m.machine.Unsent(p.packet)
+		m.machine.NotSent(p.packet)
 	}
 	m.link, m.held = nil, nil
 	m.dialAt = m.desk.cfg.Now().Add(time.Second)

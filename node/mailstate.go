@@ -113,7 +113,8 @@ type RouteState struct {
 	Direct   bool // there is a connection on which both sides resumed
 	Joined   bool // this machine is in a relay network
 	Agreed   bool // drops are agreed
-	Lost     bool // a session that cannot go on, as a machine was put back; relays cannot mend it
+	Lost     bool // a session that cannot go on, as a machine was put back or restored
+	Mending  bool // of one that is lost: it is made anew over relays
 	Relays   []RelaySeen
 	Twice    bool          // one operator stands in two of these places
 	Rule     time.Duration // until a text is read over relays by a machine that is on, as a rule
@@ -145,6 +146,9 @@ func (d *desk) route(p *person) RouteState {
 		return s
 	}
 	s.Joined = true
+	if w, ok := p.conversation.Reunion(d.cfg.Now(), 0); ok && s.Lost {
+		s.Mending = w.Set.Network == d.mail.network.ID()
+	}
 	d.mail.routeOf(p, &s)
 	return s
 }

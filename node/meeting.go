@@ -8,6 +8,7 @@ import (
 	"github.com/backchannel/backchannel/node/channel"
 	"github.com/backchannel/backchannel/node/route/relayed"
 	"github.com/backchannel/backchannel/node/store"
+	"github.com/backchannel/backchannel/protocol/cadence"
 	"github.com/backchannel/backchannel/protocol/drop"
 	"github.com/backchannel/backchannel/protocol/identity"
 	"github.com/backchannel/backchannel/protocol/onion"
@@ -23,6 +24,8 @@ const (
 	meetingStride = 10
 	// meetingErrands bounds the boxes of one meeting that wait to be got.
 	meetingErrands = 8
+	// roomForPuts is what gets leave free among the errands that wait.
+	roomForPuts = 64
 	// meetingTimes is how many times back a meeting is looked at, at most.
 	meetingTimes = 1024
 )
@@ -34,6 +37,8 @@ type meeting struct {
 	put   uint32 // the last time in which a box was put
 	asked [2]map[uint32]bool
 	open  map[uint64]bool // errands that wait
+
+	stride uint32 // see meetingStride; 1: none is looked at before a newer one
 }
 
 // The boxes of a meeting, as meeting.asked counts them.
@@ -87,7 +92,7 @@ func parseMeeting(b []byte) (*meeting, error) {
 }
 
 func newMeeting(begun uint32) *meeting {
-	return &meeting{begun: begun, asked: [2]map[uint32]bool{{}, {}}, open: map[uint64]bool{}}
+	return &meeting{begun: begun, asked: [2]map[uint32]bool{{}, {}}, open: map[uint64]bool{}, stride: meetingStride}
 }
 
 // forget drops what is too old to be at a drop.
@@ -106,11 +111,12 @@ func (t *meeting) forget(oldest uint32) {
 }
 
 // next returns the time that is looked at next, of those that are over: of the missed
-// ones each tenth, the newest first, and then the others. The newest four come first.
+// ones each tenth (of a reunion each), the newest first, and then the others. The newest four
+// come first.
 func (t *meeting) next(kind int, last uint32) (uint32, bool) {
 	for _, fits := range []func(uint32) bool{
 		func(at uint32) bool { return at+4 > last },
-		func(at uint32) bool { return at%meetingStride == 0 },
+		func(at uint32) bool { return at%t.stride == 0 },
 		func(uint32) bool { return true },
 	} {
 		for at := last; at >= t.begun && at+meetingTimes > last; at-- {
@@ -152,21 +158,24 @@ func (m *mail) endMeeting(id channel.ContactID) {
 	}
 }
 
-// meetingOf returns what is kept of a meeting. A new one begins an hour before now: the
-// other side's clock may be behind.
-func (m *mail) meetingOf(id channel.ContactID, at uint32) *meeting {
-	t := m.meetings[id]
+// recordOf returns what is kept of a meeting, or a reunion, whose times have so many slots.
+// A new one begins a time before now: the other side's clock may be behind.
+func (m *mail) recordOf(all map[channel.ContactID]*meeting, kind store.Kind, id channel.ContactID, at uint32, slots uint64) *meeting {
+	t := all[id]
 	if t == nil {
-		raw, err := m.desk.store.Get(store.Key{Kind: kindMeeting, Object: id})
+		raw, err := m.desk.store.Get(store.Key{Kind: kind, Object: id})
 		if err == nil {
 			t, err = parseMeeting(raw)
 		}
 		if err != nil {
 			t = newMeeting(at - min(at, 1))
 		}
-		m.meetings[id] = t
+		if kind == kindReunion {
+			t.stride = 1 // what is said there is said in each
+		}
+		all[id] = t
 	}
-	t.forget(at - min(at, uint32(m.network.Constants.Expiry/(time.Duration(m.meetingSlots())*m.slot)), meetingTimes))
+	t.forget(at - min(at, uint32(m.network.Constants.Expiry/(time.Duration(slots)*m.slot)), meetingTimes))
 	return t
 }
 
@@ -174,9 +183,9 @@ func (m *mail) meetingOf(id channel.ContactID, at uint32) *meeting {
 func (m *mail) attend(id channel.ContactID, w channel.Meeting, slot uint64) {
 	slots := m.meetingSlots()
 	at := uint32(slot / slots)
-	t := m.meetingOf(id, at)
+	t := m.recordOf(m.meetings, kindMeeting, id, at, slots)
 	// What is put in the last third of a time could wait for a lane until it is over.
-	if w.Write != nil && t.put != at && slot%slots < slots-slots/3 {
+	if w.Write != nil && t.put != at && slot%slots < slots-slots/3 && m.machine.Room() > 0 {
 		t.put = at
 		number := uint64(0)
 		if w.Write.Numbers > 1 {
@@ -184,7 +193,9 @@ func (m *mail) attend(id channel.ContactID, w channel.Meeting, slot uint64) {
 		}
 		keys := meetingKeys(*w.Write, w.Write.Direction, at, number)
 		control := drop.Control{Flags: wire.FlagFlight}
-		m.run(id, t, relayed.Errand{Command: onion.Put, Drop: w.Drop, Keys: keys, Control: control, Cell: w.Cell})
+		m.run(errandOf{id: id, at: at}, t, relayed.Errand{
+			Command: onion.Put, Drop: w.Drop, Keys: keys, Control: control, Cell: w.Cell, Until: cadence.Slot(uint64(at+1)*slots - 1),
+		})
 	}
 	lag := uint64(m.machine.Lag()) + 2
 	if slot < lag+slots {
@@ -193,14 +204,16 @@ func (m *mail) attend(id channel.ContactID, w channel.Meeting, slot uint64) {
 	last := uint32((slot-lag)/slots) - 1
 	for _, r := range answersFirst(w.Read) {
 		kind := kindOfAsked(r)
-		for len(t.open) < meetingErrands {
+		for len(t.open) < meetingErrands && m.machine.Room() > roomForPuts {
 			over, ok := t.next(kind, last)
 			if !ok {
 				break
 			}
 			t.asked[kind][over] = true
 			for n := range r.Numbers {
-				m.run(id, t, relayed.Errand{Command: onion.Get, Drop: w.Drop, Keys: meetingKeys(r, r.Direction, over, uint64(n))})
+				m.run(errandOf{id: id, get: true, kind: kind, at: over}, t, relayed.Errand{
+					Command: onion.Get, Drop: w.Drop, Keys: meetingKeys(r, r.Direction, over, uint64(n)),
+				})
 			}
 		}
 	}
@@ -219,37 +232,73 @@ func meetingKeys(r channel.Rendezvous, d drop.Direction, at uint32, number uint6
 	return drop.DeriveKeys(hour, d, number, 0)
 }
 
+// errandOf says whose an errand is.
+type errandOf struct {
+	id      channel.ContactID
+	reunion bool
+	get     bool
+	kind    int // of a get, as meeting.asked counts them
+	at      uint32
+}
+
 // run gives the machine an errand, after what is kept of the meeting was staged: its
-// packet waits for that.
-func (m *mail) run(id channel.ContactID, t *meeting, e relayed.Errand) {
-	w := store.Write{Key: store.Key{Kind: kindMeeting, Object: id}, Value: t.append(nil)}
+// packet waits for that. The caller has seen that there is room.
+func (m *mail) run(of errandOf, t *meeting, e relayed.Errand) {
+	w := store.Write{Key: store.Key{Kind: kindMeeting, Object: of.id}, Value: t.append(nil)}
+	if of.reunion {
+		w.Key.Kind = kindReunion
+	}
 	if m.desk.commitOwn(w) != nil {
 		return
 	}
 	m.errand++
 	e.Number = m.errand
 	if m.machine.Run(e) == nil {
-		m.errands[e.Number] = id
-		if e.Command == onion.Get {
+		m.errands[e.Number] = of
+		if of.get {
 			t.open[e.Number] = true
 		}
 	}
 }
 
-// done hands the boxes of meetings to their conversations.
+// done hands the boxes of meetings and reunions to their conversations.
 func (m *mail) done(all []relayed.Done) {
 	now := m.desk.cfg.Now()
 	for _, d := range all {
-		id, ok := m.errands[d.Number]
+		of, ok := m.errands[d.Number]
 		delete(m.errands, d.Number)
-		p := m.desk.people[id]
-		if t := m.meetings[id]; t != nil {
-			delete(t.open, d.Number)
+		p, records := m.desk.people[of.id], m.meetings
+		if of.reunion {
+			records = m.reunions
 		}
-		if !ok || p == nil || d.Cell == nil || d.Control.Flags != wire.FlagFlight {
-			continue
+		if t := records[of.id]; t != nil && ok {
+			if delete(t.open, d.Number); d.Unsent && of.get {
+				delete(t.asked[of.kind], of.at) // it can be asked for yet
+			}
 		}
-		_ = m.desk.apply(p, p.conversation.Met(now, d.Cell, m.third))
+		switch {
+		case !ok || p == nil || d.Cell == nil || d.Control.Flags != wire.FlagFlight:
+		case of.reunion:
+			_ = m.desk.apply(p, p.conversation.Reunited(now, m.reunionBegan(of.at), d.Cell))
+		default:
+			_ = m.desk.apply(p, p.conversation.Met(now, d.Cell, m.third))
+		}
+	}
+}
+
+// putAside has reunion boxes that were to be asked for, and were not when the machine ends,
+// asked for in the next run. Of a meeting's, four go together, and some of them may have left.
+func (m *mail) putAside() {
+	changed := map[channel.ContactID]*meeting{}
+	for _, number := range m.machine.Unsent() {
+		of, ok := m.errands[number]
+		if t := m.reunions[of.id]; ok && t != nil && of.reunion && of.get {
+			delete(t.asked[of.kind], of.at)
+			changed[of.id] = t
+		}
+	}
+	for id, t := range changed {
+		_ = m.desk.commitOwn(store.Write{Key: store.Key{Kind: kindReunion, Object: id}, Value: t.append(nil)})
 	}
 }
 

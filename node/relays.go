@@ -145,7 +145,7 @@ func (m *mail) carry(l *guardLink) {
 func (m *mail) unsent(p outgoing) {
 	m.sent--
 	m.lost++
-	m.machine.Unsent(p.packet)
+	m.machine.NotSent(p.packet)
 }
 
 // send sends packets at their moments. One whose moment has passed is not made up for, and

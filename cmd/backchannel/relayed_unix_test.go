@@ -71,8 +71,7 @@ func (p *person) until(what string, holds func() bool) {
 // person makes a home with a vault that is in the network, and starts its node.
 func (v *village) person(t *testing.T, home string) *person {
 	t.Helper()
-	p := &person{village: v, T: t, home: filepath.Join(v.dir, home)}
-	p.client = control.NewClient(filepath.Join(p.home, "run", "node.sock"))
+	p := v.known(t, home)
 	p.run("pass "+home+"\n", "setup")
 	p.run("", "network", "join", v.network)
 	return p
@@ -270,4 +269,50 @@ func (p *person) sendsOverRelays(to *person) {
 	if got, err := os.ReadFile(filepath.Join(folder, "draft.txt")); !bytes.Equal(got, content) {
 		p.Errorf("%d bytes came, %v", len(got), err)
 	}
+}
+
+// TestReunion: of two people who only meet at drops, one loses the machine and restores a
+// backup. A new session is made over relays; both people say to go on, and they talk. It
+// takes minutes: RELAYS_TEST=1 go test ./cmd/backchannel -run TestReunion.
+func TestReunion(t *testing.T) {
+	if os.Getenv("RELAYS_TEST") == "" {
+		t.Skip("nothing may run beside it: RELAYS_TEST=1 go test ./cmd/backchannel -run TestReunion")
+	}
+	v := newVillage(t)
+	v.meetAtDrop(t)
+	quince, rowan := v.known(t, "quince"), v.known(t, "rowan")
+	garden := filepath.Join(v.dir, "garden.bin")
+	quince.run("ten words\n", "backup", "make", garden)
+	quince.offline()
+	rowan.run("To one who is away.", "send", "1")
+	heather := v.known(t, "heather")
+	heather.run("ten words\nGONE\npass heather\n", "backup", "restore", garden)
+	heather.run("", "network", "join", v.network)
+	heather.runs()
+	for _, p := range []*person{heather, rowan} {
+		p.until("the session was made anew", func() bool { return p.contact().Paused })
+		if c := p.contact(); c.Verified != "recovered, not compared" {
+			t.Errorf("%+v", c)
+		}
+		p.run("", "contact", "resume", "1")
+	}
+	heather.until("the text of before came", func() bool { return heather.state("To one who is away.") == "here" })
+	heather.run("Here I am again.", "send", "1")
+	heather.until("it is delivered", func() bool { return heather.state("Here I am again.") == "delivered" })
+	if r := heather.route(); r.Route != "relayed" || r.Direct || !r.Agreed {
+		t.Errorf("after the reunion: %+v", r)
+	}
+}
+
+// known is somebody who has a home.
+func (v *village) known(t *testing.T, home string) *person {
+	p := &person{village: v, T: t, home: filepath.Join(v.dir, home)}
+	p.client = control.NewClient(filepath.Join(p.home, "run", "node.sock"))
+	return p
+}
+
+func (p *person) contact() control.Contact {
+	var c control.ContactAnswer
+	p.ask(&c, "contact/show", control.NameRequest{Name: "1"})
+	return c.Contact
 }

@@ -86,6 +86,9 @@ func (a *app) printRelays(r control.RouteAnswer) {
 		a.say("This machine is in no relay network, or not online in it.")
 		a.advise("  join one   %s", a.here("backchannel network join network.pem"))
 		return
+	case r.Mending:
+		a.say("! The keys of this conversation are lost: one of the two machines was put back to an\n  older state, or restored. New ones are made over the relays. That takes hours if both\n  machines are on, and days if they are on by turns. Then both of you say to go on.")
+		return
 	case r.Lost:
 		a.say("! The keys of this conversation are lost: one of the two machines was put back to an\n  older state, or restored. That is mended over a direct connection alone.")
 		a.advise("  allow one           %s", a.here("backchannel route set CONTACT both"))

@@ -7,6 +7,7 @@ import (
 	"github.com/backchannel/backchannel/node/store"
 	"github.com/backchannel/backchannel/protocol/backup"
 	"github.com/backchannel/backchannel/protocol/charter"
+	"github.com/backchannel/backchannel/protocol/handshake"
 	"github.com/backchannel/backchannel/protocol/secret"
 )
 
@@ -20,8 +21,8 @@ func (v *Conversation) Backup() (backup.Contact, bool) {
 	}
 	b := backup.Contact{
 		Number: c.number, Made: c.made, Side: c.side, Mode: c.mode, Mark: byte(c.mark), UsedTwice: c.usedTwice,
-		Static: c.static.Clone(), Dial: c.dial.Clone(), Recovery: c.recovery.Clone(),
-		Route: backedRoute(v.drops.policy), OwnCard: c.ownCard, PeerCard: c.peerCard, OwnPlace: c.ownPlace, PeerPlace: c.peerPlace, Name: c.name,
+		Static: c.static.Clone(), Dial: c.dial.Clone(), Recovery: c.recovery.Clone(), Month: c.month, Route: backedRoute(v.drops.policy),
+		OwnCard: c.ownCard, PeerCard: c.peerCard, OwnPlace: c.ownPlace, PeerPlace: c.peerPlace, Name: c.name,
 	}
 	if c.mark != NotVerified {
 		b.MarkedAt = c.markMinute
@@ -72,16 +73,20 @@ func Restored(random io.Reader, id, introducer ContactID, b *backup.Contact) ([]
 		return nil, err
 	}
 	defer pair.Wipe()
+	month := b.Month
+	if month == 0 { // version 1: of when the two met, for want of better
+		month = handshake.Month(b.Made / (24 * 60))
+	}
 	c := contact{
 		stage: Met, number: b.Number, name: b.Name, side: b.Side, mode: b.Mode, made: b.Made, static: b.Static,
-		ownCard: b.OwnCard, peerCard: b.PeerCard, hasPeer: true, pair: pair, dial: b.Dial, recovery: b.Recovery,
+		ownCard: b.OwnCard, peerCard: b.PeerCard, hasPeer: true, pair: pair, dial: b.Dial, recovery: b.Recovery, month: month,
 		mark: Mark(b.Mark), markMinute: b.MarkedAt, usedTwice: b.UsedTwice, ownPlace: b.OwnPlace, peerPlace: b.PeerPlace,
 	}
 	record := func(kind store.Kind, value []byte) store.Write {
 		return store.Write{Key: store.Key{Kind: kind, Object: id}, Value: value}
 	}
 	records := []store.Write{record(KindContact, c.append(nil))}
-	if p := RestoredRoute(b); p != BothRoutes {
+	if p := RestoredRoute(b); p != BothRoutes || b.Month != 0 { // else what its cards say: see Load
 		records = append(records, record(KindDrops, (&drops{policy: p}).append(nil)))
 	}
 	if b.Introduced {

@@ -65,8 +65,8 @@ func (v *Conversation) LinkUp(now time.Time, id LinkID, invitation, dialled bool
 	}
 	l.contactKeys = wire.DeriveLinkKeys(root, l.dialler, l.listener)
 	v.link, v.out.Link = l, id
-	if v.answeredAt.IsZero() {
-		v.answeredAt = now // after a restart an answered handshake is waited for, too
+	if v.answeredAt.IsZero() || v.c.attempt.role == handshake.Responder {
+		v.answeredAt = now // an answered handshake is waited for, after a restart and one over drops, too
 	}
 	v.greet()
 	return v.end()
@@ -153,6 +153,12 @@ func (v *Conversation) contactRoot(invitation bool) (secret.Key, bool) {
 
 // greet sends what a new connection begins with.
 func (v *Conversation) greet() {
+	if u := v.upcoming(); u != nil && v.s != nil && !v.s.dead {
+		v.c.m3, v.c.m3Tag = u.m3, handshake.AnswerTag(v.c.attempt.pair, 3, &v.c.attempt.m1)
+		v.sendFlight(&handshake.Flight{Tag: v.c.m3Tag, Message: *v.c.m3})
+		v.goOver() // the peer may have it; if not, it is first to get m3
+		return
+	}
 	switch {
 	case v.s != nil && !v.s.dead:
 		if v.c.m3 != nil {
@@ -260,6 +266,7 @@ func (v *Conversation) sessionBox(c wire.Control, cell *wire.Cell) {
 	v.clockOff = time.Unix(int64(c.Time), 0).Sub(v.now).Truncate(time.Second)
 	v.clockAt = v.now
 	v.heard()
+	v.forgetMonths(c.Time)
 	if v.s.dead {
 		return
 	}
@@ -272,8 +279,8 @@ func (v *Conversation) sessionBox(c wire.Control, cell *wire.Cell) {
 		// peer's first have been lost, its next one serves.
 		l.resumeGot = true
 		v.unanswered = 0
-		if v.c.attempt.reason != noReason && v.c.attempt.role == handshake.Initiator {
-			v.c.attempt = attempt{} // it was only begun because nothing came
+		if a := &v.c.attempt; a.reason != noReason && a.role == handshake.Initiator && (a.reason != roll || !v.aged()) {
+			v.endAttempt() // it was only begun because nothing came
 			v.saveContact()
 		}
 		v.acknowledged(c)
@@ -308,6 +315,10 @@ func (v *Conversation) heard() {
 	}
 	if !v.s.confirmed {
 		v.s.confirmed = true
+		if a := &v.c.attempt; a.reason == recovery && a.role == handshake.Initiator && !v.s.dead {
+			v.endAttempt() // it found m3: see unfinished
+		}
+		v.leftFormer()
 		v.c.previous.Wipe()
 		v.c.previous = secret.Key{}
 		v.forgetSeen()

@@ -162,6 +162,8 @@ func (v *Conversation) leave() {
 		v.s = nil
 		v.drop(KindSession, 0)
 	}
+	v.dropFormer()
+	v.next.wipe()
 	v.stale = append(v.stale, store.Key{Kind: KindEnded, Object: v.id}, store.Key{Kind: KindDrops, Object: v.id}, store.Key{Kind: KindCharter, Object: v.id}, store.Key{Kind: KindIntroduction, Object: v.id}, store.Key{Kind: KindSounding, Object: v.id})
 	v.endings, v.endingsNew = nil, false
 	if v.link != nil {

@@ -24,9 +24,12 @@ func (v *Conversation) Tick(now time.Time) *Output {
 	v.tickSoundings()
 	v.expireFiles()
 	v.expireEndings()
+	v.expireFormer()
 	if len(v.orphans) == 0 { // what names a part file goes after it
 		v.dropStale()
 	}
+	v.rollOverDrops()
+	v.recoverOverDrops()
 	for len(v.guests) > 0 && now.Sub(v.guests[0].up) >= v.cfg.AnswerTimeout {
 		v.out.Close = append(v.out.Close, v.guests[0].id)
 		v.guests = v.guests[1:]
@@ -55,7 +58,7 @@ func (v *Conversation) tickSession(l *link) {
 		v.sendBox(0, nil)
 	}
 	v.tickFiles(l)
-	if fromMinute(v.s.began).Add(v.cfg.SessionLife).Before(v.now) {
+	if v.aged() {
 		v.handshakeDue(l, roll)
 	}
 	v.flush()
@@ -145,6 +148,9 @@ func (v *Conversation) Next(now time.Time) time.Time {
 	}
 	for _, s := range v.sounded {
 		sooner(v.soundingNext(s, now))
+	}
+	if v.recoveryDue() && v.c.attempt.reason != recovery {
+		sooner(now.Add(time.Second))
 	}
 	for _, g := range v.guests {
 		sooner(g.up.Add(v.cfg.AnswerTimeout))

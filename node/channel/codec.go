@@ -69,6 +69,9 @@ func (d *decoder) version(known byte) error {
 	}
 }
 
+// first reports whether a record is of version 1.
+func (d *decoder) first() bool { return len(d.b) > 0 && d.b[0] == 1 }
+
 func (d *decoder) u8() byte    { return d.fixed(1)[0] }
 func (d *decoder) u32() uint32 { return binary.BigEndian.Uint32(d.fixed(4)) }
 func (d *decoder) u64() uint64 { return binary.BigEndian.Uint64(d.fixed(8)) }

@@ -38,13 +38,17 @@ const KindShuttle store.Kind = 15
 // keep a distance from.
 const KindSounding store.Kind = 16
 
+// KindFormer is one: the session before the one in use, while boxes of it may lie at drops.
+const KindFormer store.Kind = 17
+
 // KindListener is one record of no contact: what this side is to the authorities
 // whose mandates it is shown.
 const KindListener store.Kind = 140
 
 // contactVersion is that of docs/spec/session.md. Records without a version of their
-// own change with it: the contact's is read before them.
-const contactVersion = 1
+// own change with it: the contact's is read before them. Version 1 had one recovery secret
+// for all months, and no handshakes over drops but the first.
+const contactVersion = 2
 
 // Stage says how far a contact has come.
 type Stage byte
@@ -114,7 +118,8 @@ type contact struct {
 	// pair is the current pair secret. previous is the one before, and only kept
 	// by an initiator whose peer has not been seen to hold the current one.
 	pair, previous secret.Key
-	dial, recovery secret.Key // from the first session
+	dial, recovery secret.Key // from the first session; recovery is that of month
+	month          uint32
 	seen           []seenM1
 
 	mark                    Mark
@@ -177,6 +182,30 @@ type attempt struct {
 	m1     handshake.Message
 	tag    handshake.Tag // of m1
 	hour   uint32        // when it was made
+	tries  byte          // how many were made before it, over drops, that came to no end
+	// m2 is the answer that came over drops. The session that follows from it is in use
+	// when the peer is seen to have it, see reunion.go.
+	m2 *handshake.Message
+}
+
+// ended reports whether this side began a handshake whose end the peer may have: it must
+// not be given up for another one, or the two would be in different sessions.
+func (a *attempt) ended() bool { return a.m2 != nil }
+
+// age is how many hours ago its m1 was made; less than none after a clock was put back.
+func (a *attempt) age(now time.Time) int64 { return int64(handshake.Hour(now)) - int64(a.hour) }
+
+// wipe clears its keys. The pair secret of a first handshake is the contact's own.
+func (a *attempt) wipe() {
+	a.coins.Wipe()
+	if a.reason != first {
+		a.pair.Wipe()
+	}
+}
+
+// stale reports whether this side's m1 is so old that nobody answers it any more.
+func (a *attempt) stale(now time.Time) bool {
+	return a.role == handshake.Initiator && !a.ended() && a.age(now) > flightHours
 }
 
 func (c *contact) append(b []byte) []byte {
@@ -201,6 +230,7 @@ func (c *contact) append(b []byte) []byte {
 	for _, k := range []secret.Key{c.pair, c.previous, c.dial, c.recovery} {
 		e.key(k)
 	}
+	e.u32(c.month)
 	e.u32(uint32(len(c.seen)))
 	for _, s := range c.seen {
 		e.fixed(s.hash[:])
@@ -228,10 +258,11 @@ func (c *contact) append(b []byte) []byte {
 		e.fixed(a.m1[:])
 		e.fixed(a.tag[:])
 		e.u32(a.hour)
+		e.u8(a.tries)
+		e.message(a.m2)
 	}
-	e.flag(c.m3 != nil)
+	e.message(c.m3)
 	if c.m3 != nil {
-		e.fixed(c.m3[:])
 		e.fixed(c.m3Tag[:])
 	}
 	return e.b
@@ -239,7 +270,7 @@ func (c *contact) append(b []byte) []byte {
 
 func parseContact(b []byte) (*contact, error) {
 	d := decoder{b: b}
-	c := &contact{}
+	c, old := &contact{}, d.first()
 	if err := d.version(contactVersion); err != nil {
 		return nil, err
 	}
@@ -259,6 +290,9 @@ func parseContact(b []byte) (*contact, error) {
 	}
 	c.invitation = d.bytes()
 	c.pair, c.previous, c.dial, c.recovery = d.key(), d.key(), d.key(), d.key()
+	if c.month = handshake.Month(c.made / (24 * 60)); !old { // as in a backup of before, see Restored
+		c.month = d.u32()
+	}
 	for n := d.u32(); n > 0 && !d.bad; n-- {
 		c.seen = append(c.seen, seenM1{hash: [32]byte(d.fixed(32)), day: d.u32(), pair: [8]byte(d.fixed(8))})
 	}
@@ -275,12 +309,12 @@ func parseContact(b []byte) (*contact, error) {
 		a.pair, a.coins = d.key(), d.key()
 		copy(a.m1[:], d.fixed(handshake.MessageSize))
 		copy(a.tag[:], d.fixed(handshake.TagSize))
-		a.hour = d.u32()
-		d.bad = d.bad || a.pair.IsZero() || a.coins.IsZero()
+		if a.hour = d.u32(); !old {
+			a.tries, a.m2 = d.u8(), d.message()
+		}
+		d.bad = d.bad || a.pair.IsZero() || a.coins.IsZero() || a.m2 != nil && (a.role != handshake.Initiator || a.reason != roll)
 	}
-	if d.flag() {
-		c.m3 = new(handshake.Message)
-		copy(c.m3[:], d.fixed(handshake.MessageSize))
+	if c.m3 = d.message(); c.m3 != nil {
 		copy(c.m3Tag[:], d.fixed(handshake.TagSize))
 	}
 	if c.static.IsZero() || c.stage < Invited || c.stage > Met || c.side < identity.Inviter || c.side > identity.Accepter ||
@@ -292,11 +326,45 @@ func parseContact(b []byte) (*contact, error) {
 	return c, d.end()
 }
 
+// recoverySecret returns the recovery secret of a day's month, unless that was forgotten.
+func (c *contact) recoverySecret(day uint32) (secret.Key, bool) {
+	if c.recovery.IsZero() {
+		return secret.Key{}, false
+	}
+	return handshake.RecoverySecret(c.recovery, c.month, handshake.Month(day))
+}
+
+// recoveryPair returns the pair secret of recoveries on a day.
+func (c *contact) recoveryPair(day uint32) (pair secret.Key, ok bool) {
+	key, ok := c.recoverySecret(day)
+	if !ok {
+		return key, false
+	}
+	defer key.Wipe()
+	return handshake.RecoveryPair(key, day), true
+}
+
 // wipe clears the keys.
 func (c *contact) wipe() {
 	for _, k := range []secret.Key{c.static, c.pair, c.previous, c.dial, c.recovery, c.attempt.pair, c.attempt.coins} {
 		k.Wipe()
 	}
+}
+
+func (e *encoder) message(m *handshake.Message) {
+	e.flag(m != nil)
+	if m != nil {
+		e.fixed(m[:])
+	}
+}
+
+func (d *decoder) message() *handshake.Message {
+	if !d.flag() {
+		return nil
+	}
+	m := new(handshake.Message)
+	copy(m[:], d.fixed(handshake.MessageSize))
+	return m
 }
 
 func (d *decoder) place() identity.Place {

@@ -141,6 +141,12 @@ type Conversation struct {
 	drops drops
 	mail  mail
 
+	former  *former   // nil: none is kept
+	reading *former   // while frames of the former are taken
+	next    *upcoming // see upcoming
+	byDrop  bool      // the flight at hand came over drops
+	boxed   uint32    // when the reunion box was put that it came in, seconds since 1970; 0: in none
+
 	link       *link
 	clockOff   time.Duration         // the peer's clock less ours, from its last box
 	clockAt    time.Time             // when that came, by the own clock; zero: not in this run
@@ -250,6 +256,20 @@ func Load(cfg Config, id ContactID) (*Conversation, error) {
 		}
 	case !errors.Is(err, store.ErrNotFound):
 		return nil, err
+	default: // of a backup: two who met at drops do not show each other where they are
+		if _, ok := v.setOfCards(); ok {
+			v.drops.policy = RelayRoute
+		}
+	}
+	switch raw, err = v.cfg.Records.Get(store.Key{Kind: KindFormer, Object: id}); {
+	case err == nil && v.s != nil:
+		if err := v.loadFormer(raw); err != nil {
+			return nil, err
+		}
+	case err == nil:
+		v.stale = append(v.stale, store.Key{Kind: KindFormer, Object: id})
+	case !errors.Is(err, store.ErrNotFound):
+		return nil, err
 	}
 	if err := errors.Join(v.loadCharters(), v.loadLists()); err != nil {
 		return nil, err
@@ -281,6 +301,10 @@ func (v *Conversation) loadLists() error {
 		f, err := wire.ParseFrame(r.Value)
 		if err != nil || uint64(f.Number) != r.Key.Seq&(1<<32-1) {
 			return ErrRecord
+		}
+		if v.former != nil && r.Key.Seq>>32 == uint64(v.former.s.epoch) {
+			v.former.inbound[uint32(r.Key.Seq)] = f
+			continue
 		}
 		if !v.current(r.Key) {
 			continue
@@ -397,7 +421,7 @@ func (v *Conversation) put(kind store.Kind, seq uint64, value []byte) {
 func (v *Conversation) putAt(key store.Key, value []byte) {
 	v.bytes += store.SealedSize(len(value)) + 32
 	switch key.Kind {
-	case KindContact, KindSession, KindFile, KindDrops, KindMandate, KindCommunique, KindListener, KindCharter, KindIntroduction, KindSounding, KindShuttle: // written again and again: the last counts
+	case KindContact, KindSession, KindFile, KindDrops, KindMandate, KindCommunique, KindListener, KindCharter, KindIntroduction, KindSounding, KindShuttle, KindFormer: // written again and again: the last counts
 		for i, w := range v.out.Writes {
 			if w.Key == key {
 				v.bytes -= store.SealedSize(len(w.Value)) + 32

@@ -63,9 +63,13 @@ type drops struct {
 	policy      Policy
 	peerNetwork identity.NetworkID
 	Drops
+	sure bool       // of Set: the other side has it, too
+	root secret.Key // of the chain of the boxes at Set; empty once that has begun
 }
 
-const dropsVersion = 1
+// dropsVersion is that of docs/spec/session.md. A chain of version 1 has begun as soon as
+// there was a set.
+const dropsVersion = 2
 
 func (o *drops) append(b []byte) []byte {
 	e := encoder{b}
@@ -82,11 +86,14 @@ func (o *drops) append(b []byte) []byte {
 	if o.Set != nil {
 		e.fixed(o.Set.append(nil))
 	}
+	e.flag(o.sure)
+	e.key(o.root)
 	return e.b
 }
 
 func parseDrops(b []byte) (o drops, err error) {
 	d := decoder{b: b}
+	old := d.first()
 	if err := d.version(dropsVersion); err != nil {
 		return o, err
 	}
@@ -101,6 +108,11 @@ func parseDrops(b []byte) (o drops, err error) {
 		if o.Set, err = parseDropSet(d.fixed(dropSetSize)); err != nil {
 			return o, ErrRecord
 		}
+	}
+	if old {
+		o.sure = o.Set != nil && o.Hour != 0 // the cards named it to both
+	} else {
+		o.sure, o.root = d.flag(), d.key()
 	}
 	if o.policy > RelayRoute {
 		return o, ErrRecord
@@ -142,7 +154,7 @@ func (v *Conversation) Drops() Drops {
 	if v.s == nil || v.s.dead {
 		return Drops{Side: v.c.side}
 	}
-	if v.drops.Epoch != v.s.epoch {
+	if v.drops.Epoch != v.s.epoch && !v.s.chained {
 		return Drops{Epoch: v.s.epoch, Side: v.c.side}
 	}
 	o := v.drops.Drops
@@ -153,12 +165,39 @@ func (v *Conversation) Drops() Drops {
 	return o
 }
 
-// MailRoot is what the keys of boxes at drops are derived from.
-func (v *Conversation) MailRoot() secret.Key { return v.s.box.Clone() }
+// MailRoot is what the chain of boxes at drops begins with: the one that is agreed, or
+// would be in the session in use. It is empty once the chain has begun.
+func (v *Conversation) MailRoot() secret.Key {
+	if v.drops.Set != nil {
+		return v.drops.root.Clone()
+	}
+	return v.s.drops.Clone()
+}
+
+// MailBegan tells that the chain of boxes is kept elsewhere from now on. What led to it is
+// wiped: it would lead back to days whose keys are gone.
+func (v *Conversation) MailBegan(now time.Time) *Output {
+	v.begin(now)
+	if v.drops.Set != nil && !v.drops.root.IsZero() {
+		v.drops.root.Wipe()
+		v.drops.root = secret.Key{}
+		v.saveDrops()
+	}
+	return v.end()
+}
+
+// takeRoot has the chain of the agreed drops begin with the session in use.
+func (v *Conversation) takeRoot() {
+	v.drops.root.Wipe()
+	v.drops.root, v.s.drops = v.s.drops, secret.Key{}
+	v.s.chained = false
+	v.saveSession()
+}
 
 // inSession forgets what was agreed in a session before.
 func (o *drops) inSession(epoch uint32) {
 	if o.Epoch != epoch {
+		o.root.Wipe()
 		*o = drops{policy: o.policy, Drops: Drops{Epoch: epoch}}
 	}
 }
@@ -188,6 +227,7 @@ func (v *Conversation) NameDrops(now time.Time, s DropSet) *Output {
 		return v.end()
 	}
 	v.drops.Set = &s
+	v.takeRoot()
 	v.control(wire.FrameDropSet, s.append(nil))
 	v.saveDrops()
 	v.saveSession()
@@ -204,7 +244,10 @@ func (v *Conversation) dropCame(content []byte) {
 	}
 	p := cadence.Period(content[size-1])
 	relay := onion.ID(content[8 : 8+onion.IDSize])
-	v.drops.inSession(v.s.epoch)
+	if v.drops.inSession(v.s.epoch); v.s.chained { // it agrees anew
+		v.s.chained = false
+		v.saveSession()
+	}
 	if o := &v.drops; p.Valid() && o.Set == nil {
 		o.Peer, o.peerNetwork = relay, identity.NetworkID(content[:8])
 		o.Period = max(o.Period, p)
@@ -220,7 +263,8 @@ func (v *Conversation) dropSetCame(content []byte) {
 		s.Network != o.Network || s.Relays[1] != o.Own || o.Own == (onion.ID{}) {
 		return
 	}
-	o.Set = s
+	o.Set, o.sure = s, true
+	v.takeRoot()
 	v.saveDrops()
 }
 

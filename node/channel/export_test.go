@@ -2,10 +2,13 @@ package channel
 
 import (
 	"encoding/binary"
+	"slices"
 	"time"
 
+	"github.com/backchannel/backchannel/node/store"
 	"github.com/backchannel/backchannel/protocol/file"
 	"github.com/backchannel/backchannel/protocol/handshake"
+	"github.com/backchannel/backchannel/protocol/identity"
 	"github.com/backchannel/backchannel/protocol/ratchet"
 	"github.com/backchannel/backchannel/protocol/secret"
 	"github.com/backchannel/backchannel/protocol/wire"
@@ -46,7 +49,7 @@ func (v *Conversation) Stored() (inbound, controls int) { return len(v.inbound),
 // Knock starts a handshake under a recovery pair as if it were an ordinary one.
 func (v *Conversation) Knock(now, day time.Time) *Output {
 	v.begin(now)
-	pair := handshake.RecoveryPair(v.c.recovery, handshake.Day(day))
+	pair, _ := v.c.recoveryPair(handshake.Day(day))
 	a := &v.c.attempt
 	*a = attempt{reason: roll, role: handshake.Initiator, pair: pair, coins: v.draw(), hour: handshake.Hour(now)}
 	_, m1, err := handshake.Initiate(v.c.config(pair), a.coins)
@@ -165,4 +168,52 @@ func (v *Conversation) Unsaid() bool {
 func (v *Conversation) ToTell(id file.ID) (n int, there bool) {
 	_, there = v.tell[id]
 	return len(v.tell), there
+}
+
+// Version1 returns a record of a settled contact as version 1 wrote it.
+func Version1(kind store.Kind, value []byte) []byte {
+	cut := func(at, n int) []byte {
+		return append([]byte{1}, slices.Delete(slices.Clone(value), at, at+n)[1:]...)
+	}
+	key := func(k secret.Key) int { return len((&encoder{}).keyed(k)) }
+	switch kind {
+	case KindContact:
+		c, err := parseContact(value)
+		if err != nil || c.attempt.reason != noReason {
+			panic("not a settled contact")
+		}
+		at := 1 + 1 + 4 + 4 + len(c.name) + 1 + 1 + 4 + key(c.static) + 1 + 2*identity.CardSize + 4 + len(c.invitation)
+		return cut(at+key(c.pair)+key(c.previous)+key(c.dial)+key(c.recovery), 4)
+	case KindSession:
+		s, err := parseSession(value)
+		if err != nil {
+			panic(err)
+		}
+		return cut(1+4+key(s.box)+1+4+2+3*4+8+4+key(s.words.nonce)+3+3*32+1+1+8+1, key(s.drops)+1+4+4)
+	case KindDrops:
+		o, err := parseDrops(value)
+		if err != nil {
+			panic(err)
+		}
+		n := 1 + key(o.root)
+		return cut(len(value)-n, n)
+	}
+	return value
+}
+
+func (e *encoder) keyed(k secret.Key) []byte {
+	e.key(k)
+	return e.b
+}
+
+// Month returns of which month the recovery secret is.
+func (v *Conversation) Month() uint32 { return v.c.month }
+
+// Upcoming returns keys of the handshake under way, and not copies of them.
+func (v *Conversation) Upcoming() []secret.Key {
+	keys := []secret.Key{v.c.attempt.coins, v.c.attempt.pair}
+	if u := v.upcoming(); u != nil {
+		keys = append(keys, u.hs.Box, u.hs.NextPair)
+	}
+	return keys
 }

@@ -116,17 +116,20 @@ func (v *Conversation) initiate(why reason) {
 		pair := v.c.pair
 		switch {
 		case why == recovery:
-			if v.c.recovery.IsZero() {
+			day, ok := v.c.recoveryPair(handshake.Day(v.now))
+			if !ok {
 				return
 			}
-			pair = handshake.RecoveryPair(v.c.recovery, handshake.Day(v.now))
+			defer day.Wipe()
+			pair = day
 		case v.s != nil && !v.s.confirmed && !v.c.previous.IsZero():
 			pair = v.c.previous // the peer may never have come to the newer one
 		}
+		v.endAttempt()
 		*a = attempt{reason: why, role: handshake.Initiator, pair: pair.Clone(), coins: v.draw(), hour: hour}
 		_, m1, err := handshake.Initiate(v.c.config(a.pair), a.coins)
 		if err != nil {
-			*a = attempt{}
+			v.endAttempt()
 			return
 		}
 		a.m1, a.tag = *m1, handshake.KnockTag(a.pair, v.c.side, hour)
@@ -153,8 +156,8 @@ func (v *Conversation) sendM1() {
 // m1Came handles what may be the start of a handshake.
 func (v *Conversation) m1Came(f *handshake.Flight) {
 	why, pair, day, ok := v.knock(f)
-	if !ok {
-		return
+	if !ok || v.byDrop && v.s != nil && v.outdated() {
+		return // it lay there for long, and its sender has made a session since
 	}
 	a := &v.c.attempt
 	hash := handshake.Seen(&f.Message)
@@ -164,9 +167,14 @@ func (v *Conversation) m1Came(f *handshake.Flight) {
 		}
 		return
 	}
-	if a.reason != noReason && a.role == handshake.Initiator && (a.reason > why ||
+	// A responder gives up its attempt before it makes an m1 of that hour.
+	givenUp := a.ended() && why == roll && v.knocked > a.hour+2*flightHours
+	if !givenUp && a.reason != noReason && a.role == handshake.Initiator && !a.stale(v.now) && (a.reason > why ||
 		a.reason == why && bytes.Compare(v.c.ownCard.Static[:], v.c.peerCard.Static[:]) < 0) {
 		return // both started: recovery goes before roll, then the lower static key
+	}
+	if a.ended() && why == roll && !givenUp {
+		return // the peer may have the session that this side began
 	}
 	if v.seenUnder(day) >= maxSeen || why == roll && v.manyDraws() {
 		return
@@ -182,18 +190,32 @@ func (v *Conversation) m1Came(f *handshake.Flight) {
 	if why == first {
 		v.c.peerCard, v.c.hasPeer, v.c.pair = *f.Card, true, pair
 	}
+	v.endAttempt()
 	*a = next
 	v.c.seen = append(v.c.seen, seenM1{hash: hash, day: day, pair: pairName(pair)})
 	v.saveContact()
 	v.answer()
 }
 
+// outdated reports whether the m1 at hand, which came over drops, is from before the session in
+// use. Who has answered puts m2, and no m1 of its own any more: so of two reunion boxes the
+// later one tells, whatever the clocks. Who was put back after m2 is not outdated by it.
+func (v *Conversation) outdated() bool {
+	if v.boxed != 0 && v.s.boxed != 0 {
+		return v.boxed <= v.s.boxed
+	}
+	return v.knocked < v.s.hour
+}
+
 // knock finds the pair secret under which a flight knocks.
 func (v *Conversation) knock(f *handshake.Flight) (why reason, pair secret.Key, day uint32, ok bool) {
 	from := v.c.side.Other()
-	hour := handshake.Hour(v.now)
+	hour, back, days := handshake.Hour(v.now), uint32(knockHours), uint32(1)
+	if v.byDrop {
+		back, days = flightHours+knockHours, flightHours/24+1
+	}
 	fits := func(pair secret.Key) bool {
-		for h := hour - knockHours; h <= hour+knockHours; h++ {
+		for h := hour - back; h <= hour+knockHours; h++ {
 			if handshake.KnockTag(pair, from, h) == f.Tag {
 				v.knocked = h
 				return true
@@ -218,24 +240,29 @@ func (v *Conversation) knock(f *handshake.Flight) (why reason, pair secret.Key, 
 			return roll, pair.Clone(), 0, true
 		}
 	}
-	if v.c.recovery.IsZero() {
-		return noReason, secret.Key{}, 0, false
-	}
 	today := handshake.Day(v.now)
-	for d := today - 1; d <= today+1; d++ {
-		if pair := handshake.RecoveryPair(v.c.recovery, d); fits(pair) {
+	for d := today - days; d <= today+1; d++ {
+		switch pair, known := v.c.recoveryPair(d); {
+		case !known:
+		case fits(pair):
 			return recovery, pair, d, true
+		default:
+			pair.Wipe()
 		}
 	}
 	return noReason, secret.Key{}, 0, false
 }
+
+// seenDays is how long an answered m1 of a recovery is remembered: longer than its day is
+// accepted, over drops, too.
+const seenDays = flightHours/24 + 3
 
 // seenUnder counts the answered m1 that share a bound: those of the pair secrets
 // (day 0), or those of all days of recovery that are still accepted. Older days
 // are forgotten on the way: their pairs are accepted no more.
 func (v *Conversation) seenUnder(day uint32) int {
 	today := handshake.Day(v.now)
-	v.c.seen = slices.DeleteFunc(v.c.seen, func(s seenM1) bool { return s.day != 0 && s.day+2 < today })
+	v.c.seen = slices.DeleteFunc(v.c.seen, func(s seenM1) bool { return s.day != 0 && s.day+seenDays < today })
 	n := 0
 	for _, s := range v.c.seen {
 		if (s.day == 0) == (day == 0) {
@@ -274,7 +301,13 @@ func (v *Conversation) m2Came(f *handshake.Flight) {
 		return
 	}
 	m3, s, err := run.Finish(&f.Message)
-	if err != nil {
+	if err != nil || a.ended() {
+		return
+	}
+	if v.byDrop && v.link == nil && a.reason == roll {
+		s.Wipe() // it is made anew when the peer is known to have it
+		v.c.attempt.m2 = &f.Message
+		v.saveContact()
 		return
 	}
 	v.c.m3, v.c.m3Tag = m3, handshake.AnswerTag(a.pair, 3, &a.m1)
@@ -303,6 +336,7 @@ func (v *Conversation) install(hs *handshake.Session, state *ratchet.State, role
 	if why == first {
 		v.c.stage = Met
 		v.c.dial, v.c.recovery = hs.Dial.Clone(), hs.Recovery.Clone()
+		v.c.month = handshake.Month(hour / 24)
 		v.out.Linked = true
 	}
 	v.c.previous.Wipe()
@@ -313,10 +347,12 @@ func (v *Conversation) install(hs *handshake.Session, state *ratchet.State, role
 	v.c.pair.Wipe()
 	v.c.pair = hs.NextPair.Clone()
 	v.forgetSeen()
-	v.c.attempt = attempt{}
+	v.endAttempt()
 	v.unanswered = 0
 
 	epoch, repeat, repeated := uint32(1), why == recovery, uint64(0)
+	gone := v.owedGone()
+	chained, consenting := why == roll && v.overDrops(), why == roll && v.owes(wire.FrameConsent)
 	if v.s != nil {
 		epoch = v.s.epoch + 1
 		if v.s.repeat && !repeat { // begun after a recovery, and not at its end
@@ -325,25 +361,33 @@ func (v *Conversation) install(hs *handshake.Session, state *ratchet.State, role
 		for n := range v.sealed {
 			v.stale = append(v.stale, store.Key{Kind: KindSealed, Object: v.id, Seq: v.cellKey(n)})
 		}
-		for n := range v.inbound {
-			v.stale = append(v.stale, store.Key{Kind: KindInbound, Object: v.id, Seq: v.cellKey(n)})
+		if chained {
+			v.keepFormer()
+		} else {
+			v.staleInbound(v.s.epoch, v.inbound)
+			v.s.wipe()
+			v.dropFormer()
 		}
-		v.s.wipe()
 	}
 	clear(v.sealed)
-	clear(v.inbound)
+	v.inbound = map[uint32]wire.Frame{}
 	clear(v.recent)
 	v.mail = mail{}
 	v.forgetPosted()
 	v.ackedTo = 0
-	v.s = &session{epoch: epoch, box: hs.Box.Clone(), role: role, began: minute(v.now), ratchet: state}
+	v.s = &session{epoch: epoch, box: hs.Box.Clone(), drops: hs.Drops.Clone(), chained: chained, role: role, began: minute(v.now), ratchet: state}
 	hs.Wipe()
 	v.s.repeat, v.s.repeated = repeat, repeated
+	if v.s.hour = hour; role == handshake.Initiator {
+		if v.s.boxed = v.boxed; !chained { // else the peer may have had it for long
+			v.s.hour = handshake.Hour(v.now)
+		}
+	}
 	if repeat {
 		v.standByAll()
 	}
 	v.requeue()
-	if why == first {
+	if why != roll {
 		v.dropsOfCards(hour)
 	}
 	if role == handshake.Initiator {
@@ -361,11 +405,16 @@ func (v *Conversation) install(hs *handshake.Session, state *ratchet.State, role
 	}
 	// What a person said or the machine announced, and the session before may
 	// have taken along, is said again.
-	if v.c.paused && v.c.ownConsent {
+	if v.c.paused && v.c.ownConsent || consenting { // the peer may be paused, and this side not any more
 		v.control(wire.FrameConsent, nil)
 	}
 	if v.c.tellBurn {
 		v.control(wire.FrameBurn, nil)
+	}
+	for _, content := range gone {
+		if chained {
+			v.control(wire.FrameDropGone, content)
+		}
 	}
 	if v.c.ownPlace != v.c.ownCard.Place {
 		v.control(wire.FramePlace, v.c.ownPlace.Append(nil))
@@ -373,6 +422,16 @@ func (v *Conversation) install(hs *handshake.Session, state *ratchet.State, role
 	v.saveContact()
 	v.saveSession()
 	v.resume()
+}
+
+// owes reports whether a frame of the contact itself is not acknowledged.
+func (v *Conversation) owes(kind wire.FrameKind) bool {
+	for _, cell := range v.sealed {
+		if wire.FrameKind(cell.body[0]) == kind {
+			return true
+		}
+	}
+	return v.s != nil && slices.ContainsFunc(v.s.controls, func(c controlFrame) bool { return c.kind == kind })
 }
 
 // recover ends the use of the session: one of the two machines was put back to

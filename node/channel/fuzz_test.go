@@ -8,6 +8,7 @@ import (
 	"github.com/backchannel/backchannel/node/store/storetest"
 	"github.com/backchannel/backchannel/protocol/handshake"
 	"github.com/backchannel/backchannel/protocol/identity"
+	"github.com/backchannel/backchannel/protocol/onion"
 	"github.com/backchannel/backchannel/protocol/prototest"
 	"github.com/backchannel/backchannel/protocol/ratchet"
 	"github.com/backchannel/backchannel/protocol/secret"
@@ -38,6 +39,8 @@ func FuzzParseContact(f *testing.F) {
 	v.c.m3 = new(handshake.Message)
 	v.c.seen = []seenM1{{day: 7}}
 	f.Add(v.c.append(nil))
+	v.c.attempt.reason, v.c.attempt.m2, v.c.month = roll, new(handshake.Message), 691
+	f.Add(v.c.append(nil))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		if c, err := parseContact(raw); err == nil && !bytes.Equal(c.append(nil), raw) {
 			t.Error("a contact has two encodings")
@@ -45,12 +48,25 @@ func FuzzParseContact(f *testing.F) {
 	})
 }
 
+func key(b byte) secret.Key { return secret.New(&[32]byte{b}) }
+
+func FuzzParseDrops(f *testing.F) {
+	o := drops{policy: RelayRoute, sure: true, root: key(3)}
+	o.Set = &DropSet{Network: identity.NetworkID{1}, Relays: [3]onion.ID{{1}, {2}, {3}}, Period: 2, First: 9}
+	f.Add(o.append(nil))
+	f.Add((&drops{}).append(nil))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		if o, err := parseDrops(raw); err == nil && !bytes.Equal(o.append(nil), raw) {
+			t.Error("what is agreed of drops has two encodings")
+		}
+	})
+}
+
 func FuzzParseSession(f *testing.F) {
-	key := func(b byte) secret.Key { return secret.New(&[32]byte{b}) }
 	hs := &handshake.Session{Root: key(1), HeaderI: key(2), HeaderR: key(3), PrekeyDH: key(4), PrekeyKEM: key(5)}
 	s := &session{
 		epoch: 1, box: key(6), role: handshake.Responder, ratchet: ratchet.NewResponder(hs), sent: 3, acked: 1,
-		controls: []controlFrame{{wire.FrameCommit, make([]byte, 64)}},
+		controls: []controlFrame{{wire.FrameCommit, make([]byte, 64)}}, drops: key(7), chained: true, hour: 9,
 	}
 	f.Add(s.append(nil))
 	f.Fuzz(func(t *testing.T, raw []byte) {

@@ -109,6 +109,10 @@ func (v *Conversation) take(f wire.Frame) {
 		delete(v.inbound, g.Number)
 		v.drop(KindInbound, v.cellKey(g.Number))
 	}
+	if v.reading != nil {
+		v.reading.late = append(v.reading.late, lateMessage{f, text.String()})
+		return
+	}
 	v.deliver(f, text.String())
 }
 
@@ -207,6 +211,8 @@ func (v *Conversation) deliver(f wire.Frame, content string) {
 		v.dropCame([]byte(content))
 	case wire.FrameDropSet:
 		v.dropSetCame([]byte(content))
+	case wire.FrameDropGone:
+		v.dropGoneCame([]byte(content))
 	default:
 		// A kind of a later version: acknowledged, and set aside.
 	}

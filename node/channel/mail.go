@@ -17,6 +17,7 @@ type mail struct {
 	seen     uint64            // period of the newest box that the one that is being handled proves was read
 	peerSent uint32            // the highest number that the peer says it sent
 	at       uint32            // when the box that is being handled was written, in seconds; else zero
+	flight   bool              // the last box carried a flight
 
 	strand  bool // the next box carries what went to a connection and was in none
 	filling bool // what is sealed goes into a box, and not to the connection
@@ -47,6 +48,9 @@ func (v *Conversation) Fill(now time.Time, period uint64) (drop.Control, *wire.C
 	v.begin(now)
 	if v.s == nil || v.s.dead {
 		return drop.Control{}, nil, v.end()
+	}
+	if f := v.flightForBox(); f != nil {
+		return drop.Control{Flags: wire.FlagFlight}, f.Cell(), v.end()
 	}
 	v.mail.period, v.mail.number, v.mail.cell, v.mail.flag = period, 0, nil, 0
 	if v.drops.policy != DirectRoute {
@@ -137,19 +141,26 @@ func (v *Conversation) takeAgain(n uint32) {
 	}
 }
 
-// Mailed handles a box that was found at a drop. Boxes come in any order, each once.
+// Mailed handles a box of the session in use that was found at a drop. Boxes come in any
+// order, each once.
 func (v *Conversation) Mailed(now time.Time, control drop.Control, cell *wire.Cell) *Output {
 	v.begin(now)
-	c := control.State()
-	if v.s == nil || v.s.dead || c.Flags&wire.FlagFlight != 0 {
-		return v.end()
+	if v.s != nil && !v.s.dead && control.Flags&wire.FlagFlight == 0 {
+		v.mailed(control, cell)
 	}
+	return v.end()
+}
+
+func (v *Conversation) mailed(control drop.Control, cell *wire.Cell) {
+	c := control.State()
 	v.mail.at, v.mail.seen = c.Time, 0
 	defer func() { v.mail.at = 0 }()
 	v.heard()
+	v.forgetMonths(c.Time)
+	v.sureOfDrops()
 	if c.Received > v.s.sent {
 		v.recover() // this machine was put back
-		return v.end()
+		return
 	}
 	v.mail.peerSent = max(v.mail.peerSent, c.Sent)
 	v.acknowledged(c)
@@ -167,7 +178,6 @@ func (v *Conversation) Mailed(now time.Time, control drop.Control, cell *wire.Ce
 	}
 	v.unread(c, control.Flags&drop.FlagForm != 0)
 	v.flush()
-	return v.end()
 }
 
 // has reports whether a drop has a cell, as far as is known.
@@ -188,9 +198,11 @@ func (v *Conversation) unread(c wire.Control, form bool) {
 }
 
 // Lacking reports whether the peer has sent something that has not come, or sends a file
-// that is wanted: its pieces have no numbers among the peer's, and each may be in any box.
+// that is wanted: its pieces have no numbers among the peer's, and each may be in any box. What
+// it sent in the session before counts, too, while boxes of that are read.
 func (v *Conversation) Lacking() bool {
-	return v.s != nil && (v.mail.peerSent > v.s.received || slices.ContainsFunc(v.moving, func(seq uint64) bool {
+	f := v.former
+	return v.s != nil && (v.mail.peerSent > v.s.received || f != nil && f.peerSent > f.s.received || slices.ContainsFunc(v.moving, func(seq uint64) bool {
 		i, ok := v.find(seq)
 		t := v.files[seq]
 		return ok && v.messages[i].Direction == In && t.state == FileMoving && t.in.written < file.Cells(t.size) && v.mayCome(v.messages[i])

@@ -3,7 +3,6 @@ package channel
 import (
 	"time"
 
-	"github.com/backchannel/backchannel/protocol/cadence"
 	"github.com/backchannel/backchannel/protocol/drop"
 	"github.com/backchannel/backchannel/protocol/handshake"
 	"github.com/backchannel/backchannel/protocol/identity"
@@ -107,24 +106,18 @@ func (v *Conversation) Met(now time.Time, cell *wire.Cell, third func(inviter, a
 	return v.end()
 }
 
-// dropsOfCards takes the drops that the two cards name, for a session whose handshake
-// went over drops.
+// dropsOfCards takes the drops that the two cards name, if they name any, for a first
+// session and for one after a recovery. Its boxes begin with the hour that m1 named.
 func (v *Conversation) dropsOfCards(hour uint32) {
-	inviter, accepter := v.c.ownCard, v.c.peerCard
-	if v.c.side == identity.Accepter {
-		inviter, accepter = accepter, inviter
-	}
-	s := DropSet{
-		Network: inviter.Network, Period: max(cadence.Period(inviter.Period), cadence.Period(accepter.Period)),
-		Relays: [drop.SetSize]onion.ID{onion.ID(inviter.Drop), onion.ID(accepter.Drop), onion.ID(inviter.Third)},
-	}
-	if _, err := parseDropSet(s.append(nil)); err != nil || inviter.Network != accepter.Network || inviter.Network == (identity.NetworkID{}) {
+	s, ok := v.setOfCards()
+	if !ok {
 		return
 	}
-	v.drops.Drops = Drops{
+	v.drops.root.Wipe()
+	v.drops = drops{policy: v.drops.policy, peerNetwork: s.Network, sure: true, Drops: Drops{
 		Epoch: v.s.epoch, Network: s.Network, Own: onion.ID(v.c.ownCard.Drop), Peer: onion.ID(v.c.peerCard.Drop),
-		Period: s.Period, Hour: hour, Set: &s,
-	}
-	v.drops.peerNetwork = s.Network
+		Period: s.Period, Hour: hour, Set: s,
+	}}
+	v.takeRoot()
 	v.saveDrops()
 }

@@ -118,6 +118,7 @@ func (v *Conversation) flush() {
 		return
 	}
 	v.dropAcknowledged()
+	v.advanceFormer()
 	before := v.s.received
 	if v.advance(); v.s.received != before {
 		v.saveSession()
@@ -274,6 +275,9 @@ func (v *Conversation) dropAcknowledged() {
 		if wire.FrameKind(cell.body[0]) == wire.FrameBurn && v.c.tellBurn {
 			v.c.tellBurn = false
 			v.saveContact()
+		}
+		if wire.FrameKind(cell.body[0]) == wire.FrameDropSet {
+			v.sureOfDrops()
 		}
 		delete(v.sealed, n)
 		v.drop(KindSealed, v.cellKey(n))

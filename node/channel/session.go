@@ -8,7 +8,9 @@ import (
 	"github.com/backchannel/backchannel/protocol/wire"
 )
 
-const sessionVersion = 1
+// sessionVersion is that of docs/spec/session.md. In version 1 the chain of boxes at drops
+// began with the root of the box keys, and a session was the only one on its chain.
+const sessionVersion = 2
 
 // session is what is kept of the session in use.
 type session struct {
@@ -33,6 +35,10 @@ type session struct {
 	repeat   bool
 	repeated uint64
 	opened   bool           // this side has done its part of the first words exchange
+	drops    secret.Key     // root of a chain of boxes at drops; empty once that is of no more use
+	chained  bool           // its boxes lie on the chain of a session before
+	hour     uint32         // an m1 of the peer's from before is of a handshake that is over
+	boxed    uint32         // when the reunion box of its m2 was put, in seconds; 0: it came otherwise
 	controls []controlFrame // frames of the contact itself that wait for their turn
 	ratchet  *ratchet.State
 }
@@ -82,6 +88,10 @@ func (s *session) append(b []byte) []byte {
 	e.flag(s.repeat)
 	e.u64(s.repeated)
 	e.flag(s.opened)
+	e.key(s.drops)
+	e.flag(s.chained)
+	e.u32(s.hour)
+	e.u32(s.boxed)
 	e.u32(uint32(len(s.controls)))
 	for _, c := range s.controls {
 		e.u8(byte(c.kind))
@@ -94,13 +104,14 @@ func (s *session) append(b []byte) []byte {
 // wipe clears the keys of a session that was replaced.
 func (s *session) wipe() {
 	s.box.Wipe()
+	s.drops.Wipe()
 	s.words.nonce.Wipe()
 	s.ratchet.Wipe()
 }
 
 func parseSession(b []byte) (*session, error) {
 	d := decoder{b: b}
-	s := &session{}
+	s, old := &session{}, d.first()
 	if err := d.version(sessionVersion); err != nil {
 		return nil, err
 	}
@@ -120,6 +131,11 @@ func parseSession(b []byte) (*session, error) {
 	w.tries = d.u8()
 	s.repeat, s.repeated = d.flag(), d.u64()
 	s.opened = d.flag()
+	if old {
+		s.drops = s.box.Clone()
+	} else {
+		s.drops, s.chained, s.hour, s.boxed = d.key(), d.flag(), d.u32(), d.u32()
+	}
 	for n := d.u32(); n > 0 && !d.bad; n-- {
 		s.controls = append(s.controls, controlFrame{wire.FrameKind(d.u8()), d.bytes()})
 	}

@@ -16,12 +16,13 @@ func TestNewerRecords(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 85)
 	w.meet()
+	w.agree()
 	w.b.disk, w.a.disk = newDisk(), newDisk()
 	w.a.sendFile("report.pdf", []byte("what was sent"))
 	w.settle()
 	w.b.do(w.b.c.KeepEndings(w.now, 1, 0))
 	w.cut()
-	for kind, known := range map[store.Kind]byte{channel.KindContact: 1, channel.KindSession: 1, channel.KindFile: 2, channel.KindEnded: 1} {
+	for kind, known := range map[store.Kind]byte{channel.KindContact: 2, channel.KindSession: 2, channel.KindDrops: 2, channel.KindFile: 2, channel.KindEnded: 1} {
 		for version, want := range map[byte]error{known: nil, known + 1: store.ErrNewer, 255: store.ErrNewer, 0: channel.ErrRecord} {
 			changed, found := w.b.store.Copy(), 0
 			for r, err := range w.b.store.Scan(kind, w.b.id) {
@@ -66,4 +67,48 @@ func TestFileRecordOfVersion1(t *testing.T) {
 	w.pass(time.Minute, 5*time.Second)
 	w.carry()
 	w.checkFiles(true)
+}
+
+// TestRecordsOfVersion1 loads a contact, with drops and without, that was written before
+// sessions went on over drops: it talks on, and recovers.
+func TestRecordsOfVersion1(t *testing.T) {
+	t.Parallel()
+	for _, agreed := range []bool{true, false} {
+		w := newWorld(t, 87)
+		if w.meet(); agreed {
+			w.agree()
+		}
+		w.a.send("before")
+		w.settle()
+		w.cut()
+		for _, s := range []*side{w.a, w.b} {
+			month := s.c.Month()
+			for _, kind := range []store.Kind{channel.KindContact, channel.KindSession, channel.KindDrops} {
+				for r, err := range s.store.Scan(kind, s.id) {
+					if err != nil {
+						t.Fatal(err)
+					}
+					if err := s.store.Commit(store.Write{Key: r.Key, Value: channel.Version1(kind, r.Value)}); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			s.restart()
+			if o := s.c.Drops(); (o.Set != nil) != agreed || s.c.Month() != month || s.c.MailRoot().IsZero() != agreed {
+				t.Errorf("%s: %+v, of month %d and not %d", s.name, o, s.c.Month(), month)
+			}
+		}
+		w.connect()
+		w.a.send("after")
+		w.b.send("after it, too")
+		w.pass(10*time.Second, time.Second)
+		w.checkAll()
+		w.cut()
+		w.a.do(w.a.c.RolledBack(w.now))
+		w.connect()
+		w.settle()
+		if v := w.b.c.View(); !v.Paused {
+			t.Error("no recovery")
+		}
+	}
 }

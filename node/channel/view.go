@@ -134,8 +134,14 @@ func (v *Conversation) ForgeParams(ownName string, began uint32, draw func() (se
 // Close wipes the keys that the conversation holds. It is not used after that.
 func (v *Conversation) Close() {
 	v.c.wipe()
+	v.next.wipe()
+	v.drops.root.Wipe()
+	if v.former != nil {
+		v.former.s.wipe()
+	}
 	if v.s != nil {
 		v.s.box.Wipe()
+		v.s.drops.Wipe()
 		v.s.words.nonce.Wipe()
 		v.s.ratchet.Wipe()
 	}

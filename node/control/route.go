@@ -50,7 +50,8 @@ type (
 		Direct    bool        `json:"direct_now"` // there is a connection
 		Joined    bool        `json:"network_joined"`
 		Agreed    bool        `json:"drops_agreed"`
-		Lost      bool        `json:"session_lost,omitempty"` // a machine was put back, and relays cannot mend it
+		Lost      bool        `json:"session_lost,omitempty"`    // a machine was put back, or restored
+		Mending   bool        `json:"session_mending,omitempty"` // and a session is made anew over relays
 		Relays    []RelaySeen `json:"relays,omitempty"`
 		Twice     bool        `json:"one_operator_in_two_places,omitempty"`
 		Expected  int64       `json:"expected_seconds,omitempty"` // until a machine that is on has a text, as a rule
@@ -112,7 +113,7 @@ func (s *Server) routeRoutes(mux *http.ServeMux) {
 
 func (s *Server) routeOf(r node.RouteState) RouteAnswer {
 	a := RouteAnswer{
-		V: Version, Contact: contactOf(r.Contact, s.now()), Route: Word(r.Policy.String()), Direct: r.Direct, Joined: r.Joined, Agreed: r.Agreed, Lost: r.Lost,
+		V: Version, Contact: contactOf(r.Contact, s.now()), Route: Word(r.Policy.String()), Direct: r.Direct, Joined: r.Joined, Agreed: r.Agreed, Lost: r.Lost, Mending: r.Mending,
 		Twice: r.Twice, Expected: int64(r.Rule / time.Second), Latest: int64(r.Latest / time.Second),
 		KeptHours: int64(r.KeptFor / time.Hour), Period: int64(r.PeriodIs / time.Second),
 	}

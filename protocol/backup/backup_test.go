@@ -37,7 +37,7 @@ func exampleContact(t testing.TB, n byte) backup.Contact {
 	}
 	c := backup.Contact{
 		Number: uint32(n), Made: 29_000_000, Side: identity.Inviter, Mode: handshake.Mutual, Mark: 1, MarkedAt: 29_000_100,
-		Dial: secret.New(&[32]byte{3, n}), Recovery: secret.New(&[32]byte{4, n}), Name: "Larch",
+		Dial: secret.New(&[32]byte{3, n}), Recovery: secret.New(&[32]byte{4, n}), Month: 691, Name: "Larch",
 	}
 	c.Static, c.OwnCard = card(1)
 	_, c.PeerCard = card(2)

@@ -28,13 +28,15 @@ type Backup struct {
 //	10     1  mark: 0 not verified, 1 words compared, 2 recovered
 //	11     4  minute of the mark, 0 if there is none
 //	15     1  flags: 1 = the invitation was used twice, 2 = introduced,
-//	          4 = directly alone, 8 = over relays alone, 16 = there were channels
+//	          4 = directly alone, 8 = over relays alone, 16 = there were channels,
+//	          32 = the recovery secret is of a month
 //	16    96  static, dial and recovery secret, 32 each
 //	112 1024  own card, peer's card
 //	1136      own place and peer's place, as they were told last
 //	          length of the name 1, name
 //	          introduced: number of the introducer 4
 //	          channels: 133 bytes, see [Channels]
+//	          month of the recovery secret 4: see handshake.RecoverySecret
 type Contact struct {
 	Number    uint32
 	Made      uint32 // minutes since 1970
@@ -45,6 +47,7 @@ type Contact struct {
 	UsedTwice bool
 
 	Static, Dial, Recovery secret.Key
+	Month                  uint32 // of Recovery; 0: a file of version 1 does not say it
 	OwnCard, PeerCard      identity.Card
 	OwnPlace, PeerPlace    identity.Place
 
@@ -96,6 +99,7 @@ const (
 	introducerSize = 4
 	usedSize       = 129 // numbers up to 1,025
 	channelsSize   = 4 + usedSize
+	monthSize      = 4
 	maxMark        = 2
 
 	flagUsedTwice  = 1
@@ -103,6 +107,7 @@ const (
 	flagDirect     = 4
 	flagRelays     = 8
 	flagChannels   = 16
+	flagMonth      = 32
 )
 
 // Append appends the encoding of b. A backup that no parser would take is a
@@ -139,6 +144,9 @@ func (c *Contact) append(b []byte) []byte {
 		b = binary.BigEndian.AppendUint32(b, c.Channels.Floor)
 		b = append(b, c.Channels.Used[:]...)
 	}
+	if c.Month != 0 {
+		b = binary.BigEndian.AppendUint32(b, c.Month)
+	}
 	return b
 }
 
@@ -152,6 +160,7 @@ func (c *Contact) flags() (f byte) {
 		{c.Route == DirectAlone, flagDirect},
 		{c.Route == RelaysAlone, flagRelays},
 		{c.Channels != nil, flagChannels},
+		{c.Month != 0, flagMonth},
 	} {
 		if x.set {
 			f |= x.flag
@@ -204,6 +213,9 @@ func parseContact(b []byte) (c Contact, rest []byte, err error) {
 	if flags&flagChannels != 0 {
 		c.Channels = &Channels{}
 	}
+	if flags&flagMonth != 0 {
+		c.Month = 1 // until it is read
+	}
 	if c.flags() != flags { // another flag, or both routes alone
 		return c, nil, ErrFormat
 	}
@@ -235,6 +247,12 @@ func parseContact(b []byte) (c Contact, rest []byte, err error) {
 		}
 		c.Channels.Floor, c.Channels.Used = binary.BigEndian.Uint32(rest), [usedSize]byte(rest[4:])
 		rest = rest[channelsSize:]
+	}
+	if c.Month != 0 {
+		if len(rest) < monthSize || binary.BigEndian.Uint32(rest) == 0 {
+			return c, nil, ErrFormat
+		}
+		c.Month, rest = binary.BigEndian.Uint32(rest), rest[monthSize:]
 	}
 	c.Static, c.Dial, c.Recovery = secret.FromBytes(b[16:48]), secret.FromBytes(b[48:80]), secret.FromBytes(b[80:112])
 	return c, rest, nil

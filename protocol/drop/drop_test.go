@@ -91,10 +91,11 @@ func TestVectors(t *testing.T) {
 	card := drop.DeriveKeys(hour, drop.FromAccepter, 3, 0)
 	m1 := drop.DeriveKeys(answer, drop.FromInviter, 0, 0)
 	rec := drop.DeriveKeys(drop.RecoveryKey(key(8), firstDay), drop.FromAccepter, 7, 1)
+	sealed := drop.SealKey(k.Box, drop.SessionKey(key(3)))
 	idle := drop.DeriveKeys(drop.IdleKey(key(2), 1), drop.Idle, period, 0)
 	vectors = append(vectors, prototest.Vector{
 		"name": "others", "token": hex(token.Append(nil)), "card": hex(card.Write.Bytes()), "m1": hex(m1.Write.Bytes()),
-		"recovery": hex(rec.Write.Bytes()), "idle": hex(idle.Write.Bytes()),
+		"recovery": hex(rec.Write.Bytes()), "idle": hex(idle.Write.Bytes()), "session": hex(sealed.Bytes()),
 	})
 	prototest.Replay(t, "testdata/drop.json", vectors)
 }

@@ -18,9 +18,6 @@ const (
 	SetSize = 3
 	// MeetingBoxes is how many boxes for cards an invitation has in each hour.
 	MeetingBoxes = 4
-	// RecoveryBoxes is how many boxes for recovery a contact has in each day and
-	// direction.
-	RecoveryBoxes = 8
 )
 
 // An Address says where a box lies at a drop. It is the hash of a write key.
@@ -79,7 +76,7 @@ type Keys struct {
 }
 
 // DeriveKeys returns the keys of one replica, 0 or 1, of a period's box from the key
-// of its day. For meeting and recovery boxes the period is the number of the box.
+// of its day. For meeting boxes the period is the number of the box, for reunion boxes 0.
 func DeriveKeys(day secret.Key, d Direction, period uint64, replica int) Keys {
 	out := label.Derive(label.DropBox, day.Bytes(), nil, 2*secret.Size,
 		append(place(d, period), byte(replica)))
@@ -129,7 +126,19 @@ func HourKey(root secret.Key, hour uint32) secret.Key {
 	return label.DeriveKey(label.DropHour, root, u32(hour))
 }
 
-// RecoveryKey takes the place of a day key for recovery boxes.
+// SessionKey is what a session seals its boxes with, from the root of its boxes: see
+// [SealKey].
+func SessionKey(root secret.Key) secret.Key { return label.DeriveKey(label.DropSession, root) }
+
+// SealKey returns the key that seals a box of a session, from the box key of its place and
+// the session's key. So who has the keys of places alone can open no box of a session but
+// a flight, and a box that opens says which session it is of.
+func SealKey(box, session secret.Key) secret.Key {
+	return label.DeriveKey(label.DropSeal, box, session.Bytes())
+}
+
+// RecoveryKey is what the reunion boxes of a day are derived from, from the recovery secret of
+// its month: HourKey of it and a time takes the place of a day key.
 func RecoveryKey(recovery secret.Key, day Day) secret.Key {
 	return label.DeriveKey(label.DropRecovery, recovery, u32(uint32(day)))
 }

@@ -80,8 +80,34 @@ func tag(key secret.Key, what string, context ...[]byte) Tag {
 	return Tag(mac[:TagSize])
 }
 
+// MonthDays is how many days a recovery secret is for.
+const MonthDays = 30
+
+// Month returns the month of a day, counted from 1970: 30 days, whatever the calendar says.
+func Month(day uint32) uint32 { return day / MonthDays }
+
+// maxMonths bounds how far a recovery secret is derived ahead: a clock that is far off is
+// not followed.
+const maxMonths = 2400
+
+// RecoverySecret derives the recovery secret of a month from that of another month before
+// it. It leads forward only: what a machine forgets of a month that has passed, a thief
+// does not find. ok is false for a month before, or one that is too far ahead.
+func RecoverySecret(recovery secret.Key, of, month uint32) (key secret.Key, ok bool) {
+	if month < of || month-of > maxMonths {
+		return secret.Key{}, false
+	}
+	key = recovery.Clone()
+	for m := of + 1; m <= month; m++ {
+		next := label.DeriveKey(label.HandshakeMonth, key, binary.BigEndian.AppendUint32(nil, m))
+		key.Wipe()
+		key = next
+	}
+	return key, true
+}
+
 // RecoveryPair derives the pair secret of a recovery handshake on a given day
-// from the recovery secret, which backups hold.
+// from the recovery secret of its month; backups hold that of the month they are made in.
 func RecoveryPair(recovery secret.Key, day uint32) secret.Key {
 	return label.DeriveKey(label.HandshakeRecPair, recovery, binary.BigEndian.AppendUint32(nil, day))
 }

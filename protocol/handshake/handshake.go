@@ -126,6 +126,7 @@ type Session struct {
 	HeaderI   secret.Key // ratchet: the initiator's first header key
 	HeaderR   secret.Key // ratchet: the responder's first next header key
 	Box       secret.Key // root of the box keys of this session's connections
+	Drops     secret.Key // root of the places of its boxes at drops
 	NextPair  secret.Key // c_{n+1}
 	Dial      secret.Key // first session only: see identity.DialLink
 	Recovery  secret.Key // first session only: see RecoveryPair
@@ -177,6 +178,7 @@ func (s *Session) derive(k1, k2 [32]byte, hash []byte, pair secret.Key) {
 		return secret.FromBytes(b)
 	}
 	s.Root, s.HeaderI, s.HeaderR, s.Box = out("root"), out("header-initiator"), out("header-responder"), out("box")
+	s.Drops = out("drops")
 	roll := out("roll")
 	s.NextPair = label.DeriveKey(label.HandshakeRoll, pair, roll.Bytes())
 	s.Dial = label.DeriveKey(label.HandshakeDial, out("dial"))
@@ -185,7 +187,7 @@ func (s *Session) derive(k1, k2 [32]byte, hash []byte, pair secret.Key) {
 
 // Wipe clears every key of s.
 func (s *Session) Wipe() {
-	for _, k := range []secret.Key{s.Root, s.HeaderI, s.HeaderR, s.Box, s.NextPair, s.Dial, s.Recovery, s.PrekeyDH, s.PrekeyKEM} {
+	for _, k := range []secret.Key{s.Root, s.HeaderI, s.HeaderR, s.Box, s.Drops, s.NextPair, s.Dial, s.Recovery, s.PrekeyDH, s.PrekeyKEM} {
 		k.Wipe()
 	}
 }

@@ -115,17 +115,21 @@ func TestVectors(t *testing.T) {
 			"m1":   prototest.Hex(r.m1[:]), "m2": prototest.Hex(r.m2[:]), "m3": prototest.Hex(r.m3[:]),
 			"binding": prototest.Hex(r.a.Binding[:]), "root": prototest.Hex(r.a.Root.Bytes()),
 			"header-initiator": prototest.Hex(r.a.HeaderI.Bytes()), "header-responder": prototest.Hex(r.a.HeaderR.Bytes()),
-			"box": prototest.Hex(r.a.Box.Bytes()), "next-pair": prototest.Hex(r.a.NextPair.Bytes()),
+			"box": prototest.Hex(r.a.Box.Bytes()), "drops": prototest.Hex(r.a.Drops.Bytes()), "next-pair": prototest.Hex(r.a.NextPair.Bytes()),
 			"dial": prototest.Hex(r.a.Dial.Bytes()), "recovery": prototest.Hex(r.a.Recovery.Bytes()),
 		})
 	}
 	day := handshake.RecoveryPair(key(3), 20000)
+	later, ok := handshake.RecoverySecret(key(3), 666, 668)
+	if _, back := handshake.RecoverySecret(key(3), 666, 665); !ok || back {
+		t.Error("a recovery secret leads back, or not ahead")
+	}
 	knock := handshake.KnockTag(key(3), identity.Inviter, 480000)
 	answer := handshake.AnswerTag(key(3), 2, new(handshake.Message))
 	card := handshake.CardTag(key(3))
 	made = append(made, prototest.Vector{
 		"name": "tags under key ChaCha8 seed 03", "knock": prototest.Hex(knock[:]), "answer": prototest.Hex(answer[:]),
-		"card": prototest.Hex(card[:]), "recovery-pair": prototest.Hex(day.Bytes()),
+		"card": prototest.Hex(card[:]), "recovery-pair": prototest.Hex(day.Bytes()), "recovery-secret": prototest.Hex(later.Bytes()),
 	})
 	prototest.Replay(t, "testdata/handshake.json", made)
 }

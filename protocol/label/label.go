@@ -54,6 +54,7 @@ const (
 	HandshakeKnock    Label = prefix + "handshake/knock"
 	HandshakeSeen     Label = prefix + "handshake/seen"
 	HandshakeRecPair  Label = prefix + "handshake/recovery-pair"
+	HandshakeMonth    Label = prefix + "handshake/next-month"
 	HandshakePrologue Label = prefix + "handshake/prologue"
 
 	DialHostA   Label = prefix + "dial/host-inviter"
@@ -92,7 +93,9 @@ const (
 	DropMeeting  Label = prefix + "drop/meeting"  // root of an invitation's boxes for cards
 	DropAnswer   Label = prefix + "drop/answer"   // root of the boxes after a card
 	DropHour     Label = prefix + "drop/hour"     // hour key of either root
-	DropRecovery Label = prefix + "drop/recovery" // day key of recovery boxes
+	DropRecovery Label = prefix + "drop/recovery" // day key of reunion boxes
+	DropSession  Label = prefix + "drop/session"  // what a session seals its boxes with
+	DropSeal     Label = prefix + "drop/seal"     // box key of a session's box
 	DropIdle     Label = prefix + "drop/idle"     // key of the boxes that a lane writes to itself
 	DropWork     Label = prefix + "drop/work"     // work for a put
 	DropRecord   Label = prefix + "drop/record"   // name and key of a box on a drop's disk
@@ -175,7 +178,7 @@ func All() []Label {
 		InviteHostA, InviteHostB, InviteNetwork, InviteBox, InvitePair, InviteChecksum,
 		CardFingerprint, WordsCommit, WordsA, WordsB,
 		HandshakePSK0, HandshakePSK3, HandshakeStrict, HandshakeCoins, HandshakeRoot, HandshakeRoll,
-		HandshakeDial, HandshakeRecover, HandshakeKnock, HandshakeSeen, HandshakeRecPair, HandshakePrologue,
+		HandshakeDial, HandshakeRecover, HandshakeKnock, HandshakeSeen, HandshakeRecPair, HandshakeMonth, HandshakePrologue,
 		DialHostA, DialHostB, DialNetwork,
 		RatchetStep, RatchetChain, RatchetNonce, RatchetBody, RatchetCoins,
 		StoreCheck, StoreCounter,
@@ -183,7 +186,7 @@ func All() []Label {
 		OnionRelay, OnionCoins, OnionHop, OnionPad, OnionSURB, OnionKeys, OnionReply,
 		CadenceDraw,
 		DropChain, DropDay, DropExport, DropBox, DropAddress, DropReplicas, DropNeutral,
-		DropMeeting, DropAnswer, DropHour, DropRecovery, DropIdle, DropWork, DropRecord,
+		DropMeeting, DropAnswer, DropHour, DropRecovery, DropSession, DropSeal, DropIdle, DropWork, DropRecord,
 		DirectoryNetwork, DirectoryConsent, DirectoryVoucher, DirectoryRelay, DirectoryDescriptor,
 		DirectoryItem, DirectoryKey, DirectoryMembership, DirectoryGraph,
 		VaultKEK, VaultSecond, VaultHeader, VaultRoot, VaultLevel, VaultObject, VaultNonce,

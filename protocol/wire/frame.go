@@ -35,6 +35,7 @@ const (
 	FrameCommunique                      // a text that both are to sign: drafts and the exchange (package communique)
 	FrameDrop                            // a drop that this side chooses: network 8, relay 20, period 1
 	FrameDropSet                         // all three, named by the inviter: network 8, relays 60, period 1, first period 8
+	FrameDropGone                        // a drop that left the network, and the one in its place: network 8, relay 20, relay 20
 )
 
 // Kinds of what two people agree on, and of those between them. Each is one
@@ -79,6 +80,8 @@ func (k FrameKind) String() string {
 		return "drop"
 	case FrameDropSet:
 		return "drop set"
+	case FrameDropGone:
+		return "drop gone"
 	default:
 		return fmt.Sprintf("FrameKind(%d)", byte(k))
 	}

@@ -78,6 +78,7 @@ type contact struct {
 	missing   bool
 	stored    map[uint64]byte // by own period, of the last ones: replicas that drops have, a bit each
 	keys      map[drop.Day]secret.Key
+	seals     []Seal
 }
 
 // maxStretches bounds what is remembered of written periods: twice what a box tells.
@@ -127,6 +128,7 @@ func (m *Machine) drop(id ContactID, records bool) {
 	c.wipe()
 	for lane := range m.slot.lanes {
 		if l := &m.slot.lanes[lane]; l.writes == c || l.reads == c {
+			l.seal.Wipe()
 			m.slot.lanes[lane] = laneState{}
 		}
 	}
@@ -142,6 +144,7 @@ func (m *Machine) drop(id ContactID, records bool) {
 // wipe clears the keys of a contact that is let go.
 func (c *contact) wipe() {
 	c.chain.Wipe()
+	c.wipeSeals()
 	for _, k := range c.keys {
 		k.Wipe()
 	}
@@ -164,6 +167,16 @@ func (m *Machine) SetMissing(id ContactID, missing bool) {
 // Missing returns what SetMissing said last.
 func (m *Machine) Missing(id ContactID) bool {
 	return slices.ContainsFunc(m.contacts, func(c *contact) bool { return c.id == id && c.missing })
+}
+
+// SetDrops changes where the boxes of a contact lie, from the next packet on: a drop that
+// left the network has another in its place. Addresses stay as they are.
+func (m *Machine) SetDrops(id ContactID, set [drop.SetSize]onion.ID) {
+	for _, c := range m.contacts {
+		if c.id == id {
+			c.set = set
+		}
+	}
 }
 
 // Mix lets an export enter a contact's chain with a day that has not begun (see

@@ -173,3 +173,107 @@ func TestErrandsLeaveFullLanes(t *testing.T) {
 		}
 	}
 }
+
+// TestErrandsBesideCatchUp: a machine comes back after three days, and has as much to catch
+// up with one, four and ten contacts as its packets carry. Boxes of a contact that has lost
+// its session are put and asked for all the same, and no packet more leaves.
+func TestErrandsBesideCatchUp(t *testing.T) {
+	for _, contacts := range []byte{1, 4, 10} {
+		w := newWorld(t, 40+contacts, 7)
+		a, b := w.user(1), w.user(2)
+		for id := range contacts {
+			w.meet(id+1, a, b, 2, set(3, 4, 5))
+		}
+		a.start()
+		w.run(10 * time.Minute)
+		a.stop()
+		w.run(72 * time.Hour)
+		a.start()
+		w.run(5 * time.Minute)
+		const gets, puts = 48, 8
+		key := drop.IdleKey(a.m.idle, 0)
+		cell := wire.Cell{'c'}
+		until, _ := a.m.Slot()
+		for n := range uint64(gets + puts) {
+			e := Errand{Number: n, Command: onion.Get, Drop: onion.ID{byte(3 + n%3)}, Keys: drop.DeriveKeys(key, drop.FromInviter, n, 0), Until: until + 400}
+			if n < puts {
+				e.Command, e.Control, e.Cell = onion.Put, drop.Control{Flags: drop.FlagFlight}, &cell
+			}
+			if err := a.m.Run(e); err != nil {
+				t.Fatal(err)
+			}
+		}
+		slots := 0
+		for ; len(a.done) < gets+puts && slots < 500; slots++ {
+			w.run(30 * time.Second)
+		}
+		t.Logf("%d contacts: %d boxes in %d slots", contacts, gets+puts, slots)
+		for _, d := range a.done {
+			if d.Unsent || d.Status == 0 || d.Status == drop.Failed {
+				t.Errorf("%d contacts: of errand %d came %+v", contacts, d.Number, d)
+			}
+		}
+		if slots > 5*gets {
+			t.Errorf("%d contacts: %d slots", contacts, slots)
+		}
+		last, _ := a.m.Slot()
+		for s, n := range a.sent {
+			if n > cadence.Packets || n < cadence.Packets && s != last && s+3 > last {
+				t.Errorf("%d packets in slot %d", n, s)
+			}
+		}
+	}
+}
+
+// TestErrandsGivenBack: an errand whose drop cannot be reached is given back when its time
+// is over, and makes room.
+func TestErrandsGivenBack(t *testing.T) {
+	w := newWorld(t, 55, 6)
+	u := w.user(1)
+	u.start()
+	w.run(3 * time.Minute)
+	room, now := u.m.Room(), u.m.slot.number
+	u.m.LinkDown(u.m.Guard())
+	for _, r := range w.relays {
+		r.dead = true
+	}
+	key := drop.IdleKey(u.m.idle, 0)
+	for n := range uint64(4) {
+		if err := u.m.Run(Errand{Number: n, Command: onion.Get, Drop: onion.ID{5}, Keys: drop.DeriveKeys(key, drop.FromInviter, n, 0), Until: now + 4}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if u.m.Room() != room-4 {
+		t.Errorf("room for %d, then for %d", room, u.m.Room())
+	}
+	w.run(5 * time.Minute)
+	if len(u.done) != 4 || !u.done[3].Unsent || u.m.Room() != room {
+		t.Errorf("%+v; room for %d", u.done, u.m.Room())
+	}
+}
+
+// TestErrandsThatStay: an errand that another person brings about, at a drop that is the guard
+// in use, does not move the guard. It waits, and comes back as one that never left; so does
+// one that waits when the guard moves to its drop.
+func TestErrandsThatStay(t *testing.T) {
+	w := newWorld(t, 36, 6)
+	u := w.user(1)
+	u.start()
+	w.run(3 * time.Minute)
+	slot, _ := u.m.Slot()
+	was, seen := u.m.Guard(), len(u.notices)
+	for n, c := range []onion.Command{onion.Get, onion.Put} {
+		keys := drop.DeriveKeys(drop.IdleKey(u.m.idle, 0), drop.FromInviter, uint64(n), 0)
+		e := Errand{Number: uint64(n), Command: c, Drop: was, Keys: keys, Cell: new(wire.Cell), Until: slot + 10, Stay: true}
+		if err := u.m.Run(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.run(15 * time.Minute)
+	if u.m.Guard() != was || len(u.notices) != seen {
+		t.Error("the guard was moved")
+	}
+	if len(u.done) != 2 || !u.done[0].Unsent || !u.done[1].Unsent {
+		t.Errorf("%+v", u.done)
+	}
+}

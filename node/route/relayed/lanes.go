@@ -7,6 +7,7 @@ import (
 	"github.com/backchannel/backchannel/protocol/cadence"
 	"github.com/backchannel/backchannel/protocol/drop"
 	"github.com/backchannel/backchannel/protocol/onion"
+	"github.com/backchannel/backchannel/protocol/secret"
 	"github.com/backchannel/backchannel/protocol/wire"
 )
 
@@ -15,7 +16,8 @@ type laneState struct {
 	writes  *contact // nil: the lane writes to itself
 	period  uint64
 	content *Content
-	wanted  []wanted // that leave when the content is there
+	seal    secret.Key // of the session that content is of; empty: of none
+	wanted  []wanted   // that leave when the content is there
 
 	reads      *contact // nil: the lane reads what it wrote to itself, or anything
 	readPeriod uint64
@@ -111,6 +113,10 @@ func (m *Machine) Filled(now time.Time, f Fill, content Content) *Output {
 		m.fill(content.Cell[:])
 	}
 	l.content = &content
+	if len(l.writes.seals) > 0 { // another session may be in use by the time of the second replica
+		l.seal.Wipe()
+		l.seal = l.writes.seals[0].Key.Clone()
+	}
 	for _, w := range l.wanted {
 		m.slot.beside = w.beside
 		if !m.putBox(now, l, w.replica) {
@@ -166,7 +172,7 @@ func (m *Machine) putBox(now time.Time, l *laneState, replica int) bool {
 		command: onion.Put, contact: c, period: l.period, replica: replica,
 		drop: c.set[drop.Pair(day, c.direction, l.period)[replica]],
 	}
-	return m.send(now, p, keys.Write.Bytes(), m.cfg.Boxes.Seal(keys.Box, &random, l.content.Control, l.content.Cell))
+	return m.send(now, p, keys.Write.Bytes(), m.seal(l.seal, keys.Box, &random, l.content))
 }
 
 // putIdle sends one replica of random bytes to where only this machine will look.
@@ -220,6 +226,14 @@ func (m *Machine) current(now time.Time, lane int) bool {
 // catchUp sends the catch-up get of a lane: of what there is to ask, the first that this
 // packet leads to. If it leads to none, a loop of the same slot changes places with it.
 func (m *Machine) catchUp(now time.Time, lane int) bool {
+	if m.errandsTurn(lane) {
+		if m.errand(now, onion.Get) {
+			return true
+		}
+		if at, waits := m.wantedAt(); waits && m.later(lane, at) {
+			return false
+		}
+	}
 	q := m.ask(lane, true)
 	if q.Contact >= 0 {
 		return m.get(now, m.contacts[q.Contact], q.Period, q.Replica)

@@ -91,6 +91,7 @@ type Content struct {
 type Opened struct {
 	Contact ContactID
 	Period  uint64
+	Session uint32 // of which of the contact's it is; zero: of none. See SetSeals
 	Control drop.Control
 	Cell    *wire.Cell
 }

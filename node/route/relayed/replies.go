@@ -76,11 +76,11 @@ func (m *Machine) replicaStored(c *contact, period uint64, replica int) {
 
 // found opens a box and hands it on, once for a period.
 func (m *Machine) found(p *pending, box *drop.Box) bool {
-	control, cell, err := m.cfg.Boxes.Open(p.box, box)
-	if err != nil {
+	c := p.contact
+	session, control, cell, ok := m.open(c, p.box, box)
+	if !ok {
 		return false
 	}
-	c := p.contact
 	if !m.has(c) || c.book.Has(p.period) {
 		return true
 	}
@@ -94,7 +94,7 @@ func (m *Machine) found(p *pending, box *drop.Box) bool {
 			m.write(c.id, Book, b.number, b.record)
 		}
 	}
-	m.out.Opened = append(m.out.Opened, Opened{c.id, p.period, control, cell})
+	m.out.Opened = append(m.out.Opened, Opened{c.id, p.period, session, control, cell})
 	return true
 }
 

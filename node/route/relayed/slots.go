@@ -116,12 +116,16 @@ func (m *Machine) enter(now time.Time) {
 		number = last + 1
 	}
 	m.judge(now)
+	for _, l := range m.slot.lanes {
+		l.seal.Wipe()
+	}
 	m.slot = slotState{
 		number: number, begin: now, synced: synced, running: true,
 		length: min(max(length-passed, length/2), length+length/2),
 	}
 	if synced {
 		m.forget()
+		m.giveBack()
 	}
 	periods := make([]cadence.Period, len(m.contacts))
 	for i, c := range m.contacts {

@@ -74,9 +74,9 @@ func (m *Machine) send(now time.Time, p *pending, key []byte, box *wire.Box) boo
 	return true
 }
 
-// Unsent tells that a packet did not leave: its moment had passed, or its link had ended.
+// NotSent tells that a packet did not leave: its moment had passed, or its link had ended.
 // No relay is blamed for it. What was in it goes as if it were lost.
-func (m *Machine) Unsent(packet Packet) {
+func (m *Machine) NotSent(packet Packet) {
 	for _, p := range m.pending {
 		if len(packet) > 0 && p.packet == &packet[0] {
 			p.unsent = true

@@ -473,7 +473,7 @@ func (u *user) turn(out *Output) {
 		}
 		if u.starved > 0 && u.w.rand.Float64() < u.starved {
 			if !u.silent {
-				u.m.Unsent(p)
+				u.m.NotSent(p)
 			}
 			continue
 		}
