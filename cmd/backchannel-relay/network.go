@@ -80,7 +80,7 @@ other founders or constants are another network.`,
 	flags.IntVar(&threshold, "threshold", 0, "founders who vouch together (default: over half)")
 	flags.IntVar(&suite, "suite", int(onion.Hybrid), "1: X25519; 2: X25519 and ML-KEM-768")
 	flags.DurationVar(&k.Slot, "slot", 30*time.Second, "time for ten packets of a machine")
-	flags.DurationVar(&k.Mean, "delay", 15*time.Second, "mean delay of a relay")
+	flags.DurationVar(&k.Mean, "delay", 20*time.Second, "mean delay of a relay")
 	flags.DurationVar(&k.Epoch, "epoch", time.Hour, "life of a relay's packet keys")
 	flags.DurationVar(&k.Expiry, "expiry", 96*time.Hour, "how long boxes are kept")
 	flags.IntVar(&k.Pool, "pool", 15, "packets that a relay holds at least")

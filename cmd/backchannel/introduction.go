@@ -79,7 +79,7 @@ func (a *app) introduce(cmd *cobra.Command, both [2]control.Contact, life time.D
 		return err
 	}
 	a.note("Each is asked first, without the other's name or key. Nothing passes until both say yes.\n"+
-		"You learn yes or no from each once both have answered, or after %s.", life)
+		"You learn yes or no from each once both have answered, or after %s.", longTime(time.Now().Add(life).Format(time.RFC3339)))
 	if !a.yes && a.in.terminal() {
 		ok, err := a.in.ask("Send? [y/N] ")
 		if err != nil || !strings.EqualFold(strings.TrimSpace(ok), "y") {

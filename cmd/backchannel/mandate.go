@@ -19,11 +19,11 @@ func (a *app) mandateCommand() *cobra.Command {
 convinces the one listener it was made for, and nobody else: the listener's own
 machine could have made it.
 
-The authority   makes a key once (key), and answers requests by file (issue).
-It                 needs no node and no network, and can withdraw. The envoy
-asks (request), takes the answer (import), and shows it (show). The listener
-checks (check), and compares the words of the authority's key by
-a path that is not the envoy.`,
+  authority   makes a key once (key), answers requests by file (issue), and can
+              take back its word (withdraw). It needs no node and no network
+  envoy       asks (request), takes the answer in (import), and shows it (show)
+  listener    checks (check), and compares the words of the authority's key by
+              a path that is not the envoy.`,
 		Example: "  backchannel mandate list 1\n  backchannel mandate check 1",
 	}
 	c.AddCommand(

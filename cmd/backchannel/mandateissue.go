@@ -16,6 +16,7 @@ import (
 	"github.com/backchannel/backchannel/protocol/backup"
 	"github.com/backchannel/backchannel/protocol/mandate"
 	"github.com/backchannel/backchannel/protocol/secret"
+	"github.com/backchannel/backchannel/protocol/sounding"
 )
 
 // The authority's half of a mandate. It needs no node: its key lies in a sealed file.
@@ -159,8 +160,8 @@ files, the end, the scope, and the dossier.
 
 The scope is one line that the listener reads. The dossier is for your own
 eyes: if you give two envoys the same one for the same listener, he sees that
-both come for one matter. No envoy sees it, and its text leaves this machine
-in no form.
+both come for one matter. Large and small letters and spaces do not matter. No
+envoy sees it, and its text leaves this machine in no form.
 
 A withdrawal needs a copy of the mandate. Short ends are the better
 protection: a withdrawal works when it arrives.`,
@@ -259,9 +260,14 @@ func (a *app) terms(until string) (mandate.Terms, error) {
 		return t, err
 	}
 	t.Scope = strings.TrimSpace(t.Scope)
-	t.Dossier, err = a.in.ask("Dossier, for your own eyes (empty: a matter of its own): ")
-	t.Dossier = strings.TrimSpace(t.Dossier)
-	return t, err
+	dossier, err := a.in.ask("Dossier, for your own eyes (empty: a matter of its own): ")
+	if err != nil || strings.TrimSpace(dossier) == "" {
+		return t, err
+	}
+	if t.Dossier, err = sounding.Normalize(dossier); err != nil {
+		return t, usage("a dossier has 1 to 128 bytes of text", "give the matter a short name: the same for every envoy who comes for it")
+	}
+	return t, nil
 }
 
 func (a *app) mandateWithdrawCommand() *cobra.Command {

@@ -205,6 +205,9 @@ opened for both at once. You read neither.`,
 				return err
 			}
 			request := control.ShuttleReleaseRequest{Name: name, Exchange: exchange}
+			if to != "" && len(args) < 2 { // else it would open offers, for good
+				return usage("a text is carried by its number", "backchannel shuttle show; then: backchannel shuttle release CONTACT NUMBER --to CONTACT")
+			}
 			if len(args) == 2 {
 				if exchange != 0 {
 					return usage("a text is released, or an exchange, not both", "backchannel shuttle release --help")

@@ -99,7 +99,7 @@ func (s *Server) shuttleRoutes(mux *http.ServeMux) {
 		return done, err
 	})
 	handle(mux, "shuttle/release", func(ctx context.Context, r ShuttleReleaseRequest) (Done, error) {
-		if r.Number == 0 {
+		if r.Number == 0 && r.To == "" {
 			return done, n.ReleaseOffers(ctx, r.Name, r.Exchange)
 		}
 		return done, n.ReleaseText(ctx, r.Name, r.Number, r.To)

@@ -20,7 +20,7 @@ import (
 type Constants struct {
 	Suite       onion.Suite   // default: onion.Hybrid
 	Slot        time.Duration // whole seconds, 1 s to 1 h; default 30 s
-	Mean        time.Duration // of a relay's delay, whole milliseconds, 1 ms to 1 min; default 15 s
+	Mean        time.Duration // of a relay's delay, whole milliseconds, 1 ms to 1 min; default 20 s
 	Epoch       time.Duration // life of an onion key, whole seconds, 10 s to 24 h; default 1 h
 	Expiry      time.Duration // of boxes at drops, whole hours, 1 h to 60 days; default 96 h
 	Pool        int           // packets that a relay should hold at least, 1 to 255; default 15
@@ -37,7 +37,7 @@ func (c Constants) BytesPerDay() int64 {
 }
 
 func (c Constants) withDefaults() Constants {
-	def := Constants{onion.Hybrid, 30 * time.Second, 15 * time.Second, time.Hour, 96 * time.Hour, 15, 8, 4}
+	def := Constants{onion.Hybrid, 30 * time.Second, 20 * time.Second, time.Hour, 96 * time.Hour, 15, 8, 4}
 	if c.Suite == 0 {
 		c.Suite = def.Suite
 	}

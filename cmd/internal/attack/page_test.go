@@ -74,8 +74,8 @@ func others() (all []sim.Config) {
 		c    directory.Constants
 	}{
 		{0, directory.Constants{Mean: 30 * time.Second}},
-		{0, directory.Constants{Mean: 15 * time.Second, Suite: onion.X25519}},
-		{1, directory.Constants{Mean: 20 * time.Second}},
+		{0, directory.Constants{Suite: onion.X25519}},
+		{1, directory.Constants{Mean: 15 * time.Second}},
 		{3, directory.Constants{Mean: 10 * time.Second}},
 		{4, directory.Constants{Mean: 10 * time.Second}},
 		{5, directory.Constants{Mean: 5 * time.Second}},

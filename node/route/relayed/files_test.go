@@ -246,13 +246,13 @@ func TestFilesNeverTogether(t *testing.T) {
 	ta, tb := w.meet(1, a, b, 1, set(3, 4, 5))
 	ra, rb := w.correspond(ta, tb)
 	ra.sends("f", 500_000)
-	a.schedule(8*time.Hour, time.Hour, 5)
-	b.schedule(18*time.Hour, time.Hour, 5)
+	a.schedule(8*time.Hour, time.Hour, 6)
+	b.schedule(18*time.Hour, time.Hour, 6)
 	w.run(4 * 24 * time.Hour)
 	if content := rb.disk["/in/f"]; !bytes.Equal(content, ra.disk["/out/f"]) {
 		t.Errorf("after four days there are %d bytes", len(content))
 	}
-	w.run(24 * time.Hour)
+	w.run(2 * 24 * time.Hour)
 	checkFiles(t, ra, rb)
 }
 

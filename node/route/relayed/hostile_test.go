@@ -133,7 +133,7 @@ func TestGuardThatGarbles(t *testing.T) {
 	w.run(10 * time.Minute)
 	was := a.m.Guard()
 	w.relay(was).spoils = true
-	w.run(3 * time.Minute)
+	w.run(4 * time.Minute)
 	left := a.m.Guard()
 	if left == was || !slices.Contains(a.notices, Moved) {
 		t.Fatal("a guard that alters all replies stays in use")

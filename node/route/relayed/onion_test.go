@@ -27,7 +27,7 @@ func TestRealPackets(t *testing.T) {
 			w.run(3 * time.Minute)
 			ta.write(4)
 			tb.write(4)
-			w.run(12 * time.Minute)
+			w.run(15 * time.Minute)
 			checkAll(t, ta, tb)
 			checkOnce(t, w)
 			if a.m.Skipped()+b.m.Skipped() > 0 || len(a.m.Bad()) > 0 || w.replays > 0 {

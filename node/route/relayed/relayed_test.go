@@ -566,7 +566,7 @@ func TestLocked(t *testing.T) {
 	}
 	a.m.SetLocked(false)
 	ta.write(1)
-	w.run(10 * time.Minute)
+	w.run(15 * time.Minute)
 	checkAll(t, ta)
 }
 

@@ -91,7 +91,7 @@ func newWorld(t *testing.T, seed byte, relays int) *world {
 	w := &world{
 		t: t, rand: rand.New(rand.NewChaCha8([32]byte{seed})), now: time.Date(2026, 11, 3, 0, 0, 10, 0, time.UTC),
 		machine: map[onion.ID]*user{}, letters: map[uint64]*letter{}, stored: map[drop.Address]bool{}, written: map[drop.Address]time.Time{},
-		cfg: directory.Constants{Suite: onion.X25519, Slot: 30 * time.Second, Mean: 15 * time.Second, Expiry: 96 * time.Hour},
+		cfg: directory.Constants{Suite: onion.X25519, Slot: 30 * time.Second, Mean: 20 * time.Second, Expiry: 96 * time.Hour},
 	}
 	for i := range relays {
 		w.relays = append(w.relays, &relay{
