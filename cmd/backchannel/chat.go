@@ -60,6 +60,7 @@ func (a *app) chat(cmd *cobra.Command, name string, number uint32) error {
 	for _, w := range warnings(ans.Contact) {
 		a.note("! %s", a.here(w))
 	}
+	a.sayExpected(a.relayed(cmd, ans.Contact), a.note)
 	if err := a.channelFlows(cmd, ans.Contact, number, false); err != nil {
 		return err
 	}

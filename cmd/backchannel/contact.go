@@ -48,6 +48,7 @@ func (a *app) contactShow(cmd *cobra.Command, args []string) error {
 	if err := a.call(cmd, "contact/show", control.NameRequest{Name: name}, &ans); err != nil {
 		return err
 	}
+	route := a.routeTo(cmd, ans.Contact)
 	return a.answer(ans, func() {
 		c := ans.Contact
 		a.printContacts([]control.Contact{c})
@@ -55,9 +56,14 @@ func (a *app) contactShow(cmd *cobra.Command, args []string) error {
 		if c.Strict {
 			a.say("     strict: even a live listener learns nothing that convinces others; a thief of keys can pose as them to you")
 		}
-		if c.Reachable {
+		switch {
+		case c.Reachable:
 			a.say("     this machine can dial theirs")
-		} else {
+		case route.Agreed:
+			a.say("     reached over relays: neither machine has to be dialled")
+		case route.Route == "relayed":
+			a.say("     to be reached over relays, when keys are agreed there")
+		default:
 			a.say("     theirs must dial this machine")
 		}
 	})

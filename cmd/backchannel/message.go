@@ -112,6 +112,9 @@ func (a *app) send(cmd *cobra.Command, to control.Contact, number uint32, text s
 		line := "Message " + strconv.FormatUint(m.Seq, 10) + ": " + string(m.State) + "."
 		if m.State != "waiting here" || a.quiet {
 			a.say("%s", line)
+			if ans.Expected != 0 {
+				a.sayExpected(route, a.say)
+			}
 			return
 		}
 		switch {

@@ -235,7 +235,12 @@ func (v *village) meetAtDrop(t *testing.T) {
 			t.Errorf("after the meeting: %+v", r)
 		}
 	}
-	rowan.run("We meet at last.", "send", "1")
+	if shown := rowan.run("", "contact", "show", "1"); !strings.Contains(shown, "reached over relays: neither machine has to be dialled") {
+		t.Error(shown)
+	}
+	if after := rowan.run("We meet at last.", "send", "1"); !strings.Contains(after, "Over relays: there in about ") {
+		t.Errorf("when it will be there is not said: %s", after)
+	}
 	rowan.until("it is delivered", func() bool { return rowan.state("We meet at last.") == "delivered" })
 	if quince.state("We meet at last.") != "here" {
 		t.Error("what is delivered is not there")

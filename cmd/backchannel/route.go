@@ -74,6 +74,11 @@ func (a *app) printRoute(r control.RouteAnswer) {
 		a.say("Now: not connected.")
 	}
 	if r.Route == "direct" {
+		if !r.Direct && !r.Contact.Reachable {
+			a.say("! This machine cannot dial theirs. What you write waits here until theirs dials this one.")
+			a.advise("  be reachable        %s", a.here("backchannel node listen on --address HOST:PORT"))
+			a.advise("  or take relays, too %s", a.here("backchannel route set "+itoa(int(r.Contact.Number))+" both"))
+		}
 		return
 	}
 	a.printRelays(r)
@@ -166,7 +171,7 @@ func (a *app) routeTo(cmd *cobra.Command, to control.Contact) (r control.RouteAn
 	return r
 }
 
-// sayExpected says when a text that goes over relays is there.
+// sayExpected says when a text that goes over relays is there, before it is written and after.
 func (a *app) sayExpected(r *control.RouteAnswer, say func(string, ...any)) {
 	if r == nil || a.quiet {
 		return

@@ -34,7 +34,6 @@ type Config struct {
 	Chains    bool                // a Sight says whose box it is, which the drop does not see
 	Bits      func(float64)       // nil, or called with the entropy of each packet of users that comes to its drop
 	Progress  func(time.Duration) // nil, or called for each hour that has passed
-	Dir       string              // of the drops' disks, without Fast; empty: they are in memory
 }
 
 // A Control leaves out one protection, to see whether an attacker notices.

@@ -134,38 +134,84 @@ func inSlots(times []float64) bool {
 
 // TestCountsNeverDiffer: users who talk and send files, and users who do not, have ten
 // packets in each slot, and each of them is answered by one, at once. So it is with losses
-// beyond the guard, with machines that are switched on and off, and with a backlog.
+// on every link, of which those that come back are fewer; and with machines that are
+// switched on and off, which find a backlog each time, while they are on.
 func TestCountsNeverDiffer(t *testing.T) {
-	cfg := small()
-	cfg.Duration, cfg.Constants.Pool = time.Hour, 1 // the mean delay is not raised
-	up, down, w := clients(t, cfg)
-	for u := range up {
-		if !inSlots(up[u]) {
-			t.Errorf("user %d has not ten packets in each slot", u)
-		}
-		if n := len(up[u]); n < 1190 || n > 1210 {
-			t.Errorf("user %d sent %d packets", u, n)
-		}
-		if d := len(up[u]) - len(down[u]); d < -1 || d > 1 {
-			t.Errorf("user %d sent %d packets and was sent %d", u, len(up[u]), len(down[u]))
-		}
-		for i := range min(len(up[u]), len(down[u])) - 1 {
-			if late := down[u][i] - up[u][i]; len(up[u]) == len(down[u]) && (late < 0 || late > 0.3) {
-				t.Fatalf("user %d was answered %.3f s later", u, late)
+	t.Run("plain", func(t *testing.T) {
+		cfg := small()
+		cfg.Duration, cfg.Constants.Pool = time.Hour, 1 // the mean delay is not raised
+		up, down, w := clients(t, cfg)
+		for u := range up {
+			wantTen(t, u, up[u], 1190)
+			if d := len(up[u]) - len(down[u]); d < -1 || d > 1 {
+				t.Errorf("user %d sent %d packets and was sent %d", u, len(up[u]), len(down[u]))
+			}
+			for i := range min(len(up[u]), len(down[u])) - 1 {
+				if late := down[u][i] - up[u][i]; len(up[u]) == len(down[u]) && (late < 0 || late > 0.3) {
+					t.Fatalf("user %d was answered %.3f s later", u, late)
+				}
+			}
+			if n := w.users[u].m.Skipped(); n > 10 { // before the first connection
+				t.Errorf("user %d left out %d packets", u, n)
 			}
 		}
-		if n := w.users[u].m.Skipped(); n > 10 { // before the first connection
-			t.Errorf("user %d left out %d packets", u, n)
+	})
+	t.Run("loss", func(t *testing.T) {
+		cfg := small()
+		cfg.Duration, cfg.Constants.Pool, cfg.Loss = time.Hour, 1, 0.01
+		up, down, _ := clients(t, cfg)
+		for u := range up {
+			wantTen(t, u, up[u], 1190)
+			if n := len(down[u]); n < len(up[u])*95/100 || n > len(up[u]) {
+				t.Errorf("user %d sent %d packets and was sent %d", u, len(up[u]), n)
+			}
 		}
+	})
+	t.Run("hours", func(t *testing.T) {
+		if testing.Short() {
+			t.Skip("it plays a day")
+		}
+		cfg := small()
+		cfg.Duration, cfg.Constants.Pool, cfg.OnlineHours = 24*time.Hour, 1, 8
+		up, _, _ := clients(t, cfg)
+		for u := range up {
+			stretches := 0
+			for from, i := 0, 1; i <= len(up[u]); i++ {
+				if i < len(up[u]) && up[u][i]-up[u][i-1] < 120 {
+					continue
+				}
+				// In its first slots a machine learns what the time is.
+				if all := up[u][from:i]; len(all) > 100 {
+					wantTen(t, u, all[40:len(all)-20], 0)
+					stretches++
+				}
+				from = i
+			}
+			if stretches == 0 || len(up[u]) < 8*1150 || len(up[u]) > 8*1210 {
+				t.Errorf("user %d was on %d times, and sent %d packets", u, stretches, len(up[u]))
+			}
+		}
+	})
+}
+
+// wantTen wants ten packets of a user in each slot, and so many in all, or 20 more.
+func wantTen(t *testing.T, user int, times []float64, least int) {
+	t.Helper()
+	if !inSlots(times) {
+		t.Errorf("user %d has not ten packets in each slot", user)
+	}
+	if n := len(times); least > 0 && (n < least || n > least+20) {
+		t.Errorf("user %d sent %d packets", user, n)
 	}
 }
 
 // TestWhatIsWrittenDoesNotShow: the same network without a talk has the same packets on
-// users' links, to the microsecond.
+// users' links and the same frames between relays, to the microsecond.
 func TestWhatIsWrittenDoesNotShow(t *testing.T) {
 	cfg := small()
 	cfg.Constants.Pool = 1
 	up, _, _ := clients(t, cfg)
+	between := frames(t, cfg)
 	cfg.TalkingPairs = 0
 	idle, _, _ := clients(t, cfg)
 	for u := range up {
@@ -173,6 +219,22 @@ func TestWhatIsWrittenDoesNotShow(t *testing.T) {
 			t.Errorf("user %d shows that somebody writes", u)
 		}
 	}
+	if quiet := frames(t, cfg); len(between) < 1000 || !slices.Equal(between, quiet) {
+		t.Errorf("%d rows between relays while somebody writes, %d else, or other ones", len(between), len(quiet))
+	}
+}
+
+// frames returns all rows between relays.
+func frames(t *testing.T, cfg Config) (all []Row) {
+	t.Helper()
+	cfg.Each = true
+	cfg.Rows = func(r Row) {
+		if r.From < cfg.Relays && r.To < cfg.Relays {
+			all = append(all, r)
+		}
+	}
+	simulate(t, cfg)
+	return all
 }
 
 // TestTwoOperators: a network of two operators, the least that a view may have, delivers.
