@@ -28,7 +28,8 @@ var (
 	delay   = flag.Duration("delay", 0, "mean delay of a relay; 0: the default")
 	some    = flag.Int("some", 0, "of each network so many pairs that talk, and four times as many others; 0: all")
 	guard   = flag.Bool("guard", false, "he holds a guard, too: only pairs count of which one has it")
-	kept    = flag.String("kept", "", "directory for features of each network and for results: a run that was cut goes on")
+	keptIn  = flag.String("kept", "", "directory for features of each network and for results: a run that was cut goes on")
+	from    = flag.String("from", "", "directory of features that another run kept, to learn from instead of -train networks")
 	only    = flag.String("only", "", "the control to play; all of them if empty")
 )
 
@@ -57,7 +58,7 @@ func TestFigures(t *testing.T) {
 		if *only != "" && *only != name {
 			continue
 		}
-		e := Experiment{Config: network(), Train: *train, Test: *figures, Pairs: *some, Dir: *kept}
+		e := Experiment{Config: network(), Train: *train, Test: *figures, Pairs: *some, From: *from, Dir: *keptIn}
 		e.Config.Seed = 1000
 		if *guard {
 			e.Guard = 2
@@ -76,13 +77,13 @@ func TestFigures(t *testing.T) {
 func note(t *testing.T, name string, done int, soFar [3]Result) {
 	line := fmt.Sprintf("%s, %d users, %.0f h, %.0f h a day: %d networks:\n all   %v\n links %v\n drop  %v\n",
 		name, *users, *hours, *online, done, soFar[0], soFar[1], soFar[2])
-	if *kept == "" {
+	if *keptIn == "" {
 		if done%5 == 0 {
 			t.Log(line)
 		}
 		return
 	}
-	f, err := os.OpenFile(filepath.Join(*kept, "results.txt"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(filepath.Join(*keptIn, "results.txt"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err == nil {
 		_, err = f.WriteString(line)
 		err = errors.Join(err, f.Close())
@@ -117,6 +118,17 @@ func TestRunsGoOn(t *testing.T) {
 	if _, _, _, err := e.Run(); err == nil {
 		t.Error("half a file is taken")
 	}
+	e.From, e.Train = e.Dir, 0
+	if _, _, _, err := e.Run(); err == nil {
+		t.Error("half a file is learnt from")
+	}
+	if err := os.Remove(cut); err != nil {
+		t.Fatal(err)
+	}
+	if one, _, _, err := e.Run(); err != nil || one.Yes != first.Yes || one.Lower >= one.Upper {
+		t.Errorf("learnt from what was kept: %v, %v", one, err)
+	}
+	e.From, e.Train = "", 1
 	e.Pairs = 1
 	if some, _, _, err := e.Run(); err != nil || some.Yes != 1 || some.No != 4 {
 		t.Errorf("of one pair that talks and four others: %v, %v", some, err)

@@ -15,6 +15,7 @@ type Experiment struct {
 	Guard       int                             // that he holds, from 1: pairs of which one has it count alone. 0: he holds none
 	Pairs       int                             // of a large network, so many that talk, and four times as many others; 0: all
 	Contacts    bool                            // pairs that do not talk are contacts, too; else they are any two
+	From        string                          // directory of features that were kept, to learn from instead of Train networks; "": none
 	Dir         string                          // keeps features of each network, so that a run goes on where one was cut; "": nothing is kept
 	Each        func(done int, soFar [3]Result) // nil, or called after each network
 }
@@ -37,6 +38,16 @@ func (e Experiment) Run() (all, links, drop Result, err error) {
 	var talks []bool
 	var guesses [3][]Guess
 	var models [3]*Model
+	if e.From != "" {
+		f, yes, err := kept(e.From)
+		if err != nil {
+			return all, links, drop, err
+		}
+		for k := range models {
+			models[k] = Train(columns(f, k), yes)
+		}
+		e.Train = 0
+	}
 	for i := range e.Train + e.Test {
 		f, yes, err := e.network(uint64(i))
 		if err != nil {

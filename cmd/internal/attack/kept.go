@@ -69,6 +69,30 @@ func (e Experiment) load(cfg sim.Config) (*record, error) {
 	return r, nil
 }
 
+// kept returns all that is kept in a directory.
+func kept(dir string) (features [][]float64, talks []bool, err error) {
+	names, err := filepath.Glob(filepath.Join(dir, "*.json"))
+	if err == nil && len(names) == 0 {
+		err = fs.ErrNotExist
+	}
+	for _, name := range names {
+		r := new(record)
+		b, e := os.ReadFile(name)
+		if e == nil {
+			e = json.Unmarshal(b, r)
+		}
+		if e == nil && len(r.Features) != len(r.Talks) {
+			e = errors.New("features and truth differ in number")
+		}
+		err = errors.Join(err, e)
+		features, talks = append(features, r.Features...), append(talks, r.Talks...)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading what is to be learnt from: %w", err)
+	}
+	return features, talks, nil
+}
+
 // keep writes it, so that a run that was cut goes on behind it.
 func (e Experiment) keep(cfg sim.Config, r *record) error {
 	if e.Dir == "" {

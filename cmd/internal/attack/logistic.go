@@ -128,7 +128,8 @@ func AUC(guesses []Guess) float64 {
 }
 
 // Bounds returns the 95 % bounds of the AUC, from networks drawn again and again: pairs of
-// one network share users, and are not independent.
+// one network share users, and are not independent. Of one network alone, which has to be
+// large, pairs are drawn.
 func Bounds(guesses []Guess) (lower, upper float64) {
 	by := map[int][]Guess{}
 	networks := []int{}
@@ -137,6 +138,12 @@ func Bounds(guesses []Guess) (lower, upper float64) {
 			networks = append(networks, g.Network)
 		}
 		by[g.Network] = append(by[g.Network], g)
+	}
+	if len(networks) == 1 {
+		by, networks = map[int][]Guess{}, networks[:0]
+		for i, g := range guesses {
+			by[i], networks = []Guess{g}, append(networks, i)
+		}
 	}
 	random := rand.New(rand.NewPCG(1, 2))
 	var all []float64
