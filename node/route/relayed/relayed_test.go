@@ -390,10 +390,10 @@ func TestHostileDrops(t *testing.T) {
 	}
 }
 
-// TestRelaysThatLosePackets: one that throws away half or all is found and avoided, and
-// nobody else is blamed.
+// TestRelaysThatLosePackets: one that throws away half or all is found and avoided; one that
+// throws away a tenth is not; nobody else is blamed, and all texts come.
 func TestRelaysThatLosePackets(t *testing.T) {
-	for _, losing := range []float64{0.5, 1} {
+	for _, losing := range []float64{0.1, 0.5, 1} {
 		w := newWorld(t, 9, 8)
 		w.loss = 0.0085
 		a, b := w.user(1), w.user(2)
@@ -416,10 +416,11 @@ func TestRelaysThatLosePackets(t *testing.T) {
 				found = slot
 			}
 		}
-		if bad := a.m.Bad(); !slices.Equal(bad, []onion.ID{victim.ID}) {
+		little := losing < tooMany // it cannot be told from the line, and nobody may be blamed for it
+		if bad := a.m.Bad(); little && len(bad) > 0 || !little && !slices.Equal(bad, []onion.ID{victim.ID}) {
 			t.Errorf("loses %v: %v are blamed", losing, bad)
 		}
-		if found < 0 || found > 30 {
+		if !little && (found < 0 || found > 30) {
 			t.Errorf("loses %v: found after %d slots", losing, found)
 		}
 		ta.write(20)
