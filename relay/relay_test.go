@@ -136,7 +136,7 @@ func exchange(t *testing.T, w *relaytest.World, all []*Relay) {
 		defer mu.Unlock()
 		if time.Since(sent) > 100*time.Millisecond {
 			sent = time.Now()
-			packet, k := create(t, w, all[0].View(w.Network.EpochAt(sent)), guard.Name())
+			packet, k := create(t, w, all[0].View(w.Network.EpochAt(sent)), guard.Name(), []int{0, 1, 2}, []int{3, 0})
 			keys[k.Tag] = k
 			if err := guard.Send(packet); err != nil {
 				t.Fatal(err)
@@ -150,19 +150,27 @@ func exchange(t *testing.T, w *relaytest.World, all []*Relay) {
 	}
 }
 
-func create(t *testing.T, w *relaytest.World, v *directory.View, home onion.ID) ([]byte, *onion.ReplyKeys) {
+// create makes a packet that stores a box under a key of its own, over relays of a view.
+func create(t *testing.T, w *relaytest.World, v *directory.View, home onion.ID, out, back []int) ([]byte, *onion.ReplyKeys) {
 	t.Helper()
-	hop := func(i int) onion.Hop {
-		m, _ := v.Member(relaytest.ID(i))
-		return onion.Hop{ID: m.ID, Key: m.Key}
+	hops := func(way []int) (all []onion.Hop) {
+		for _, i := range way {
+			m, _ := v.Member(relaytest.ID(i))
+			all = append(all, onion.Hop{ID: m.ID, Key: m.Key})
+		}
+		return all
+	}
+	var key [onion.KeySize]byte
+	if _, err := rand.Read(key[:]); err != nil {
+		t.Fatal(err)
 	}
 	coins, err := secret.Read(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	packet, keys, err := onion.Create(coins, onion.Request{
-		Suite: w.Network.Constants.Suite, Out: []onion.Hop{hop(0), hop(1), hop(2)}, Back: []onion.Hop{hop(3), hop(0)}, Home: home,
-		Command: onion.Put, Box: &wire.Box{77},
+		Suite: w.Network.Constants.Suite, Out: hops(out), Back: hops(back), Home: home,
+		Command: onion.Put, Key: key, Box: &wire.Box{77},
 	})
 	if err != nil {
 		t.Fatal(err)

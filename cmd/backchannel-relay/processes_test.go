@@ -197,6 +197,9 @@ func TestProcesses(t *testing.T) {
 	w.until("all are in use and linked", func() bool {
 		for i := range relays {
 			s, ok := w.status(i)
+			if ok {
+				w.wantOverwriting(i)
+			}
 			if !ok || s.State != stateInUse || s.Members != relays || s.Operators != 3 || s.Linked != relays-1 {
 				return false
 			}
@@ -249,8 +252,18 @@ func (w *town) loseOne(e *envoy) {
 	}
 }
 
-// wantFigures reads the metrics: rounded, and of no peer.
-func (w *town) wantFigures() {
+// wantOverwriting looks, where it may, whether a relay's process was begun with the setting by
+// which what it frees is overwritten.
+func (w *town) wantOverwriting(i int) {
+	w.Helper()
+	environment, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", w.running[i].Process.Pid))
+	if err == nil && !bytes.Contains(environment, []byte("clobberfree=1")) {
+		w.Error("a relay leaves in its memory what it frees")
+	}
+}
+
+// figures reads the metrics of relay 0.
+func (w *town) figures() string {
 	w.Helper()
 	r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://"+w.metrics+"/metrics", http.NoBody)
 	if err != nil {
@@ -266,10 +279,17 @@ func (w *town) wantFigures() {
 		w.Fatal(err)
 	}
 	http.DefaultClient.CloseIdleConnections()
-	if !strings.Contains(b.String(), "\nbackchannel_relay_linked 4\n") || !strings.Contains(b.String(), "\nbackchannel_relay_clients 0\n") {
-		w.Errorf("metrics: %s", b.String())
+	return b.String()
+}
+
+// wantFigures looks at the metrics: rounded, and of no peer.
+func (w *town) wantFigures() {
+	w.Helper()
+	figures := w.figures()
+	if !strings.Contains(figures, "\nbackchannel_relay_linked 4\n") || !strings.Contains(figures, "\nbackchannel_relay_clients 0\n") {
+		w.Errorf("metrics: %s", figures)
 	}
-	for line := range strings.Lines(b.String()) {
+	for line := range strings.Lines(figures) {
 		if name, _, ok := strings.Cut(line, "{"); ok && name != "backchannel_relay_packets_total" || strings.Contains(line, "127.0.0.1") {
 			w.Errorf("metrics tell too much: %s", line)
 		}
@@ -277,13 +297,16 @@ func (w *town) wantFigures() {
 }
 
 // wantNoTrace looks for the envoy, and for the address of the box, in all that the relays
-// have written.
+// have written, and in what his guard says of itself while he is there.
 func (w *town) wantNoTrace(e *envoy, key [onion.KeySize]byte) {
 	w.Helper()
 	name, address := e.guard.Name(), boxes.AddressOf(key[:])
 	traces := [][]byte{name[:], fmt.Appendf(nil, "%x", name[:]), key[:], address[:], fmt.Appendf(nil, "%x", address[:]), {77, 78, 79, 0, 0, 0, 0, 0}}
 	traces = append(traces, []byte("12D3KooW")) // how libp2p writes peer IDs into its logs
+	traces = append(traces, e.guard.Key(), fmt.Appendf(nil, "%x", e.guard.Key()))
 	looked := 0
+	w.write("status", []byte(w.call("--home", folder(0), "status")))
+	w.write("metrics", []byte(w.figures()))
 	err := filepath.WalkDir(w.dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return err

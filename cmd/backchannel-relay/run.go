@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/backchannel/backchannel/cmd/internal/harden"
 	"github.com/backchannel/backchannel/node/p2p"
 	"github.com/backchannel/backchannel/protocol/directory"
 	"github.com/backchannel/backchannel/protocol/identity"
@@ -25,6 +26,9 @@ func (a *app) runCommand() *cobra.Command {
 next epoch on. It writes no log; ask it with "backchannel-relay status".`,
 		Example: "  backchannel-relay run", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := harden.Overwrite(); err != nil {
+				return &fault{"not_anew", exitFailed, "the program cannot begin anew, and without that it would not overwrite what it frees of its memory", "say so in its environment: GODEBUG=clobberfree=1 backchannel-relay run"}
+			}
 			l, err := a.load()
 			if err != nil {
 				return err

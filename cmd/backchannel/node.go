@@ -65,6 +65,9 @@ locked: open it from another terminal with "backchannel online".`,
 			if ahead != 0 {
 				wall = func() time.Time { return time.Now().Add(ahead) }
 			}
+			if err := harden.Overwrite(); err != nil {
+				return &control.Error{Code: "not_anew", Exit: control.ExitFailed, Message: "the program cannot begin anew, and without that it would not overwrite what it frees of its memory", Hint: "say so in its environment: GODEBUG=clobberfree=1 backchannel node run"}
+			}
 			return a.nodeRun(cmd.Context())
 		},
 	}

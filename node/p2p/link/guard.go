@@ -39,6 +39,7 @@ type Guard struct {
 	packet int
 	name   onion.ID
 	key    ed25519.PublicKey
+	tls    []byte // the public key of the certificate, as it stands there
 	relay  onion.ID
 	conn   core.CapableConn
 	stream network.MuxedStream
@@ -68,11 +69,11 @@ func DialGuard(ctx context.Context, cfg GuardConfig) (*Guard, error) {
 	if err != nil {
 		return nil, errors.New("link: making a key")
 	}
-	conn, err := cfg.upgrade(ctx, key)
+	conn, certificate, err := cfg.upgrade(ctx, key)
 	if err != nil {
 		return nil, err
 	}
-	g := &Guard{packet: cfg.Packet, name: idOf(public), key: public, relay: cfg.Relay.ID(), conn: conn}
+	g := &Guard{packet: cfg.Packet, name: idOf(public), key: public, tls: certificate, relay: cfg.Relay.ID(), conn: conn}
 	g.reset.Go(func() {
 		// The relay would ask who this is. It gets no answer.
 		for n := 1; ; n++ {
@@ -95,35 +96,40 @@ func DialGuard(ctx context.Context, cfg GuardConfig) (*Guard, error) {
 	return g, nil
 }
 
-// upgrade dials and makes a libp2p connection, with no host behind it.
-func (cfg GuardConfig) upgrade(ctx context.Context, private ed25519.PrivateKey) (core.CapableConn, error) {
+// upgrade dials and makes a libp2p connection, with no host behind it. It returns the key
+// of the certificate, too.
+func (cfg GuardConfig) upgrade(ctx context.Context, private ed25519.PrivateKey) (core.CapableConn, []byte, error) {
 	key, err := crypto.UnmarshalEd25519PrivateKey(private)
 	if err != nil {
-		return nil, errors.New("link: key")
+		return nil, nil, errors.New("link: key")
 	}
 	relay, err := peerOf(cfg.Relay)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	security, err := newHybridTLS(libp2ptls.ID, key, nil)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	certificate, err := security.certificateKey()
+	if err != nil {
+		return nil, nil, err
 	}
 	muxers := []upgrader.StreamMuxer{{ID: yamux.ID, Muxer: smallYamux(2)}}
 	u, err := upgrader.New([]sec.SecureTransport{security}, muxers, nil, nil, nil)
 	if err != nil {
-		return nil, errors.New("link: making an upgrader")
+		return nil, nil, errors.New("link: making an upgrader")
 	}
 	tcp, err := connect(ctx, cfg.Dialer, cfg.Address, cfg.wire)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	conn, err := u.Upgrade(ctx, nil, tcp, network.DirOutbound, relay, &network.NullScope{})
 	if err != nil {
 		_ = tcp.Close()
-		return nil, ErrRefused
+		return nil, nil, ErrRefused
 	}
-	return conn, nil
+	return conn, certificate, nil
 }
 
 func (g *Guard) open(ctx context.Context, protocol string) (network.MuxedStream, error) {
@@ -143,9 +149,13 @@ func (g *Guard) open(ctx context.Context, protocol string) (network.MuxedStream,
 // each connection.
 func (g *Guard) Name() onion.ID { return g.name }
 
-// Key is the public key that was made for this connection: all that its relay can know the
-// principal by, beside his address.
+// Key is the public key that was made for this connection. By it and by [Guard.TLSKey] its
+// relay can know the principal, beside his address, and by nothing else.
 func (g *Guard) Key() ed25519.PublicKey { return bytes.Clone(g.key) }
+
+// TLSKey is the public key of the certificate that was made for this connection, as it
+// stands there: a point of P-256.
+func (g *Guard) TLSKey() []byte { return bytes.Clone(g.tls) }
 
 // Send sends a packet, at the moment at which it is called. It waits for at most 20
 // seconds.

@@ -105,9 +105,9 @@ func TestGuardThatBreaksTheRules(t *testing.T) {
 	}
 }
 
-// TestHostileClients: one that does not read, one that sends half a frame, one whose frames
-// have another size, and one that sends too much. The others are served meanwhile, and
-// nothing of these is left.
+// TestHostileClients: one that does not read, one that sends half a frame, and one whose frames
+// have another size. The others are served meanwhile, and nothing of these is left. For one
+// that sends too much see TestTooManyPackets.
 func TestHostileClients(t *testing.T) {
 	var in inbox
 	h := open(t, 1, func(c *Config) { c.Receive, c.PerClient = in.receive, 1000 })

@@ -2,7 +2,9 @@ package link
 
 import (
 	"context"
+	"crypto/ecdsa"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 
@@ -42,6 +44,21 @@ func newHybridTLS(id protocol.ID, key crypto.PrivKey, _ []upgrader.StreamMuxer) 
 		return nil, errors.New("link: making a certificate")
 	}
 	return &hybridTLS{id, identity, local}, nil
+}
+
+// certificateKey returns the public key of our certificate. libp2p makes it, for this
+// identity alone, and signs it with our host key.
+func (t *hybridTLS) certificateKey() ([]byte, error) {
+	config, _ := t.identity.ConfigForPeer("")
+	c, err := x509.ParseCertificate(config.Certificates[0].Certificate[0])
+	if err != nil {
+		return nil, errors.New("link: certificate")
+	}
+	key, ok := c.PublicKey.(*ecdsa.PublicKey)
+	if !ok {
+		return nil, errors.New("link: key of a certificate")
+	}
+	return key.Bytes()
 }
 
 // ID implements [sec.SecureTransport].
