@@ -267,7 +267,7 @@ func (m *mail) opened(out *relayed.Output) {
 	}
 	for _, s := range out.Stored {
 		if p := m.of(s.Contact); p != nil {
-			_ = m.desk.apply(p, p.conversation.Boxed(now, s.Period))
+			_ = m.desk.apply(p, p.conversation.Boxed(now, s.Period, s.Drop))
 		}
 	}
 }

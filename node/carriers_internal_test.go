@@ -127,7 +127,7 @@ func TestErrandsOfTheNextRun(t *testing.T) {
 	var want []uint32
 	for at := uint32(last); at > last-meetingErrands; at-- {
 		want = append(want, at)
-		if next, ok := r.next(askedAnswers, last); !ok || next != at {
+		if next, ok := r.next(askedAnswers, last, nil); !ok || next != at {
 			t.Fatalf("time %d is asked for, and not %d", next, at)
 		}
 		r.asked[askedAnswers][at] = true

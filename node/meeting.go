@@ -2,6 +2,7 @@ package node
 
 import (
 	"encoding/binary"
+	"maps"
 	"slices"
 	"time"
 
@@ -39,6 +40,10 @@ type meeting struct {
 	open  map[uint64]bool // errands that wait
 
 	stride uint32 // see meetingStride; 1: none is looked at before a newer one
+
+	// Of a reunion, in this run: times of which a get of one replica brought no answer, and
+	// the other replica, which was not asked for.
+	again map[uint32]int
 }
 
 // The boxes of a meeting, as meeting.asked counts them.
@@ -92,7 +97,7 @@ func parseMeeting(b []byte) (*meeting, error) {
 }
 
 func newMeeting(begun uint32) *meeting {
-	return &meeting{begun: begun, asked: [2]map[uint32]bool{{}, {}}, open: map[uint64]bool{}, stride: meetingStride}
+	return &meeting{begun: begun, asked: [2]map[uint32]bool{{}, {}}, open: map[uint64]bool{}, stride: meetingStride, again: map[uint32]int{}}
 }
 
 // forget drops what is too old to be at a drop.
@@ -108,19 +113,20 @@ func (t *meeting) forget(oldest uint32) {
 			}
 		}
 	}
+	maps.DeleteFunc(t.again, func(at uint32, _ int) bool { return at < oldest })
 }
 
 // next returns the time that is looked at next, of those that are over: of the missed
 // ones each tenth (of a reunion each), the newest first, and then the others. The newest four
-// come first.
-func (t *meeting) next(kind int, last uint32) (uint32, bool) {
+// come first. Those that are passed over are left out.
+func (t *meeting) next(kind int, last uint32, passed map[uint32]bool) (uint32, bool) {
 	for _, fits := range []func(uint32) bool{
 		func(at uint32) bool { return at+4 > last },
 		func(at uint32) bool { return at%t.stride == 0 },
 		func(uint32) bool { return true },
 	} {
 		for at := last; at >= t.begun && at+meetingTimes > last; at-- {
-			if !t.asked[kind][at] && fits(at) {
+			if !t.asked[kind][at] && !passed[at] && fits(at) {
 				return at, true
 			}
 		}
@@ -181,6 +187,9 @@ func (m *mail) recordOf(all map[channel.ContactID]*meeting, kind store.Kind, id 
 
 // attend puts the box that is due, and asks for those of times that are over.
 func (m *mail) attend(id channel.ContactID, w channel.Meeting, slot uint64) {
+	if _, there := m.view.Member(w.Drop); !there {
+		return // else its boxes would count as asked for
+	}
 	slots := m.meetingSlots()
 	at := uint32(slot / slots)
 	t := m.recordOf(m.meetings, kindMeeting, id, at, slots)
@@ -205,7 +214,7 @@ func (m *mail) attend(id channel.ContactID, w channel.Meeting, slot uint64) {
 	for _, r := range answersFirst(w.Read) {
 		kind := kindOfAsked(r)
 		for len(t.open) < meetingErrands && m.machine.Room() > roomForPuts {
-			over, ok := t.next(kind, last)
+			over, ok := t.next(kind, last, nil)
 			if !ok {
 				break
 			}
@@ -239,6 +248,8 @@ type errandOf struct {
 	get     bool
 	kind    int // of a get, as meeting.asked counts them
 	at      uint32
+	replica int  // of a reunion's get
+	second  bool // the other replica was asked for before
 }
 
 // run gives the machine an errand, after what is kept of the meeting was staged: its
@@ -272,9 +283,8 @@ func (m *mail) done(all []relayed.Done) {
 			records = m.reunions
 		}
 		if t := records[of.id]; t != nil && ok {
-			if delete(t.open, d.Number); d.Unsent && of.get {
-				delete(t.asked[of.kind], of.at) // it can be asked for yet
-			}
+			delete(t.open, d.Number)
+			t.cameBack(of, d)
 		}
 		switch {
 		case !ok || p == nil || d.Cell == nil || d.Control.Flags != wire.FlagFlight:
@@ -286,13 +296,29 @@ func (m *mail) done(all []relayed.Done) {
 	}
 }
 
+// cameBack has a get of a reunion that never left asked for again. Of one that left, and was
+// not answered, it is the other replica: no address is asked for twice. Of a meeting's, four
+// go together, and some of them may have left.
+func (t *meeting) cameBack(of errandOf, d relayed.Done) {
+	unanswered := d.Status == 0 || d.Status == drop.Failed
+	switch {
+	case !of.get || !of.reunion:
+	case d.Unsent && of.second:
+		t.again[of.at] = of.replica
+	case d.Unsent:
+		delete(t.asked[of.kind], of.at)
+	case unanswered && !of.second && of.at >= t.begun:
+		t.again[of.at] = 1 - of.replica
+	}
+}
+
 // putAside has reunion boxes that were to be asked for, and were not when the machine ends,
 // asked for in the next run. Of a meeting's, four go together, and some of them may have left.
 func (m *mail) putAside() {
 	changed := map[channel.ContactID]*meeting{}
 	for _, number := range m.machine.Unsent() {
 		of, ok := m.errands[number]
-		if t := m.reunions[of.id]; ok && t != nil && of.reunion && of.get {
+		if t := m.reunions[of.id]; ok && t != nil && of.reunion && of.get && !of.second {
 			delete(t.asked[of.kind], of.at)
 			changed[of.id] = t
 		}

@@ -14,7 +14,7 @@ func TestMeetingTimes(t *testing.T) {
 	m := newMeeting(100)
 	var got []uint32
 	for {
-		at, ok := m.next(askedCards, 130)
+		at, ok := m.next(askedCards, 130, nil)
 		if !ok {
 			break
 		}
@@ -30,7 +30,7 @@ func TestMeetingTimes(t *testing.T) {
 			t.Fatalf("asked for %v, which does not begin with %v", got, want)
 		}
 	}
-	if _, ok := m.next(askedAnswers, 99); ok {
+	if _, ok := m.next(askedAnswers, 99, nil); ok {
 		t.Error("a time before the first is asked for")
 	}
 }

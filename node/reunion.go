@@ -1,6 +1,8 @@
 package node
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/backchannel/backchannel/node/channel"
@@ -15,6 +17,10 @@ import (
 // reunionTimes is how many meeting times there are to a reunion time (docs/spec/drop.md).
 // Every contact's is looked at, and hardly ever is there anything.
 const reunionTimes = 10
+
+// passedMost is how many times that cannot be asked for now are passed over at once, for older
+// ones: as many as drops keep at the usual constants.
+const passedMost = 128
 
 // reunite looks where contacts are to be found again that have lost their session, and
 // says there what is to be said.
@@ -43,7 +49,8 @@ func (m *mail) endReunion(id channel.ContactID) {
 }
 
 // attendReunion puts the box that is due in this time, both replicas, and asks for one of
-// each time that is over: which, is drawn, since what is to be said is said in each time.
+// each time that is over: which, is drawn, since what is to be said is said in each time. If
+// no answer comes it asks for the other one. What cannot be reached now is asked for later.
 func (m *mail) attendReunion(p *person, w channel.Reunion, slot, slots uint64) {
 	id, at := p.conversation.ID(), uint32(slot/slots)
 	t := m.recordOf(m.reunions, kindReunion, id, at, slots)
@@ -62,20 +69,31 @@ func (m *mail) attendReunion(p *person, w channel.Reunion, slot, slots uint64) {
 		return
 	}
 	last := uint32((slot-lag)/slots) - 1
-	for len(t.open) < meetingErrands && m.machine.Room() > roomForPuts {
-		over, ok := t.next(askedAnswers, last)
-		if !ok {
-			return
-		}
-		t.asked[askedAnswers][over] = true
-		first := m.below(drop.Replicas)
-		e, ok := m.reunionErrand(p, w, w.Theirs, over, slots, first)
-		if !ok {
-			e, ok = m.reunionErrand(p, w, w.Theirs, over, slots, 1-first)
-		}
+	get := func(of errandOf) bool {
+		e, ok := m.reunionErrand(p, w, w.Theirs, of.at, slots, of.replica)
 		if ok {
+			of.id, of.reunion, of.get, of.kind = id, true, true, askedAnswers
+			t.asked[askedAnswers][of.at] = true
 			e.Command, e.Until = onion.Get, cadence.Slot(slot+slots)
-			m.run(errandOf{id: id, reunion: true, get: true, kind: askedAnswers, at: over}, t, e)
+			m.run(of, t, e)
+		}
+		return ok
+	}
+	room := func() bool { return len(t.open) < meetingErrands && m.machine.Room() > roomForPuts }
+	passed := map[uint32]bool{} // neither replica can be reached now
+	for room() && len(passed) < passedMost {
+		over, ok := t.next(askedAnswers, last, passed)
+		if !ok {
+			break
+		}
+		first := m.below(drop.Replicas)
+		if !get(errandOf{at: over, replica: first}) && !get(errandOf{at: over, replica: 1 - first}) {
+			passed[over] = true
+		}
+	}
+	for _, over := range slices.Backward(slices.Sorted(maps.Keys(t.again))) {
+		if room() && get(errandOf{at: over, replica: t.again[over], second: true}) {
+			delete(t.again, over)
 		}
 	}
 }

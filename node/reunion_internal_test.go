@@ -26,7 +26,7 @@ func TestErrandsThatCameBack(t *testing.T) {
 		m.errands[n+1] = errandOf{id: id, reunion: true, get: true, kind: askedAnswers, at: at}
 	}
 	m.done([]relayed.Done{{Number: 1, Status: drop.Failed, Unsent: true}, {Number: 2}})
-	if at, ok := record.next(askedAnswers, 101); !ok || at != 100 || len(record.open) != 0 || len(m.errands) != 0 {
+	if at, ok := record.next(askedAnswers, 101, nil); !ok || at != 100 || len(record.open) != 0 || len(m.errands) != 0 {
 		t.Errorf("%+v, %v", record, m.errands)
 	}
 	if record.asked[askedAnswers][100] || !record.asked[askedAnswers][101] {

@@ -44,8 +44,8 @@ func TestTalk(t *testing.T) {
 	first := uint64(time.Now().Unix())
 	larch := v.principal("larch", boxes.FromInviter, first, 3, 4)
 	alder := v.principal("alder", boxes.FromAccepter, first, 4, 3)
-	larch.online("Two is fine.", func() bool { return larch.stored >= 4 })
-	alder.online("Seven, then.", func() bool { return alder.heard == "Two is fine." && alder.stored >= 4 })
+	larch.online("Two is fine.", func() bool { return larch.stored >= 8 })
+	alder.online("Seven, then.", func() bool { return alder.heard == "Two is fine." && alder.stored >= 8 })
 	larch.online("", func() bool { return larch.heard == "Seven, then." })
 	v.wantApart(first, uint64(time.Now().Unix()))
 }
@@ -153,7 +153,7 @@ type person struct {
 	epoch  directory.Epoch
 	text   string // that each box carries; none: cover
 	heard  string
-	stored int
+	stored int // replicas that drops have
 	guard  *link.Guard
 }
 

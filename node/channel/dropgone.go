@@ -52,6 +52,7 @@ func (v *Conversation) putInPlace(side identity.Side, gone, by onion.ID) bool {
 	set := *o.Set
 	set.Relays[place] = by
 	o.Set = &set
+	v.mail.forget(gone)
 	switch gone {
 	case o.Own:
 		o.Own = by

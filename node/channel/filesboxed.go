@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/backchannel/backchannel/protocol/file"
+	"github.com/backchannel/backchannel/protocol/onion"
 	"github.com/backchannel/backchannel/protocol/wire"
 )
 
@@ -15,8 +16,8 @@ import (
 // says soon that it has a box, and the receiver, perhaps days later, what has come.
 
 const (
-	// lostAfter is after how many periods a box is given up of which no drop has said that
-	// it is there. An answer takes one or two.
+	// lostAfter is after how many periods a box is given up of which its drops have not said
+	// that it is there. An answer takes one or two.
 	lostAfter = 8
 	// againAfter is after how many periods a piece goes again into a box that would be
 	// empty. A report takes five or six when both machines are on.
@@ -37,9 +38,10 @@ type posting struct {
 // post is the last box of a piece.
 type post struct {
 	period uint64
-	stored bool // a drop has it, or it is held to have it: see before
-	direct bool // it went to a connection that ended
-	before bool // it left before this run: whether a drop ever had it is not known
+	at     onion.ID // a drop that has it, by its word; zero: none
+	stored bool     // two drops have it, or are held to have it: see before
+	direct bool     // it went to a connection that ended
+	before bool     // it left before this run: whether a drop ever had it is not known
 }
 
 // pieceName is the piece of a file by the sequence of its message.
@@ -211,7 +213,7 @@ func (v *Conversation) filesForBox() {
 	}
 }
 
-// unboxed returns the lowest number of a cell that no drop has, as far as is known, and
+// unboxed returns the lowest number of a cell that too few drops have, as far as is known, and
 // of which no box is under way.
 func (v *Conversation) unboxed() (uint32, bool) {
 	for _, n := range v.unacknowledged() {
@@ -246,7 +248,7 @@ func (v *Conversation) postPiece(c pieceName) {
 	t := v.files[c.seq]
 	v.mail.flag, v.mail.cell = wire.FlagFile, t.posting.ready[c.index]
 	delete(t.posting.ready, c.index)
-	t.posting.posted[c.index] = post{period: v.mail.period}
+	t.posting.posted[c.index] = post{period: v.mail.period, at: v.stillAt(t.posting.posted[c.index])}
 	if v.mail.pieces == nil || len(v.mail.pieces) >= maxCarried {
 		v.mail.pieces = map[uint64]pieceName{}
 	}
@@ -255,16 +257,34 @@ func (v *Conversation) postPiece(c pieceName) {
 	v.saveTransfer(c.seq)
 }
 
+// stillAt is the drop that has a piece which goes again, if it said so of the last box of it
+// and not long ago.
+func (v *Conversation) stillAt(p post) (relay onion.ID) {
+	if p.period+maxCarried >= v.mail.period {
+		relay = p.at
+	}
+	return relay
+}
+
 // pieceBoxed handles a drop's word that it has the box of a period, if that carried a
 // piece.
-func (v *Conversation) pieceBoxed(period uint64) {
+func (v *Conversation) pieceBoxed(period uint64, at onion.ID) {
 	c, ok := v.mail.pieces[period]
-	delete(v.mail.pieces, period)
-	if t := v.files[c.seq]; ok && t != nil {
-		if p, under := t.posting.posted[c.index]; under && p.period == period {
-			p.stored = true
-			t.posting.posted[c.index] = p
-		}
+	t := v.files[c.seq]
+	if !ok || t == nil {
+		delete(v.mail.pieces, period)
+		return
+	}
+	switch p, under := t.posting.posted[c.index]; {
+	case !under || p.period != period:
+		delete(v.mail.pieces, period)
+	case p.at == (onion.ID{}):
+		p.at = at
+		t.posting.posted[c.index] = p
+	case p.at != at:
+		p.stored = true
+		t.posting.posted[c.index] = p
+		delete(v.mail.pieces, period)
 	}
 }
 

@@ -84,7 +84,7 @@ func (o *office) write(s *side) {
 		o.boxes[s] = append(o.boxes[s], waiting{o.period, control, *cell})
 	}
 	if !lost || o.w.rng.IntN(4) == 0 {
-		s.do(s.c.Boxed(s.now(), o.period))
+		s.boxed(o.period)
 	}
 	s.serve()
 }

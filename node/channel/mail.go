@@ -1,23 +1,25 @@
 package channel
 
 import (
+	"maps"
 	"slices"
 	"time"
 
 	"github.com/backchannel/backchannel/protocol/drop"
 	"github.com/backchannel/backchannel/protocol/file"
+	"github.com/backchannel/backchannel/protocol/onion"
 	"github.com/backchannel/backchannel/protocol/wire"
 )
 
 // mail is what this run knows of the session's boxes at drops. Numbers, cells and
 // acknowledgements are those of connections: what goes both ways arrives once.
 type mail struct {
-	carried  map[uint64]uint32 // by period: the number of the cell in its box
-	boxed    map[uint32]uint64 // by number of a cell that a drop has: the period of its box
-	seen     uint64            // period of the newest box that the one that is being handled proves was read
-	peerSent uint32            // the highest number that the peer says it sent
-	at       uint32            // when the box that is being handled was written, in seconds; else zero
-	flight   bool              // the last box carried a flight
+	carried  map[uint64]uint32  // by period: the number of the cell in its box
+	boxed    map[uint32]atDrops // by number of a cell that is not acknowledged
+	seen     uint64             // period of the newest box that the one that is being handled proves was read
+	peerSent uint32             // the highest number that the peer says it sent
+	at       uint32             // when the box that is being handled was written, in seconds; else zero
+	flight   bool               // the last box carried a flight
 
 	strand  bool // the next box carries what went to a connection and was in none
 	filling bool // what is sealed goes into a box, and not to the connection
@@ -36,7 +38,16 @@ type mail struct {
 	retold  bool                 // see retell
 }
 
-// maxCarried bounds the boxes of which no drop has told anything.
+// atDrops is at which drops a cell is by their word, and of each the period of its newest
+// box there. Boxes of several periods count together. One drop is not enough: it may be the
+// reader's guard, whom he cannot ask. Of two, that is one at most.
+type atDrops map[onion.ID]uint64
+
+// enoughDrops is how many drops have what the reader can get from one of them.
+const enoughDrops = 2
+
+// maxCarried bounds the boxes whose drops have not both told anything; and for how many
+// periods a drop's word counts beside another's: it may not keep that box any longer.
 const maxCarried = 512
 
 // Fill returns what goes into the box of a period: by turns the next cell that was never
@@ -120,12 +131,17 @@ func (v *Conversation) sealForBox() {
 	}
 }
 
-// againForBox takes the cell that was written least recently.
+// againForBox takes the cell that was written least recently: of those that too few drops
+// have, if there are any.
 func (v *Conversation) againForBox() {
 	if v.mail.cell != nil || v.s.dead {
 		return
 	}
-	for _, n := range v.unacknowledged() {
+	all := v.unacknowledged()
+	if lacking := slices.DeleteFunc(slices.Clone(all), v.mail.has); len(lacking) > 0 {
+		all = lacking
+	}
+	for _, n := range all {
 		if v.mail.number == 0 || v.sealed[n].order < v.sealed[v.mail.number].order {
 			v.mail.number = n
 		}
@@ -180,18 +196,40 @@ func (v *Conversation) mailed(control drop.Control, cell *wire.Cell) {
 	v.flush()
 }
 
-// has reports whether a drop has a cell, as far as is known.
-func (m *mail) has(n uint32) bool {
-	_, there := m.boxed[n]
-	return there
+// has reports whether enough drops have a cell, as far as is known.
+func (m *mail) has(n uint32) bool { return len(m.boxed[n]) >= enoughDrops }
+
+// told takes a drop's word that it has the box of a period, which carried a cell.
+func (m *mail) told(n uint32, relay onion.ID, period uint64) {
+	if m.boxed == nil {
+		m.boxed = map[uint32]atDrops{}
+	}
+	at := m.boxed[n]
+	if at == nil {
+		at = atDrops{}
+		m.boxed[n] = at
+	}
+	at[relay] = max(at[relay], period)
+	maps.DeleteFunc(at, func(_ onion.ID, p uint64) bool { return p+maxCarried < period })
+}
+
+// forget takes note that what a drop has said counts no more: it left the set.
+func (m *mail) forget(relay onion.ID) {
+	for _, at := range m.boxed {
+		delete(at, relay)
+	}
 }
 
 // unread finds cells that a drop said it has and the peer did not get: it read a box that
 // was written long after theirs, and lacks them. They go again before pieces of files. In
 // file form the box tells of the first only.
 func (v *Conversation) unread(c wire.Control, form bool) {
-	for n, period := range v.mail.boxed {
-		if period+lostAfter <= v.mail.seen && !c.Has(n) && (!form || n == c.Received+1) {
+	for n, at := range v.mail.boxed {
+		newest := uint64(0)
+		for _, period := range at {
+			newest = max(newest, period)
+		}
+		if newest+lostAfter <= v.mail.seen && !c.Has(n) && (!form || n == c.Received+1) {
 			delete(v.mail.boxed, n)
 		}
 	}
@@ -209,20 +247,26 @@ func (v *Conversation) Lacking() bool {
 	}))
 }
 
-// Boxed handles a drop's word that it has the box of a period. A message is in their
-// mailbox when that was said of all its parts, or they are acknowledged.
-func (v *Conversation) Boxed(now time.Time, period uint64) *Output {
+// Boxed handles the word of one of the set's drops that it has its replica of the box of a
+// period. A message is in their mailbox when two of them have said that of each of its parts,
+// or these are acknowledged.
+func (v *Conversation) Boxed(now time.Time, period uint64, at onion.ID) *Output {
 	v.begin(now)
-	v.pieceBoxed(period)
+	if v.drops.Set == nil || !slices.Contains(v.drops.Set.Relays[:], at) {
+		return v.end() // it was replaced meanwhile
+	}
+	v.pieceBoxed(period, at)
 	n := v.mail.carried[period]
-	delete(v.mail.carried, period)
 	if v.sealed[n] == nil {
+		delete(v.mail.carried, period)
 		return v.end()
 	}
-	if v.mail.boxed == nil || len(v.mail.boxed) > 2*wire.Window {
-		v.mail.boxed = map[uint32]uint64{}
+	maps.DeleteFunc(v.mail.boxed, func(n uint32, _ atDrops) bool { return v.sealed[n] == nil })
+	v.mail.told(n, at, period)
+	if !v.mail.has(n) {
+		return v.end()
 	}
-	v.mail.boxed[n] = period
+	delete(v.mail.carried, period)
 	for _, n := range v.unacknowledged() { // it, and those after it
 		seq := v.sealed[n].message
 		if i, ok := v.find(seq); ok && v.messages[i].State == OnItsWay && !v.messages[i].File && v.boxedNow(seq) {

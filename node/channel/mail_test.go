@@ -61,6 +61,14 @@ func (s *side) fetch(bag *mailbag, at int) {
 	s.do(s.c.Mailed(s.now(), m.control, &m.cell))
 }
 
+// boxed has both drops of a period's box say that they have it.
+func (s *side) boxed(period uint64) {
+	s.w.t.Helper()
+	for _, at := range s.c.Drops().Set.Relays[:drop.Replicas] {
+		s.do(s.c.Boxed(s.now(), period, at))
+	}
+}
+
 func (s *side) state(seq uint64) channel.State { return s.c.Transcript(seq - 1)[0].State }
 
 // TestMailStates looks at every state of a message that goes over drops.
@@ -82,13 +90,13 @@ func TestMailStates(t *testing.T) {
 	want(channel.OnItsWay)
 	w.b.fetch(&bag, 0)
 	want(channel.OnItsWay)
-	w.a.do(w.a.c.Boxed(w.now, 19)) // of another period: it says nothing
+	w.a.boxed(19) // of another period: it says nothing
 	want(channel.OnItsWay)
-	w.a.do(w.a.c.Boxed(w.now, 20))
+	w.a.boxed(20)
 	want(channel.OnItsWay) // what went to the connection before it was in no box yet
 	for period := uint64(21); period < 29 && w.a.state(seq) == channel.OnItsWay; period++ {
 		w.a.fill(&bag, period)
-		w.a.do(w.a.c.Boxed(w.now, period))
+		w.a.boxed(period)
 	}
 	want(channel.InMailbox)
 	w.a.restart()
@@ -103,10 +111,10 @@ func TestMailStates(t *testing.T) {
 	for period := uint64(30); period < 33; period++ {
 		w.a.fill(&bag, period)
 	}
-	w.a.do(w.a.c.Boxed(w.now, 32))
-	w.a.do(w.a.c.Boxed(w.now, 30))
+	w.a.boxed(32)
+	w.a.boxed(30)
 	want(channel.OnItsWay)
-	w.a.do(w.a.c.Boxed(w.now, 31))
+	w.a.boxed(31)
 	want(channel.InMailbox)
 
 	// A session that takes its place has that box no more.
@@ -116,11 +124,91 @@ func TestMailStates(t *testing.T) {
 	w.checkStates()
 }
 
+// TestTwoDropsHaveIt: a text is in their mailbox when two drops of the set have said that they
+// have it, of boxes of whatever periods; and what too few have goes before what is there.
+func TestTwoDropsHaveIt(t *testing.T) {
+	w := newWorld(t, 3)
+	w.meet()
+	w.agree()
+	w.cut()
+	var bag mailbag
+	one, two, three := onion.ID{1}, onion.ID{2}, onion.ID{3}
+	boxed := func(period uint64, at onion.ID) { w.a.do(w.a.c.Boxed(w.now, period, at)) }
+	want := func(what string, seq uint64, s channel.State) {
+		t.Helper()
+		if got := w.a.state(seq); got != s {
+			t.Fatalf("%s: the message is %q, not %q", what, got, s)
+		}
+	}
+	period := uint64(20)
+	for range 40 { // what went to the connection is out of the way
+		w.a.fill(&bag, period)
+		w.a.boxed(period)
+		period++
+	}
+	var back mailbag
+	w.b.fill(&back, period)
+	w.a.fetch(&back, 0) // both have the set
+	seq := w.a.send("Two is fine.")
+	first := period
+	for range 12 { // with nothing else to say it goes again, and again
+		w.a.fill(&bag, period)
+		boxed(period, three)
+		boxed(period, three)
+		want("one drop", seq, channel.OnItsWay)
+		period++
+	}
+	boxed(first, onion.ID{9})
+	want("a drop that is not of the set", seq, channel.OnItsWay)
+	boxed(first, one)
+	want("two drops", seq, channel.InMailbox)
+
+	// What there is of an old box does not count with a new one.
+	seq = w.a.send("Or three.")
+	w.a.fill(&bag, period)
+	boxed(period, one)
+	period += 1000
+	w.a.fill(&bag, period)
+	boxed(period, two)
+	want("the other one long ago", seq, channel.OnItsWay)
+	boxed(period, three)
+	want("both lately", seq, channel.InMailbox)
+
+	// Nor what a relay has that is not of the set any more.
+	seq = w.a.send("Not four.")
+	period++
+	w.a.fill(&bag, period)
+	boxed(period, one)
+	w.a.do(w.a.c.ReplaceDrop(w.now, one, onion.ID{8}))
+	boxed(period, two)
+	want("one of the two was replaced", seq, channel.OnItsWay)
+	for ; w.a.state(seq) == channel.OnItsWay && period < first+2000; period++ {
+		w.a.fill(&bag, period)
+		boxed(period, three)
+		boxed(period, onion.ID{8})
+	}
+	want("and another box", seq, channel.InMailbox)
+
+	// Of many texts that nobody reads the one that a drop lacks goes again at once.
+	for range 20 {
+		w.a.send("Well?")
+		w.a.fill(&bag, period)
+		w.a.boxed(period)
+		period++
+	}
+	seq = w.a.send("No.")
+	w.a.fill(&bag, period)
+	boxed(period, two)
+	w.a.fill(&bag, period+1)
+	boxed(period+1, three)
+	want("in the next period", seq, channel.InMailbox)
+}
+
 // mailed has all that a side says come into boxes, and be called stored.
 func (s *side) mailed(bag *mailbag, from uint64) {
 	for period := from; period < from+10; period++ {
 		s.fill(bag, period)
-		s.do(s.c.Boxed(s.now(), period))
+		s.boxed(period)
 	}
 }
 
@@ -229,7 +317,7 @@ func (w *world) disturb(s *side, bags map[*side]*mailbag, period uint64) {
 	default:
 		s.fill(bags[s], period)
 		if w.rng.IntN(2) == 0 {
-			s.do(s.c.Boxed(s.now(), period))
+			s.boxed(period)
 		}
 		if n := len(*bag); n > 0 && w.rng.IntN(3) > 0 {
 			s.fetch(bag, w.rng.IntN(n))

@@ -207,6 +207,13 @@ func (m *machine) both(k *talk, out *channel.Output, k2 *talk, out2 *channel.Out
 }
 
 // after sends what is to leave after a commit.
+// boxed has both drops of a period's box say that they have it.
+func (k *talk) boxed(period uint64) {
+	for _, at := range k.c.Drops().Set.Relays[:drop.Replicas] {
+		k.do(k.c.Boxed(k.m.w.now, period, at))
+	}
+}
+
 func (k *talk) after(out *channel.Output) {
 	if k.link != 0 && out.Link == k.link {
 		k.peer().wire = append(k.peer().wire, out.Boxes...)
@@ -337,7 +344,7 @@ func (m *machine) write() {
 		if lost {
 			w.lost++
 			if w.company && w.rng.IntN(10) == 0 { // the drop was wiped afterwards
-				k.do(k.c.Boxed(w.now, period))
+				k.boxed(period)
 			}
 			continue
 		}
@@ -348,7 +355,7 @@ func (m *machine) write() {
 		}
 		k.peer().inbox = append(k.peer().inbox, posted{mailed{parsed, *cell}, w.now})
 		if w.rng.IntN(4) > 0 {
-			k.do(k.c.Boxed(w.now, period))
+			k.boxed(period)
 		}
 	}
 }

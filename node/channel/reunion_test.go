@@ -80,7 +80,7 @@ func (d *drops) write(s *side) {
 	if d.w.rng.IntN(100) >= d.loss {
 		d.boxes[s] = append(d.boxes[s], b)
 		if d.w.rng.IntN(4) > 0 {
-			s.do(s.c.Boxed(s.now(), d.period))
+			s.boxed(d.period)
 		}
 	}
 }

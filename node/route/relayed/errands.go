@@ -110,7 +110,8 @@ func (m *Machine) errand(now time.Time, c onion.Command) bool {
 		if m.sendErrand(now, p, e) {
 			return true
 		}
-		m.done(p, drop.Failed, nil)
+		m.out.Done = append(m.out.Done, Done{Number: e.Number, Status: drop.Failed, Unsent: true})
+		e.Keys.Wipe()
 		return false
 	}
 	return false

@@ -96,11 +96,13 @@ type Opened struct {
 	Cell    *wire.Cell
 }
 
-// Stored says that the drops of both replicas answered so to the puts of a period's box.
-// It comes once for a period.
+// Stored says that a drop answered so to the put of one replica of a period's box. It comes
+// once for each. One drop may be the reader's guard, whom he cannot ask, and who that is nobody
+// else knows: what is to be read for certain is at two.
 type Stored struct {
 	Contact ContactID
 	Period  uint64
+	Drop    onion.ID
 }
 
 // A Machine is the relayed route of all contacts of a machine.

@@ -52,7 +52,7 @@ func (m *Machine) putAnswered(p *pending, status drop.Status) {
 			m.work[p.drop]-- // it may want less by now
 		}
 		if c := p.contact; c != nil && m.has(c) {
-			m.replicaStored(c, p.period, p.replica)
+			m.replicaStored(p)
 		}
 	case drop.Refused:
 		m.work[p.drop] = min(m.work[p.drop]+workStep, maxWork)
@@ -64,13 +64,12 @@ func (m *Machine) putAnswered(p *pending, status drop.Status) {
 	}
 }
 
-// replicaStored tells, once, that drops have a box: both of its replicas, as one of the two
-// drops may be the reader's guard, whom he cannot ask, and who that is nobody else knows.
-func (m *Machine) replicaStored(c *contact, period uint64, replica int) {
-	const both = 1<<drop.Replicas - 1
-	before := c.stored[period]
-	if c.stored[period] |= 1 << replica; before != both && c.stored[period] == both {
-		m.out.Stored = append(m.out.Stored, Stored{c.id, period})
+// replicaStored tells, once for each, that a drop has a replica of a box.
+func (m *Machine) replicaStored(p *pending) {
+	c := p.contact
+	before := c.stored[p.period]
+	if c.stored[p.period] |= 1 << p.replica; c.stored[p.period] != before {
+		m.out.Stored = append(m.out.Stored, Stored{c.id, p.period, p.drop})
 	}
 }
 

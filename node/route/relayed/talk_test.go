@@ -2,6 +2,7 @@ package relayed
 
 import (
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"github.com/backchannel/backchannel/protocol/cadence"
@@ -24,7 +25,7 @@ type talk struct {
 	sent     uint32 // highest number given out
 	turn     uint64
 	carried  map[uint64]uint32 // period → number
-	told     map[uint64]bool
+	told     map[Stored]bool
 	in       map[uint32]time.Time
 	received uint32
 	peerSent uint32
@@ -36,6 +37,7 @@ type talk struct {
 
 type text struct {
 	written, mailed, read, delivered time.Time
+	at                               []onion.ID // drops that said they have it
 	lastTurn                         uint64
 	has                              bool // the peer's bitmap names it
 }
@@ -46,7 +48,7 @@ func (w *world) meet(id byte, a, b *user, p cadence.Period, set [drop.SetSize]on
 	first := drop.DayAt(time.Duration(w.now.UnixNano()))
 	cid := ContactID{id}
 	side := func(u *user, d drop.Direction) *talk {
-		t := &talk{u: u, direction: d, days: drop.NewChain(root, first), set: set, carried: map[uint64]uint32{}, told: map[uint64]bool{}, in: map[uint32]time.Time{}}
+		t := &talk{u: u, direction: d, days: drop.NewChain(root, first), set: set, carried: map[uint64]uint32{}, told: map[Stored]bool{}, in: map[uint32]time.Time{}}
 		u.talks[cid] = t
 		u.setup[cid] = Contact{ID: cid, Direction: d, Set: set, Period: p, Chain: drop.NewChain(root, first)}
 		return t
@@ -162,27 +164,35 @@ func (t *talk) started() {
 }
 
 // mailed hears a drop's own word; what it says must be so.
-func (t *talk) mailed(period uint64) {
-	if t.told[period] {
-		t.u.w.t.Errorf("period %d is called stored twice", period)
+func (t *talk) mailed(s Stored) {
+	if t.told[s] {
+		t.u.w.t.Errorf("period %d is called stored twice by one drop", s.Period)
 	}
-	t.told[period] = true
-	day, ok := t.days.Key(t.u.m.day(t.u.setup[t.contact()].Period, period))
+	t.told[s] = true
+	day, ok := t.days.Key(t.u.m.day(t.u.setup[t.contact()].Period, s.Period))
 	if !ok {
 		t.u.w.t.Fatal("no key")
 	}
 	truly := false
 	for r := range drop.Replicas {
-		truly = truly || t.u.w.stored[drop.DeriveKeys(day, t.direction, period, r).Address()]
+		truly = truly || t.u.w.stored[storedAt{s.Drop, drop.DeriveKeys(day, t.direction, s.Period, r).Address()}]
 	}
 	if !truly && !t.u.w.lies {
-		t.u.w.t.Errorf("period %d is called stored and is not", period)
+		t.u.w.t.Errorf("period %d is called stored and is not", s.Period)
 	}
 	if t.real != nil {
-		t.real.do(t.real.c.Boxed(t.u.w.now, period))
+		t.real.do(t.real.c.Boxed(t.u.w.now, s.Period, s.Drop))
 	}
-	if n := t.carried[period]; n > 0 && t.texts[n-1].mailed.IsZero() {
-		t.texts[n-1].mailed = t.u.w.now
+	n := t.carried[s.Period]
+	if n == 0 {
+		return
+	}
+	x := &t.texts[n-1]
+	if !slices.Contains(x.at, s.Drop) {
+		x.at = append(x.at, s.Drop)
+	}
+	if len(x.at) > 1 && x.mailed.IsZero() {
+		x.mailed = t.u.w.now
 	}
 }
 

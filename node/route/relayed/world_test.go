@@ -48,13 +48,19 @@ type world struct {
 	machine map[onion.ID]*user // by the name at a guard
 	letters map[uint64]*letter
 	loss    float64 // of one link
-	stored  map[drop.Address]bool
+	stored  map[storedAt]bool
 	written map[drop.Address]time.Time
 	ages    map[int]int               // of boxes that were got, in slots
 	links   func(a, b onion.ID) bool  // nil: all
 	real    map[onion.ID]*onion.Relay // with packets of package onion
 	lies    bool                      // a drop says stored and is not to be held to it
 	replays int                       // packets that relays have refused as they came twice
+}
+
+// storedAt is a box that a drop took.
+type storedAt struct {
+	drop    onion.ID
+	address drop.Address
 }
 
 type relay struct {
@@ -90,7 +96,7 @@ type letter struct {
 func newWorld(t *testing.T, seed byte, relays int) *world {
 	w := &world{
 		t: t, rand: rand.New(rand.NewChaCha8([32]byte{seed})), now: time.Date(2026, 11, 3, 0, 0, 10, 0, time.UTC),
-		machine: map[onion.ID]*user{}, letters: map[uint64]*letter{}, stored: map[drop.Address]bool{}, written: map[drop.Address]time.Time{},
+		machine: map[onion.ID]*user{}, letters: map[uint64]*letter{}, stored: map[storedAt]bool{}, written: map[drop.Address]time.Time{},
 		cfg: directory.Constants{Suite: onion.X25519, Slot: 30 * time.Second, Mean: 20 * time.Second, Expiry: 96 * time.Hour},
 	}
 	for i := range relays {
@@ -298,7 +304,7 @@ func (r *relay) answer(w *world, q onion.Request) onion.Answer {
 			if r.early {
 				keep = 3 * w.cfg.Slot
 			}
-			w.stored[address], w.written[address] = true, w.now
+			w.stored[storedAt{r.ID, address}], w.written[address] = true, w.now
 			w.after(keep, func() { delete(r.boxes, address) })
 		}
 	case onion.Get:
@@ -442,7 +448,7 @@ func (u *user) turn(out *Output) {
 		u.m.SetMissing(o.Contact, t.missing())
 	}
 	for _, s := range out.Stored {
-		u.talks[s.Contact].mailed(s.Period)
+		u.talks[s.Contact].mailed(s)
 	}
 	for _, wr := range out.Writes {
 		name := recordName{wr.Contact, wr.Kind, wr.Seq}
