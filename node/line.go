@@ -53,7 +53,7 @@ type line struct {
 
 	mail *mail // of the desk that has it; nil: the cover has it
 
-	events chan func() // of links, for whoever has it
+	events chan func()     // of links, for whoever has it
 	ctx    context.Context //nolint:containedctx // of the goroutines of links
 	cancel context.CancelFunc
 	group  sync.WaitGroup
