@@ -53,7 +53,7 @@ func newTappedNode(t *testing.T, w *tapped, change func(*Config)) *tappedNode {
 	n.cfg = Config{
 		OpenStore: func([]byte, string) (Store, error) {
 			disk = disk.Reopen()
-			return slow{disk, 7 * time.Second}, nil
+			return slow{disk, 40 * time.Second}, nil
 		},
 		OpenNetwork: func(Settings) (Network, error) { return nowhere{make(chan p2p.Incoming)}, nil },
 		OpenRelays:  func(Settings) (Relays, error) { return w, nil },
