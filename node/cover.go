@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -20,6 +21,8 @@ type cover struct {
 	given   chan *line
 	rereads chan chan<- bool
 	running atomic.Bool
+	once    sync.Once
+	quit    chan struct{} // closed by stop
 	shown   atomic.Pointer[MailState] // nil: as line
 	ended   chan struct{}
 }
@@ -31,7 +34,7 @@ type lent struct {
 }
 
 func newCover(cfg Config) *cover {
-	return &cover{cfg: cfg, takes: make(chan chan<- lent), given: make(chan *line), rereads: make(chan chan<- bool), ended: make(chan struct{})}
+	return &cover{cfg: cfg, takes: make(chan chan<- lent), given: make(chan *line), rereads: make(chan chan<- bool), quit: make(chan struct{}), ended: make(chan struct{})}
 }
 
 // run serves until ctx is done and the line is back, and ends it.
@@ -58,9 +61,19 @@ func (c *cover) run(ctx context.Context) {
 		case to := <-c.rereads:
 			_ = c.reread(ctx)
 			to <- c.line != nil
+		case <-c.quit:
+			return
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// stop ends it, and waits for that.
+func (c *cover) stop() {
+	c.once.Do(func() { close(c.quit) })
+	if c.running.Load() {
+		<-c.ended
 	}
 }
 
@@ -128,6 +141,8 @@ func (c *cover) take(ctx context.Context) (*line, error) {
 	case c.takes <- to:
 		l := <-to
 		return l.line, l.err
+	case <-c.ended:
+		return nil, ErrStopped
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

@@ -349,6 +349,34 @@ func TestCoverFollowsTheMachine(t *testing.T) {
 	})
 }
 
+// TestQuit: what is burned sends nothing more, and writes nothing beside its vault.
+func TestQuit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTapped(t, 7)
+		n := newTappedNode(t, w, nil)
+		defer n.end()
+		time.Sleep(10 * time.Minute)
+		n.unlock()
+		n.online()
+		n.Quit()
+		from := time.Now()
+		w.mu.Lock()
+		w.guards = nil
+		w.mu.Unlock()
+		if taken, err := n.Avoid(t.Context()); taken || err != nil {
+			t.Errorf("something is taken, %v", err)
+		}
+		time.Sleep(time.Hour)
+		if got := w.count(from, time.Now()); got > 0 || w.Guards() != nil {
+			t.Errorf("%d packets after the end; guards %x", got, w.Guards())
+		}
+		n.unlock()
+		if err := n.GoOnline(t.Context()); !errors.Is(err, ErrStopped) {
+			t.Errorf("going online: %v", err)
+		}
+	})
+}
+
 // TestLineComesBackFromAFailure: a node that cannot go online keeps its line as it was.
 func TestLineComesBackFromAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

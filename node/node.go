@@ -278,6 +278,13 @@ func (n *Node) Lock() {
 	<-d.ended
 }
 
+// Quit is Lock for a machine of which nothing is to be left: no more is sent for it, nor
+// written beside the vault. What is left to do is to end Run.
+func (n *Node) Quit() {
+	n.Lock()
+	n.cover.stop()
+}
+
 // current returns the desk, or nil if the node is locked.
 func (n *Node) current() *desk {
 	n.mu.Lock()
