@@ -22,7 +22,7 @@ type cover struct {
 	rereads chan chan<- bool
 	running atomic.Bool
 	once    sync.Once
-	quit    chan struct{} // closed by stop
+	quit    chan struct{}             // closed by stop
 	shown   atomic.Pointer[MailState] // nil: as line
 	ended   chan struct{}
 }

@@ -34,8 +34,8 @@ type slow struct {
 	by time.Duration
 }
 
-func (s slow) Online() error { time.Sleep(s.by); return s.Memory.Online() }
-func (s slow) Close() error  { time.Sleep(s.by); return s.Memory.Close() }
+func (s slow) Online() error { <-time.After(s.by); return s.Memory.Online() }
+func (s slow) Close() error  { <-time.After(s.by); return s.Memory.Close() }
 
 // tappedNode is a node in a tapped network. Its vault holds a contact that talks at three drops.
 type tappedNode struct {

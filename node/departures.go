@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -56,7 +57,7 @@ func (d *departures) takeMissed() []outgoing {
 func (d *departures) takeAll() []outgoing {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	all := append(d.missed, d.list...)
+	all := slices.Concat(d.missed, d.list)
 	d.missed, d.list = nil, nil
 	return all
 }

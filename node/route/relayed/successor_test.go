@@ -147,11 +147,11 @@ func leadsTo(m *Machine, secrets [][]byte) bool {
 		case reflect.Interface:
 			return walk(v.Elem())
 		case reflect.Pointer:
-			if at := [2]any{v.Type(), v.Pointer()}; v.IsNil() || seen[at] {
+			at := [2]any{v.Type(), v.Pointer()}
+			if v.IsNil() || seen[at] {
 				return false
-			} else {
-				seen[at] = true
 			}
+			seen[at] = true
 			return walk(v.Elem())
 		case reflect.Struct:
 			for i := range v.NumField() {
