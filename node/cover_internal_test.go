@@ -180,6 +180,7 @@ func TestNothingOfALevelOnTheLine(t *testing.T) {
 		n.unlock()
 		n.online()
 		time.Sleep(10 * time.Minute)
+		synctest.Wait() // what belongs to the desk is looked at while it rests
 		d := n.current()
 		machine := d.mail.machine
 		if found := reached(d.mail, of[desk]()); !found {
