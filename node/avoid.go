@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/backchannel/backchannel/node/route/relayed"
@@ -10,23 +11,28 @@ import (
 )
 
 // Avoid reads anew which relays the machine avoids. It reports whether the node is in its
-// relay network; one that is not reads them when it goes online. It concerns no vault, so
-// that it makes no difference whether somebody has unlocked one, or rests.
+// relay network; one that is not reads them when it is. It concerns no vault, so that it
+// makes no difference whether somebody has unlocked one, or rests.
 func (n *Node) Avoid(ctx context.Context) (taken bool, err error) {
-	d := n.current()
-	if d == nil {
-		return false, nil
-	}
-	err = d.do(ctx, func(d *desk) error {
-		if taken = d.mail != nil; taken {
-			d.mail.avoid()
+	if d := n.current(); d != nil {
+		err = d.do(ctx, func(d *desk) error {
+			if taken = d.mail != nil; taken {
+				d.mail.avoid()
+			}
+			return nil
+		})
+		if taken || err != nil && !errors.Is(err, ErrLocked) {
+			return taken, err
 		}
-		return nil
-	})
-	return taken, err
+	}
+	return n.cover.renew(ctx), nil
 }
 
-func (m *mail) avoid() {
+// Rejoin reads anew which relay network the machine is in, and how relays are dialled. A
+// node that is online goes on as it is, and reads them when it locks or goes online again.
+func (n *Node) Rejoin(ctx context.Context) { n.cover.renew(ctx) }
+
+func (m *line) avoid() {
 	m.avoided = m.relays.Avoided()
 	m.turn(m.at, m.machine.SetAvoided(m.now(), m.unwanted()))
 }
@@ -34,7 +40,7 @@ func (m *mail) avoid() {
 // unwanted is what the machine is to take for no guard: what is avoided, and relays for
 // which founders vouch no more. Relays of operators are named by their IDs, too: the
 // machine knows the operators of those alone that are in use.
-func (m *mail) unwanted() relayed.Avoided {
+func (m *line) unwanted() relayed.Avoided {
 	a := relayed.Avoided{Operators: m.avoided.Operators, Relays: slices.Clone(m.avoided.Relays)}
 	for id, v := range m.vouchers {
 		if v.Revoked || m.avoids(id) {
@@ -45,7 +51,7 @@ func (m *mail) unwanted() relayed.Avoided {
 }
 
 // avoids reports whether a relay is avoided, by the operator that founders name.
-func (m *mail) avoids(id onion.ID) bool {
+func (m *line) avoids(id onion.ID) bool {
 	operator := ""
 	if v := m.vouchers[id]; v != nil {
 		operator = v.Operator
@@ -54,7 +60,7 @@ func (m *mail) avoids(id onion.ID) bool {
 }
 
 // guards is the record of the guards without those that are avoided; nil if none is left.
-func (m *mail) guards() []byte {
+func (m *line) guards() []byte {
 	b := slices.Clone(m.relays.Guards())
 	for at := b; len(at) >= guardRecord; at = at[guardRecord:] {
 		if m.avoids(onion.ID(at[:onion.IDSize])) {
@@ -68,19 +74,19 @@ func (m *mail) guards() []byte {
 }
 
 // mayChoose leaves of relays those that this side may choose for itself.
-func (m *mail) mayChoose(all []directory.Member) []directory.Member {
+func (m *line) mayChoose(all []directory.Member) []directory.Member {
 	return slices.DeleteFunc(slices.Clone(all), func(r directory.Member) bool { return m.avoids(r.ID) || m.avoided.Has(r.ID, r.Operator) })
 }
 
 // losers are the relays that lose packets, as far as this machine can tell.
-func (m *mail) losers() (all []RelaySeen) {
+func (m *line) losers() (all []RelaySeen) {
 	for _, id := range m.machine.Bad() {
 		all = append(all, RelaySeen{Operator: m.operatorOf(id), Address: m.placeOf(id), Losing: true})
 	}
 	return all
 }
 
-func (m *mail) operatorOf(id onion.ID) string {
+func (m *line) operatorOf(id onion.ID) string {
 	if v := m.voucher(id); v != nil {
 		return v.Operator
 	}

@@ -22,12 +22,22 @@ import (
 // metAtDrops gives a mail a store, and a contact that was met at a drop and talks at three.
 func metAtDrops(t *testing.T, m *mail, at [drop.SetSize]onion.ID) (*person, *storetest.Memory) {
 	t.Helper()
-	now := m.now()
+	s, c := storeOfOneMet(t, m.now(), identity.NetworkID{7}, at)
+	m.desk.people, m.desk.store = map[channel.ContactID]*person{}, s
+	m.meetings, m.reunions, m.errands = map[channel.ContactID]*meeting{}, map[channel.ContactID]*meeting{}, map[uint64]errandOf{}
+	p := m.desk.newPerson(c)
+	m.desk.people[p.conversation.ID()] = p
+	return p, s
+}
+
+// storeOfOneMet is a store with a contact that was met at a drop of a network and talks at three.
+func storeOfOneMet(t *testing.T, now time.Time, network identity.NetworkID, at [drop.SetSize]onion.ID) (*storetest.Memory, *channel.Conversation) {
+	t.Helper()
 	inv, err := identity.NewInvitation(rand.Reader, identity.DropPlace(identity.RelayID{9}), now.Add(48*time.Hour), false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	inv.Network = identity.NetworkID{7}
+	inv.Network = network
 	var stores [2]*storetest.Memory
 	var both [2]*channel.Conversation
 	for i := range both {
@@ -56,14 +66,10 @@ func metAtDrops(t *testing.T, m *mail, at [drop.SetSize]onion.ID) (*person, *sto
 			}
 		}
 	}
-	m.desk.people, m.desk.store = map[channel.ContactID]*person{}, stores[0]
-	m.meetings, m.reunions, m.errands = map[channel.ContactID]*meeting{}, map[channel.ContactID]*meeting{}, map[uint64]errandOf{}
-	p := m.desk.newPerson(both[0])
-	m.desk.people[p.conversation.ID()] = p
-	if p.conversation.Drops().Set == nil {
+	if both[0].Drops().Set == nil {
 		t.Fatal("the two have not met")
 	}
-	return p, stores[0]
+	return stores[0], both[0]
 }
 
 // fullOnce is a store that is full for the first thing that is put in it.

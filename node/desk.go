@@ -23,7 +23,8 @@ type desk struct {
 	store    Store
 	network  Network
 	settings Settings
-	mail     *mail // nil: no relay network, or offline
+	cover    *cover // that has the line with relays while this desk is offline
+	mail     *mail  // nil: no relay network, or offline
 
 	people    map[channel.ContactID]*person
 	beneath   []*below // contacts of levels that are not shown, while online
@@ -192,6 +193,8 @@ func (d *desk) run(ctx context.Context) error {
 		select {
 		case f := <-d.work:
 			f(d)
+		case f := <-d.lineEvents():
+			f()
 		case <-timer.C:
 		case <-d.quit:
 			return d.end(cancel)
@@ -201,6 +204,14 @@ func (d *desk) run(ctx context.Context) error {
 		timer.Reset(d.tick())
 	}
 	return d.end(cancel)
+}
+
+// lineEvents is what the links with relays have for the desk; nil if they are not its.
+func (d *desk) lineEvents() <-chan func() {
+	if d.mail == nil {
+		return nil
+	}
+	return d.mail.events
 }
 
 // end closes everything and waits.
@@ -219,13 +230,11 @@ func (d *desk) end(cancel context.CancelFunc) error {
 	if d.mail != nil && d.fatal == nil {
 		d.mail.putAside()
 	}
+	d.closeMail() // what follows may take long, and is not to show on the line
 	d.lastWrites()
 	// No goroutine touches keys or store but through the desk, and one may hang for
 	// long, on a disk or a network that does not answer: the keys go before.
 	d.wipe()
-	if d.mail != nil {
-		d.mail.machine.Wipe()
-	}
 	err := d.store.Close()
 	d.group.Wait()
 	return errors.Join(d.fatal, err)

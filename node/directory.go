@@ -15,7 +15,7 @@ import (
 var errOtherGuard = errors.New("node: this relay is not the guard")
 
 // look begins an epoch, and asks for relays once in each half of one.
-func (m *mail) look(now time.Time) {
+func (m *line) look(now time.Time) {
 	now = now.Round(0)
 	if m.view != nil && m.view.Epoch() != m.epoch(now) {
 		m.newView(now)
@@ -54,11 +54,11 @@ func drawAsk(random secret.Key, half int64, epoch time.Duration) time.Time {
 }
 
 // epoch is that of what is being decided now, and leaves later.
-func (m *mail) epoch(now time.Time) directory.Epoch { return m.network.EpochAt(now.Add(m.lead)) }
+func (m *line) epoch(now time.Time) directory.Epoch { return m.network.EpochAt(now.Add(m.lead)) }
 
 // learn takes what a relay has answered. A guard that answers what nobody does who keeps to
 // the rules is left.
-func (m *mail) learn(from onion.ID, answer []byte) {
+func (m *line) learn(from onion.ID, answer []byte) {
 	now := m.now()
 	fresh, blame := m.merge(answer)
 	if fresh {
@@ -72,11 +72,11 @@ func (m *mail) learn(from onion.ID, answer []byte) {
 
 // merge adds an answer to what is known. It reports whether something was new, and whether
 // something in it is the answerer's fault.
-func (m *mail) merge(answer []byte) (fresh, blame bool) {
+func (m *line) merge(answer []byte) (fresh, blame bool) {
 	if len(answer) == 0 {
 		return false, false
 	}
-	tally, err := m.set.Merge(answer, m.desk.cfg.Now())
+	tally, err := m.set.Merge(answer, m.cfg.Now())
 	if err != nil {
 		return false, true
 	}
@@ -94,7 +94,7 @@ func (m *mail) merge(answer []byte) (fresh, blame bool) {
 }
 
 // keepVoucher remembers where a relay is, by its newest voucher.
-func (m *mail) keepVoucher(v *directory.Voucher) {
+func (m *line) keepVoucher(v *directory.Voucher) {
 	if old := m.vouchers[v.Relay.ID()]; len(m.vouchers) < directory.MaxRelays && old == nil || old != nil && v.Serial > old.Serial {
 		m.vouchers[v.Relay.ID()] = v
 		if v.Revoked || m.avoids(v.Relay.ID()) {
@@ -104,14 +104,14 @@ func (m *mail) keepVoucher(v *directory.Voucher) {
 }
 
 // newView works out the relays of the epoch. Too few to hide among are none.
-func (m *mail) newView(now time.Time) {
+func (m *line) newView(now time.Time) {
 	v := m.set.View(m.epoch(now))
 	if m.view = v; v.Check() != nil {
 		m.view = nil
 	}
 }
 
-func (m *mail) tellView(now time.Time) {
+func (m *line) tellView(now time.Time) {
 	if m.view == nil {
 		m.turn(m.at, m.machine.SetView(now, nil))
 		return
@@ -143,8 +143,8 @@ func pinnedIn(b []byte) (all []onion.ID) {
 }
 
 // draw returns 32 random bytes.
-func (m *mail) draw() secret.Key {
-	k, err := secret.Read(m.desk.cfg.Random)
+func (m *line) draw() secret.Key {
+	k, err := secret.Read(m.cfg.Random)
 	if err != nil {
 		panic("node: the source of randomness failed")
 	}
@@ -152,8 +152,8 @@ func (m *mail) draw() secret.Key {
 }
 
 // below draws a number below n, which is small.
-func (m *mail) below(n int) int {
+func (m *line) below(n int) int {
 	var b [8]byte
-	_, _ = io.ReadFull(m.desk.cfg.Random, b[:]) // if it fails, something that matters fails next
+	_, _ = io.ReadFull(m.cfg.Random, b[:]) // if it fails, something that matters fails next
 	return int(binary.BigEndian.Uint64(b[:]) % uint64(n))
 }

@@ -29,9 +29,11 @@ func (r *fixedRelays) Dial(context.Context, directory.Identity, string) (RelayLi
 // mailWith is a mail that knows vouchers of some operators' relays, and no view.
 func mailWith(now *time.Time, operators ...string) (*mail, []onion.ID) {
 	c := directory.Constants{Suite: onion.X25519, Slot: 30 * time.Second, Mean: 2 * time.Second, Expiry: 96 * time.Hour, Epoch: 24 * time.Hour}
-	m := &mail{
-		desk: &desk{cfg: Config{Now: func() time.Time { return *now }, Random: rand.Reader}}, relays: &fixedRelays{}, slot: c.Slot, lead: c.Slot,
-		network: &directory.Network{Constants: c}, vouchers: map[onion.ID]*directory.Voucher{}, carried: carriers{},
+	cfg := Config{Now: func() time.Time { return *now }, Random: rand.Reader}
+	m := &mail{desk: &desk{cfg: cfg}, carried: carriers{}}
+	m.line = &line{
+		cfg: cfg, relays: &fixedRelays{}, slot: c.Slot, lead: c.Slot, mail: m,
+		network: &directory.Network{Constants: c}, vouchers: map[onion.ID]*directory.Voucher{},
 	}
 	m.machine = relayed.New(relayed.Config{Constants: c})
 	var ids []onion.ID

@@ -57,14 +57,14 @@ type MailState struct {
 	Lost      uint64        // packets that did not leave at their moments
 }
 
-// state tells how it stands; nil if there is no relay network.
-func (m *mail) state() *MailState {
-	if m == nil {
-		return nil
-	}
+// state tells how it stands.
+func (m *line) state() *MailState {
 	s := &MailState{
-		Network: m.network.Name, Stage: MailRunning, Losing: m.losing, LosingNow: m.machine.Losing(), LosingAll: m.machine.LosingAgain(), ClockOff: m.clockOff, Taken: m.taken,
+		Network: m.network.Name, Stage: MailRunning, Losing: m.losing, LosingNow: m.machine.Losing(), LosingAll: m.machine.LosingAgain(), ClockOff: m.clockOff,
 		Lost: m.lost + uint64(m.machine.Skipped()),
+	}
+	if m.mail != nil {
+		s.Taken = m.mail.taken
 	}
 	_, synced := m.machine.Slot()
 	switch {
@@ -178,7 +178,7 @@ func (m *mail) routeOf(p *person, s *RouteState) {
 	}
 }
 
-func (m *mail) placeOf(id onion.ID) string {
+func (m *line) placeOf(id onion.ID) string {
 	if v := m.voucher(id); v != nil {
 		return m.addressOf(v)
 	}

@@ -150,8 +150,8 @@ func (m *mail) meet(now time.Time) {
 	}
 }
 
-func (m *mail) meetingSlots() uint64 {
-	if n := m.desk.cfg.MeetingSlots; n > 0 {
+func (m *line) meetingSlots() uint64 {
+	if n := m.cfg.MeetingSlots; n > 0 {
 		return uint64(n)
 	}
 	return meetingSlots

@@ -108,6 +108,7 @@ func (e *NoContactError) Error() string { return "there is no contact of this na
 type Node struct {
 	cfg     Config
 	journal *journal.Journal
+	cover   *cover
 
 	opening sync.Mutex // held while a passphrase is tried: one Argon2 at a time
 	wrong   int        // passphrases since the last right one; guarded by opening
@@ -138,15 +139,19 @@ func Open(cfg Config) *Node {
 	if cfg.Settings == nil {
 		cfg.Settings = func() (Settings, error) { return Settings{}, nil }
 	}
-	n := &Node{cfg: cfg, journal: journal.New(cfg.Now), rest: cfg.Rest, start: make(chan *desk), done: make(chan struct{})}
+	n := &Node{cfg: cfg, journal: journal.New(cfg.Now), cover: newCover(cfg), rest: cfg.Rest, start: make(chan *desk), done: make(chan struct{})}
 	n.journal.Add(journal.Started)
 	return n
 }
 
 // Run serves until ctx is done, and returns when all goroutines have ended. It
-// is called once.
+// is called once. If the machine has joined a relay network, as much leaves for it from
+// here on whatever is unlocked.
 func (n *Node) Run(ctx context.Context) error {
 	defer close(n.done)
+	n.cover.running.Store(true)
+	go n.cover.run(ctx)
+	defer func() { <-n.cover.ended }()
 	for {
 		select {
 		case <-ctx.Done():
@@ -223,7 +228,7 @@ func (n *Node) open(ctx context.Context, passphrase []byte, keyFile string) erro
 	}
 	d, err := newDesk(n.cfg, n.journal, s)
 	if err == nil {
-		d.keyed = keyFile != ""
+		d.keyed, d.cover = keyFile != "", n.cover
 	}
 	if err != nil {
 		_ = s.Close()
@@ -271,6 +276,13 @@ func (n *Node) Lock() {
 	}
 	d.stop()
 	<-d.ended
+}
+
+// Quit is Lock for a machine of which nothing is to be left: no more is sent for it, nor
+// written beside the vault. What is left to do is to end Run.
+func (n *Node) Quit() {
+	n.Lock()
+	n.cover.stop()
 }
 
 // current returns the desk, or nil if the node is locked.
@@ -402,7 +414,8 @@ type Status struct {
 	Listening bool
 	Contacts  []channel.View // only when open
 	Backup    BackupState    // only when open
-	Mail      *MailState     // nil: no relay network, or not online
+	Mail      *MailState     // nil: no relay network
+	Cover     bool           // as much goes to relays as when it is online, and nothing is received
 }
 
 // Status reports on the node. It does not count as a command.
@@ -413,6 +426,7 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 	n.mu.Unlock()
 	d := n.current()
 	if d == nil {
+		s.covered(n.cover.state())
 		return s, nil
 	}
 	rest, until := n.resting()
@@ -421,14 +435,23 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 	}
 	err := d.do(ctx, func(d *desk) error {
 		s.Online, s.Full, s.Settings, s.Listening = d.online, d.full, d.settings, d.online && d.settings.Listen != ""
-		s.Mail = d.mail.state()
+		if d.mail != nil {
+			s.Mail = d.mail.state()
+		} else if !d.online {
+			s.covered(n.cover.state())
+		}
 		if s.Condition == Unlocked {
 			s.Contacts, s.Backup, s.Crammed = d.views(), d.backupState(), d.crammed
 		}
 		return nil
 	})
 	if errors.Is(err, ErrLocked) {
-		return Status{Condition: Locked}, nil
+		s = Status{Condition: Locked}
+		s.covered(n.cover.state())
+		return s, nil
 	}
 	return s, err
 }
+
+// covered tells of a line on which loops alone leave.
+func (s *Status) covered(m *MailState) { s.Mail, s.Cover = m, m != nil }

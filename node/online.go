@@ -51,9 +51,11 @@ func (d *desk) goOnline() (err error) {
 		return err
 	}
 	if err := d.openMail(); err != nil {
+		d.closeMail()
 		return err
 	}
 	if d.network, err = d.cfg.OpenNetwork(d.settings); err != nil {
+		d.closeMail()
 		return err
 	}
 	now := d.cfg.Now()

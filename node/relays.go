@@ -38,14 +38,8 @@ type RelayLink interface {
 type guardLink struct {
 	RelayLink
 	guard onion.ID
-	queue chan outgoing
+	queue *departures
 	quit  context.CancelFunc
-}
-
-// outgoing is a packet and the moment at which it leaves.
-type outgoing struct {
-	packet []byte
-	at     time.Time
 }
 
 const (
@@ -56,27 +50,26 @@ const (
 
 // linkGuard connects with the relay that is the guard, or may become it, and asks
 // which relays there are.
-func (m *mail) linkGuard(v *directory.Voucher) {
+func (m *line) linkGuard(v *directory.Voucher) {
 	question, err := m.question()
 	if err != nil {
 		return
 	}
-	d := m.desk
 	m.dialling = true
-	address := m.addressOf(v)
-	d.group.Go(func() {
-		ctx, cancel := context.WithTimeout(d.ctx, relayTimeout)
+	relays, address := m.relays, m.addressOf(v)
+	m.group.Go(func() {
+		ctx, cancel := context.WithTimeout(m.ctx, relayTimeout)
 		defer cancel()
-		l, answer, err := dialAndAsk(ctx, m.relays, v.Relay, address, question)
-		taken := d.do(d.ctx, func(d *desk) error {
-			m.dialling = false
-			if err == nil {
-				return m.linked(v.Relay.ID(), l, answer)
+		l, answer, err := dialAndAsk(ctx, relays, v.Relay, address, question)
+		taken := make(chan error, 1)
+		posted := m.post(func() {
+			if m.dialling = false; err != nil {
+				m.notLinked(v.Relay.ID())
+				return
 			}
-			m.notLinked(v.Relay.ID())
-			return nil
+			taken <- m.linked(v.Relay.ID(), l, answer)
 		})
-		if l != nil && taken != nil {
+		if err == nil && (!posted || <-taken != nil) {
 			l.Close()
 		}
 	})
@@ -96,7 +89,7 @@ func dialAndAsk(ctx context.Context, relays Relays, relay directory.Identity, ad
 }
 
 // addressOf is where a relay says that it is, else where its founders say.
-func (m *mail) addressOf(v *directory.Voucher) string {
+func (m *line) addressOf(v *directory.Voucher) string {
 	if m.view != nil {
 		if r, ok := m.view.Member(v.Relay.ID()); ok && len(r.Places) > 0 {
 			return r.Places[0].Address()
@@ -106,102 +99,61 @@ func (m *mail) addressOf(v *directory.Voucher) string {
 }
 
 // carry runs a link until it ends.
-func (m *mail) carry(l *guardLink) {
-	d := m.desk
-	ctx, quit := context.WithCancel(d.ctx)
+func (m *line) carry(l *guardLink) {
+	ctx, quit := context.WithCancel(m.ctx)
 	l.quit = quit
-	d.group.Go(func() {
+	m.group.Go(func() {
 		defer quit()
 		err := l.Run(ctx, func(packet []byte) {
-			d.post(func(*desk) {
+			m.post(func() {
 				if m.link == l {
 					m.turn(m.now(), m.machine.Reply(m.now(), packet))
 				}
 			})
 		})
-		d.post(func(*desk) {
+		m.post(func() {
 			if errors.Is(err, guardlink.ErrUnruly) {
 				m.turn(m.at, m.machine.Distrust(m.now(), l.guard))
 			}
 			m.down(l)
 		})
 	})
-	unsent := func(p outgoing) { d.post(func(*desk) { m.unsent(p) }) }
-	d.group.Go(func() {
+	m.group.Go(func() {
 		defer quit() // ends Run, too
-		l.send(ctx, max(m.slot/40, 100*time.Millisecond), 3*m.lead, unsent)
-		for {
-			select {
-			case p := <-l.queue:
-				unsent(p)
-			default:
-				return
-			}
-		}
+		l.queue.send(ctx, max(m.slot/40, 100*time.Millisecond), 3*m.lead, l.Send)
 	})
 }
 
 // unsent takes note that a packet which was handed to a link did not leave.
-func (m *mail) unsent(p outgoing) {
+func (m *line) unsent(p outgoing) {
 	m.sent--
 	m.lost++
 	m.machine.NotSent(p.packet)
 }
 
-// send sends packets at their moments. One whose moment has passed is not made up for, and
-// told.
-func (l *guardLink) send(ctx context.Context, grace, longest time.Duration, unsent func(outgoing)) {
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
-	for {
-		select {
-		case p := <-l.queue:
-			wait := time.Until(p.at)
-			if wait > longest {
-				unsent(p) // the clock was put back
-				continue
-			}
-			timer.Reset(wait)
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-				unsent(p)
-				return
-			}
-			if time.Since(p.at) > grace {
-				unsent(p)
-			} else if l.Send(p.packet) != nil {
-				return
-			}
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
 // askOther asks a relay which relays there are, over a link of its own: the other
 // guard, so that one that leaves some out is found.
-func (m *mail) askOther(relay onion.ID) {
+func (m *line) askOther(relay onion.ID) {
 	v := m.dialable(relay)
 	question, err := m.question()
 	if v == nil || err != nil {
 		return
 	}
-	d, address := m.desk, m.addressOf(v)
-	d.group.Go(func() {
-		ctx, cancel := context.WithTimeout(d.ctx, relayTimeout)
+	relays, address := m.relays, m.addressOf(v)
+	m.group.Go(func() {
+		ctx, cancel := context.WithTimeout(m.ctx, relayTimeout)
 		defer cancel()
-		l, answer, err := dialAndAsk(ctx, m.relays, v.Relay, address, question)
+		l, answer, err := dialAndAsk(ctx, relays, v.Relay, address, question)
 		if err != nil {
 			return
 		}
 		l.Close()
-		d.post(func(*desk) { m.learn(relay, answer) })
+		m.post(func() { m.learn(relay, answer) })
 	})
 }
 
 // askGuard asks the guard in use.
-func (m *mail) askGuard() {
+func (m *line) askGuard() {
 	if m.link == nil {
 		return // it is asked when there is one
 	}
@@ -209,12 +161,12 @@ func (m *mail) askGuard() {
 	if err != nil {
 		return
 	}
-	d, l := m.desk, m.link
-	d.group.Go(func() {
-		ctx, cancel := context.WithTimeout(d.ctx, relayTimeout)
+	l := m.link
+	m.group.Go(func() {
+		ctx, cancel := context.WithTimeout(m.ctx, relayTimeout)
 		defer cancel()
 		if answer, err := l.Ask(ctx, question); err == nil {
-			d.post(func(*desk) { m.learn(l.guard, answer) })
+			m.post(func() { m.learn(l.guard, answer) })
 		}
 	})
 }
@@ -223,10 +175,10 @@ var errNoRelays = errors.New("node: the random source failed")
 
 // question is what another is asked about the relays: a random name to begin at, and
 // what is known here.
-func (m *mail) question() ([]byte, error) {
+func (m *line) question() ([]byte, error) {
 	var id onion.ID
-	if _, err := io.ReadFull(m.desk.cfg.Random, id[:]); err != nil {
+	if _, err := io.ReadFull(m.cfg.Random, id[:]); err != nil {
 		return nil, errNoRelays
 	}
-	return append(id[:], m.set.Summary(m.desk.cfg.Now())...), nil
+	return append(id[:], m.set.Summary(m.cfg.Now())...), nil
 }

@@ -234,6 +234,15 @@ func TestStatus(t *testing.T) {
 	}{
 		{control.StatusAnswer{State: "locked", PID: 7}, []string{"(process 7), locked. Nothing is received until: backchannel online"}},
 		{control.StatusAnswer{State: "locked", Failed: "storing: input/output error"}, []string{"It locked by itself: storing: input/output error."}},
+		{
+			control.StatusAnswer{State: "locked", Cover: true, RelayNetwork: &control.RelayNetwork{Name: "alpine", State: "running", Guard: "192.0.2.9:4129"}},
+			[]string{"Nothing is received until: backchannel online", "Relay network alpine:", "It sends its guard as many packets as when it is, all of them\ncover, and receives nothing."},
+		},
+		{
+			control.StatusAnswer{State: "open", Cover: true, RelayNetwork: &control.RelayNetwork{Name: "alpine", State: "reaching its guard"}},
+			[]string{"nothing of yours is sent, until: backchannel online", "It is not online, and receives nothing."},
+		},
+		{control.StatusAnswer{State: "open"}, []string{"It is offline. Nothing is written, sent or received until: backchannel online"}},
 		{control.StatusAnswer{State: "resting"}, []string{"receives; its screens are locked after a rest: backchannel online"}},
 		{control.StatusAnswer{State: "open", Online: true}, []string{"It does not listen"}},
 		{control.StatusAnswer{State: "open", Online: true, Listening: true, Address: "192.0.2.7:4127"}, []string{"open; its screens lock at", "hands out 192.0.2.7:4127", "No contacts yet"}},

@@ -243,11 +243,18 @@ func (a *app) configSet(cmd *cobra.Command, key, value string) error {
 		}
 	}
 	ans := k.answer(s)
-	ans.V, ans.Restart = control.Version, k.get(s) != before && a.nodeIsOpen(cmd)
+	ans.V, ans.Restart = control.Version, k.get(s) != before && a.takesLater(cmd)
 	return a.answer(ans, func() {
 		a.say("%s: %s", k.key, clean(ans.Value))
 		a.sayWhen(ans.Restart)
 	})
+}
+
+// takesLater has a node that runs read the machine's settings and network anew, for what it
+// sends while it is not online, and reports whether the rest waits for its next unlock.
+func (a *app) takesLater(cmd *cobra.Command) bool {
+	_ = a.call(cmd, "network/reread", control.Empty{}, &control.Done{}) // none may run
+	return a.nodeIsOpen(cmd)
 }
 
 // nodeIsOpen reports whether a node runs that has read its settings.

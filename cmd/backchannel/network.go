@@ -37,7 +37,8 @@ type networkAnswer struct {
 	BytesPerDay int64  `json:"bytes_per_day,omitempty"`
 	Restart     bool   `json:"takes_effect_at_next_unlock,omitempty"`
 
-	State *control.RelayNetwork `json:"state,omitempty"` // of a node that is online
+	State *control.RelayNetwork `json:"state,omitempty"` // of a node that runs
+	Cover bool                  `json:"cover,omitempty"` // it is not online: what goes to relays is cover
 }
 
 func networkOf(f *directory.File) networkAnswer {
@@ -62,7 +63,7 @@ fingerprint by another way than the file came. A newer file of the same network
 adds and ends relays.
 
 From then on this machine sends the same amount whether anybody writes or not,
-for as long as the node is online.`,
+and whether the node is online or locked, for as long as it runs.`,
 		Example: "  backchannel network join alpine.pem", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.joinNetwork(cmd, args[0]) },
 	}
@@ -100,7 +101,7 @@ func (a *app) joinNetwork(cmd *cobra.Command, path string) error {
 		return &control.Error{Code: "no_config", Exit: control.ExitFailed, Message: "the network file cannot be kept", Hint: "check that the folder can be written, then: backchannel network join network.pem"}
 	}
 	ans := networkOf(f)
-	ans.Restart = a.nodeIsOpen(cmd)
+	ans.Restart = a.takesLater(cmd)
 	return a.answer(ans, func() {
 		a.sayNetwork(ans)
 		a.say("Compare the fingerprint by another way than the file came: it is all that tells this\nnetwork from one of the same name.")
@@ -133,7 +134,7 @@ func (a *app) networkShow() *cobra.Command {
 			ans := networkOf(f)
 			var s control.StatusAnswer
 			if a.call(cmd, "status", control.Empty{}, &s) == nil {
-				ans.State = s.RelayNetwork
+				ans.State, ans.Cover = s.RelayNetwork, s.Cover
 				ans.Restart = s.State != "locked" && s.Online && ans.Joined != (s.RelayNetwork != nil)
 			}
 			return a.answer(ans, func() { a.printNetwork(ans) })
@@ -151,10 +152,22 @@ func (a *app) printNetwork(ans networkAnswer) {
 	a.sayNetwork(ans)
 	if ans.State != nil {
 		a.sayRelayNetwork(*ans.State)
+		a.sayCover(ans.Cover, *ans.State)
 	} else if !ans.Restart {
 		a.say("The node is not online; nothing is sent.")
 	}
 	a.sayWhen(ans.Restart)
+}
+
+// sayCover says what a node that is not online sends, and that it receives nothing.
+func (a *app) sayCover(cover bool, s control.RelayNetwork) {
+	switch {
+	case !cover:
+	case s.State == "reading clocks" || s.State == "running":
+		a.say("It is not online. It sends its guard as many packets as when it is, all of them\ncover, and receives nothing.")
+	default:
+		a.say("It is not online, and receives nothing.")
+	}
 }
 
 // sayRelayNetwork says how a node stands in its network.
@@ -206,7 +219,7 @@ and goes directly, or when the network is joined again.`,
 				removed = removed || err == nil
 			}
 			ans := networkOf(nil)
-			ans.Restart = removed && a.nodeIsOpen(cmd)
+			ans.Restart = removed && a.takesLater(cmd)
 			return a.answer(ans, func() {
 				if removed {
 					a.say("Left. This machine is in no relay network.")

@@ -273,7 +273,7 @@ func listenOn(s node.Settings, address, bind string, port uint16) (node.Settings
 // showListen says how it stands, and whether a running node knows it yet.
 func (a *app) showListen(cmd *cobra.Command, s node.Settings, changed bool) error {
 	ans := listenAnswer{V: control.Version, Listen: s.Listen, Address: s.Address, Proxy: s.Proxy}
-	ans.Restart = changed && a.nodeIsOpen(cmd)
+	ans.Restart = changed && a.takesLater(cmd)
 	return a.answer(ans, func() {
 		if s.Listen == "" {
 			a.say("This machine does not listen. It can reach others who do, and accept their invitations.")

@@ -37,7 +37,9 @@ func (a *app) printStatus(s control.StatusAnswer) {
 		a.say("The node runs (process %d) and receives; its screens are locked after a rest: %s", s.PID, a.here("backchannel online"))
 	case "open":
 		a.say("The node runs (process %d), open; its screens lock at %s.", s.PID, localTime(s.LocksAt))
-		if !s.Online {
+		if !s.Online && s.Cover {
+			a.say("It is offline. Nothing is written or received, and nothing of yours is sent, until: %s", a.here("backchannel online"))
+		} else if !s.Online {
 			a.say("It is offline. Nothing is written, sent or received until: %s", a.here("backchannel online"))
 		}
 	}
@@ -60,6 +62,7 @@ func (a *app) printStatus(s control.StatusAnswer) {
 	if s.RelayNetwork != nil {
 		a.say("Relay network %s:", clean(s.RelayNetwork.Name))
 		a.sayRelayNetwork(*s.RelayNetwork)
+		a.sayCover(s.Cover, *s.RelayNetwork)
 	}
 	if s.State == "open" {
 		a.printContacts(s.Contacts)

@@ -108,7 +108,8 @@ type (
 		Address    string `json:"address,omitempty"`
 		Proxy      bool   `json:"proxy"`
 
-		RelayNetwork *RelayNetwork `json:"relay_network,omitempty"` // of a node that is online
+		RelayNetwork *RelayNetwork `json:"relay_network,omitempty"` // if the machine is in one
+		Cover        bool          `json:"cover,omitempty"`         // not online: what goes to relays is cover, and nothing is received
 		Contacts     []Contact     `json:"contacts,omitempty"`
 
 		LastBackup  string `json:"last_backup,omitempty"`

@@ -63,7 +63,7 @@ type (
 	// AvoidAnswer says whether the node took a new list of relays that are avoided.
 	AvoidAnswer struct {
 		V     int  `json:"v"`
-		Taken bool `json:"taken"` // else it does when it goes online
+		Taken bool `json:"taken"` // else it does when the machine is in a relay network
 	}
 )
 
@@ -96,6 +96,10 @@ func (s *Server) routeRoutes(mux *http.ServeMux) {
 	handle(mux, "route/avoid", func(ctx context.Context, _ Empty) (AvoidAnswer, error) {
 		taken, err := n.Avoid(ctx)
 		return AvoidAnswer{Version, taken}, err
+	})
+	handle(mux, "network/reread", func(ctx context.Context, _ Empty) (Done, error) { // after the machine's files changed
+		n.Rejoin(ctx)
+		return Done{Version}, nil
 	})
 	handle(mux, "route/set", func(ctx context.Context, r RouteRequest) (RouteAnswer, error) {
 		for _, p := range []channel.Policy{channel.BothRoutes, channel.DirectRoute, channel.RelayRoute} {

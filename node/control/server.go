@@ -247,7 +247,7 @@ func (s *Server) status(ctx context.Context, _ Empty) (StatusAnswer, error) {
 		e := Describe(st.Failed)
 		a.Failed, a.FailedCode = e.Message, e.Code
 	}
-	a.RelayNetwork = relayNetworkOf(st.Mail)
+	a.RelayNetwork, a.Cover = relayNetworkOf(st.Mail), st.Cover
 	for _, v := range st.Contacts {
 		a.Contacts = append(a.Contacts, contactOf(v, s.now()))
 	}

@@ -58,7 +58,7 @@ func (s *Server) talkRoutes(mux *http.ServeMux) {
 	})
 	// For a vault that was burned: its keys are wiped, and then the node ends.
 	handle(mux, "quit", func(context.Context, Empty) (Done, error) {
-		n.Lock() // the answer says that the keys are wiped
+		n.Quit() // the answer says that the keys are wiped, and that nothing is written
 		time.AfterFunc(10*time.Millisecond, s.stop)
 		return done, nil
 	})

@@ -178,6 +178,9 @@ func (m *Machine) fill(b []byte) {
 func (m *Machine) Wipe() {
 	m.seed.Wipe()
 	m.idle.Wipe()
+	for _, l := range m.slot.lanes {
+		l.seal.Wipe()
+	}
 	for _, c := range m.contacts {
 		c.wipe()
 	}
