@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -101,13 +100,10 @@ func (d *relayDemo) people() error {
 	if err != nil {
 		return err
 	}
-	var begun [2]error
-	var both sync.WaitGroup
-	for i, p := range []*player{d.alder, d.larch} {
-		both.Go(func() { begun[i] = p.join(d.file, port) })
-	}
-	both.Wait()
-	if err := errors.Join(begun[:]...); err != nil {
+	if err := atOnce(
+		func() error { return d.alder.join(d.file, port) },
+		func() error { return d.larch.join(d.file, port) },
+	); err != nil {
 		return err
 	}
 	var inv control.InviteAnswer
@@ -130,6 +126,18 @@ func (d *relayDemo) people() error {
 		return fmt.Errorf("relay 1 has learnt of %d relays", seen.Members)
 	}
 	d.a.say("   Relay 1 has learnt of all %d relays, and of their keys. The two have agreed on three of\n   them as drops, where boxes wait.", seen.Members)
+	return d.greet()
+}
+
+// greet has Larch say something while both are online. When it is delivered so is all that
+// the two machines told each other before, and no box has to carry it.
+func (d *relayDemo) greet() error {
+	text := "What could your side live with?"
+	d.texts = append(d.texts, text)
+	if err := d.larch.deliver(text); err != nil {
+		return err
+	}
+	d.a.say("   %-10s: %-52s (delivered)", d.larch.name, text)
 	return nil
 }
 
@@ -152,34 +160,46 @@ func (p *player) join(network, port string) error {
 // apart is a talk of two people who are never online together.
 func (d *relayDemo) apart() error {
 	d.tell("From now on over relays alone, and never both online.")
-	if _, err := d.alder.run("", "lock"); err != nil {
+	if _, err := d.larch.run("", "lock"); err != nil {
 		return err
 	}
-	if _, err := d.larch.run("", "route", "set", "1", "relayed"); err != nil {
+	if _, err := d.alder.run("", "route", "set", "1", "relayed"); err != nil {
 		return err
 	}
-	if err := d.leave(d.larch, "Two inspections is fine. Ten days' notice is long."); err != nil {
-		return err
+	offer := "Two inspections a year, at ten days' notice."
+	for _, turn := range []struct {
+		by, to *player
+		text   string
+	}{
+		{d.alder, d.larch, offer},
+		{d.larch, d.alder, "Two is fine. Ten days' notice is long."},
+	} {
+		if err := d.leave(turn.by, turn.to, turn.text); err != nil {
+			return err
+		}
+		if err := d.come(turn.to, turn.text); err != nil {
+			return err
+		}
 	}
-	if err := d.come(d.alder, d.texts[0]); err != nil {
-		return err
-	}
-	if err := d.leave(d.alder, "Seven days, then."); err != nil {
-		return err
-	}
-	if err := d.come(d.larch, d.texts[1]); err != nil {
-		return err
-	}
-	if err := d.within(func() bool { return d.larch.mark(d.texts[0]) == "delivered" }); err != nil {
+	if err := d.within(func() bool { return d.alder.mark(offer) == "delivered" }); err != nil {
 		return fmt.Errorf("the first text is not confirmed: %w", err)
 	}
-	d.a.say("   %-10s: the first text is now: delivered.", d.larch.name)
+	d.a.say("   %-10s: the first text is now: delivered.", d.alder.name)
 	return nil
 }
 
-// leave sends a text while the other one is off, and goes offline.
-func (d *relayDemo) leave(p *player, text string) error {
+// leave has somebody send a text to one who is offline, and go offline. Meanwhile the
+// other one opens the vault for reading, which takes a passphrase its time, and sends and
+// receives nothing.
+func (d *relayDemo) leave(p, to *player, text string) error {
 	d.texts = append(d.texts, text)
+	return atOnce(
+		func() error { return d.putDown(p, to, text) },
+		to.open,
+	)
+}
+
+func (d *relayDemo) putDown(p, to *player, text string) error {
 	var m control.MessageAnswer
 	if err := p.ask(&m, text, "send", "1"); err != nil {
 		return err
@@ -188,6 +208,9 @@ func (d *relayDemo) leave(p *player, text string) error {
 		return fmt.Errorf("no drop took a text: %w", err)
 	}
 	d.a.say("   %-10s: %-52s (in their mailbox)", p.name, text)
+	if to.isOnline() {
+		return errors.New("both were online")
+	}
 	for _, s := range d.stations {
 		seen, err := s.look()
 		if err != nil {
@@ -201,9 +224,9 @@ func (d *relayDemo) leave(p *player, text string) error {
 	return err
 }
 
-// come goes online and waits for a text.
+// come has somebody whose vault is open go online, and wait for a text.
 func (d *relayDemo) come(p *player, text string) error {
-	if _, err := p.run(demoPassphrase+"\n", "online"); err != nil {
+	if _, err := p.run("", "online"); err != nil {
 		return err
 	}
 	began := time.Now()
@@ -239,8 +262,11 @@ func (d *relayDemo) sights() error {
 		d.a.say("\n   No relay has been linked with both.")
 	}
 	d.a.say("   Guards know an address, and no box. Drops know boxes of one size, each put once and\n   asked for once. Those of the talk look like those that idle machines write to themselves,\n   and most of what is asked for was never there: that is cover.")
-	looked, err := d.search()
-	if err != nil {
+	var looked int
+	if err := atOnce(
+		func() (err error) { looked, err = d.search(); return err },
+		d.larch.open,
+	); err != nil {
 		return err
 	}
 	d.a.say("   In the %d files of the relays is not one of the texts, and no name.", looked)
@@ -311,44 +337,46 @@ func holdsOne(path string, words []string) (bool, error) {
 // direct is the change to a direct connection in mid-conversation.
 func (d *relayDemo) direct() error {
 	d.tell("Both are online; in mid-conversation they change to a direct connection.")
-	first, second := "Seven is agreed.", "And the first reading before the 20th."
+	first, second := "Seven days, then.", "And the first reading before the 20th."
 	d.texts = append(d.texts, first, second)
-	if _, err := d.alder.run(demoPassphrase+"\n", "online"); err != nil {
+	if _, err := d.larch.run("", "online"); err != nil {
 		return err
 	}
 	var m control.MessageAnswer
-	if err := d.larch.ask(&m, first, "send", "1"); err != nil { // still over relays
+	if err := d.alder.ask(&m, first, "send", "1"); err != nil { // still over relays
 		return err
 	}
-	if _, err := d.larch.run("", "route", "set", "1", "both"); err != nil {
+	if _, err := d.alder.run("", "route", "set", "1", "both"); err != nil {
 		return err
 	}
-	if err := d.within(func() bool { return d.larch.route().Direct }); err != nil {
+	if err := d.within(func() bool { return d.alder.route().Direct }); err != nil {
 		return fmt.Errorf("no direct connection: %w", err)
 	}
-	if err := d.larch.deliver(second); err != nil {
+	if err := d.alder.deliver(second); err != nil {
 		return err
 	}
-	if err := d.within(func() bool { return d.larch.mark(first) == "delivered" }); err != nil {
+	if err := d.within(func() bool { return d.alder.mark(first) == "delivered" }); err != nil {
 		return fmt.Errorf("a text was lost when the route changed: %w", err)
 	}
 	if err := d.inOrder(); err != nil {
 		return err
 	}
-	d.a.say("   %-10s: %-52s (sent over relays)", d.larch.name, first)
-	d.a.say("   %-10s: %-52s (sent directly)", d.larch.name, second)
+	d.a.say("   %-10s: %-52s (before the change)", d.alder.name, first)
+	d.a.say("   %-10s: %-52s (after it)", d.alder.name, second)
 	d.a.say("   Both are there once, and in order.")
 	return nil
 }
 
-// inOrder looks at what the Alder desk has from Larch.
+// inOrder looks at what both have on the screen.
 func (d *relayDemo) inOrder() error {
-	var got []string
-	for _, m := range d.alder.messages().Messages {
-		got = append(got, m.Text)
-	}
-	if !slices.Equal(got, d.texts) {
-		return errors.New("the texts are not those that were sent, or not in their order")
+	for _, p := range []*player{d.alder, d.larch} {
+		var got []string
+		for _, m := range p.messages().Messages {
+			got = append(got, m.Text)
+		}
+		if !slices.Equal(got, d.texts) {
+			return errors.New("the texts are not those that were sent, or not in their order")
+		}
 	}
 	return nil
 }
@@ -390,14 +418,14 @@ func (d *relayDemo) lose() error {
 // within waits until something holds, for two minutes at most: slots are a second here, and
 // a machine that is busy misses some.
 func (d *relayDemo) within(holds func() bool) error {
-	for range 1200 {
+	for range 2400 {
 		if holds() {
 			return nil
 		}
 		select {
 		case <-d.ctx.Done():
 			return d.ctx.Err()
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(50 * time.Millisecond):
 		}
 	}
 	return errors.New("it took too long")
@@ -409,6 +437,18 @@ func (p *player) look(into any, call string, request any) {
 	ctx, cancel := context.WithTimeout(p.d.ctx, 10*time.Second)
 	defer cancel()
 	_ = control.NewClient(filepath.Join(p.home, "run", "node.sock")).Call(ctx, call, request, into)
+}
+
+// open opens the vault for reading: nothing is written, sent or received.
+func (p *player) open() error {
+	_, err := p.run(demoPassphrase+"\n", "unlock")
+	return err
+}
+
+func (p *player) isOnline() bool {
+	var s control.StatusAnswer
+	p.look(&s, "status", control.Empty{})
+	return s.Online || s.V == 0 // who does not answer might be
 }
 
 func (p *player) route() (r control.RouteAnswer) {
