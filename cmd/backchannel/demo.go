@@ -387,7 +387,7 @@ func atOnce(all ...func() error) error {
 
 // start runs the node in a process of its own and has it go online.
 func (p *player) start() error {
-	p.node = exec.CommandContext(p.d.ctx, p.d.binary, "--home", p.home, "--quiet", "node", "run", "--write-every", demoPace.String(), "--clock-from-input")
+	p.node = exec.CommandContext(p.d.ctx, p.d.binary, "--home", p.home, "--quiet", "node", "run", "--write-every", demoPace.String(), "--box-period", "1", "--clock-from-input")
 	p.node.Stderr = io.Discard
 	orders, err := p.node.StdinPipe()
 	if err != nil {

@@ -381,20 +381,13 @@ func (d *relayDemo) inOrder() error {
 	return nil
 }
 
-// lose kills a drop of the two, and lets them go on over relays.
+// lose kills a relay, and lets the two go on over the others.
 func (d *relayDemo) lose() error {
-	var dead *station
-	for _, r := range d.larch.route().Relays {
-		for _, s := range d.stations {
-			if r.Role == "drop" && r.Address == s.address && (dead == nil || len(s.met) < len(dead.met)) {
-				dead = s
-			}
-		}
-	}
+	dead, what := d.mortal()
 	if dead == nil {
 		return errors.New("the route names no drop")
 	}
-	d.tell("Relay %d dies (killed, no goodbye). It is one of their three drops. They go back to\n   relays alone.", dead.number)
+	d.tell("Relay %d dies (killed, no goodbye). %s\n   They go back to relays alone.", dead.number, what)
 	dead.kill()
 	for _, p := range []*player{d.larch, d.alder} {
 		if _, err := p.run("", "route", "set", "1", "relayed"); err != nil {
@@ -413,6 +406,40 @@ func (d *relayDemo) lose() error {
 	}
 	d.a.say("   %-10s: %-52s (there after %.0f s)", d.alder.name, text, time.Since(began).Seconds())
 	return nil
+}
+
+// mortal is the relay that is killed, and what it is to the two: one of their drops, if
+// then there is still one that is no guard of theirs. Nobody puts boxes at his own guard,
+// nor asks it for any.
+func (d *relayDemo) mortal() (dead *station, what string) {
+	var drops, guards []string
+	for _, p := range []*player{d.alder, d.larch} {
+		for _, r := range p.route().Relays {
+			if r.Role == "drop" {
+				drops = append(drops, r.Address)
+			} else {
+				guards = append(guards, r.Address)
+			}
+		}
+	}
+	var ofTalk, others []*station
+	for _, s := range d.stations {
+		switch guard := slices.Contains(guards, s.address); {
+		case slices.Contains(drops, s.address) && !guard:
+			ofTalk = append(ofTalk, s)
+		case !guard:
+			others = append(others, s)
+		}
+	}
+	switch {
+	case len(drops) == 0:
+		return nil, ""
+	case len(ofTalk) > 1:
+		return ofTalk[0], "It is one of their three drops."
+	case len(others) > 0:
+		return others[0], "It is none of their drops: by chance\n   two of these are guards of theirs, and only the third is left to both."
+	}
+	return nil, ""
 }
 
 // within waits until something holds, for two minutes at most: slots are a second here, and

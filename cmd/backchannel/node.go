@@ -18,14 +18,16 @@ import (
 	"github.com/backchannel/backchannel/node/control"
 	"github.com/backchannel/backchannel/node/p2p"
 	"github.com/backchannel/backchannel/node/store"
+	"github.com/backchannel/backchannel/protocol/cadence"
 	"github.com/backchannel/backchannel/protocol/identity"
 )
 
 const defaultPort = "4127"
 
 // pace is how often the vault is written, timing how long conversations wait for one
-// another, wall what the node takes for the time, and rest how long it waits for a
-// command. Only tests and the demo set them.
+// another, wall what the node takes for the time, rest how long it waits for a command,
+// and boxPeriod how many slots there are to a contact's box. Only tests and the demo set
+// them.
 var (
 	wall   func() time.Time
 	rest   time.Duration
@@ -33,6 +35,7 @@ var (
 	timing channel.Config
 
 	meetingSlots int
+	boxPeriod    uint8
 )
 
 // cost is what trying a passphrase costs. Only tests change it.
@@ -79,6 +82,8 @@ locked: open it from another terminal with "backchannel online".`,
 	c.Flags().DurationVar(&pace.Attached, "write-every", pace.Attached, "how often the vault is written while somebody is there")
 	_ = c.Flags().MarkHidden("write-every")
 	// It cannot wait for days either, and has the clocks of its nodes set ahead.
+	c.Flags().Uint8Var(&boxPeriod, "box-period", 0, "slots to a contact's box: 1, 2, 4 or 8")
+	_ = c.Flags().MarkHidden("box-period")
 	c.Flags().BoolVar(&moved, "clock-from-input", false, "read on standard input how far the clock is to be set ahead")
 	_ = c.Flags().MarkHidden("clock-from-input")
 	return c
@@ -113,7 +118,7 @@ func (a *app) nodeRun(ctx context.Context) error {
 		},
 		OpenRelays: p.openRelays,
 		Settings:   p.settings, BackupCost: backupCost(),
-		Now: wall, Rest: rest, Pace: pace, MeetingSlots: meetingSlots,
+		Now: wall, Rest: rest, Pace: pace, MeetingSlots: meetingSlots, BoxPeriod: cadence.Period(boxPeriod),
 		Channel: timing,
 	})
 	server, err := control.Listen(n, p.socket, version)
