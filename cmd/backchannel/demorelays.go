@@ -167,19 +167,20 @@ func (d *relayDemo) apart() error {
 		return err
 	}
 	offer := "Two inspections a year, at ten days' notice."
-	for _, turn := range []struct {
-		by, to *player
-		text   string
-	}{
-		{d.alder, d.larch, offer},
-		{d.larch, d.alder, "Two is fine. Ten days' notice is long."},
-	} {
-		if err := d.leave(turn.by, turn.to, turn.text); err != nil {
-			return err
-		}
-		if err := d.come(turn.to, turn.text); err != nil {
-			return err
-		}
+	// What takes a passphrase its time is done while others wait for slots: who is next opens
+	// the vault for reading, and goes online later.
+	if err := atOnce(d.larch.open, func() error { return d.leave(d.alder, d.larch, offer) }); err != nil {
+		return err
+	}
+	if err := atOnce(d.alder.open, func() error { return d.come(d.larch, offer) }); err != nil {
+		return err
+	}
+	answer := "Two is fine. Ten days' notice is long."
+	if err := d.leave(d.larch, d.alder, answer); err != nil {
+		return err
+	}
+	if err := atOnce(d.larch.open, func() error { return d.come(d.alder, answer) }); err != nil {
+		return err
 	}
 	if err := d.within(func() bool { return d.alder.mark(offer) == "delivered" }); err != nil {
 		return fmt.Errorf("the first text is not confirmed: %w", err)
@@ -188,18 +189,9 @@ func (d *relayDemo) apart() error {
 	return nil
 }
 
-// leave has somebody send a text to one who is offline, and go offline. Meanwhile the
-// other one opens the vault for reading, which takes a passphrase its time, and sends and
-// receives nothing.
+// leave has somebody send a text to one who is offline, and go offline.
 func (d *relayDemo) leave(p, to *player, text string) error {
 	d.texts = append(d.texts, text)
-	return atOnce(
-		func() error { return d.putDown(p, to, text) },
-		to.open,
-	)
-}
-
-func (d *relayDemo) putDown(p, to *player, text string) error {
 	var m control.MessageAnswer
 	if err := p.ask(&m, text, "send", "1"); err != nil {
 		return err
@@ -262,11 +254,8 @@ func (d *relayDemo) sights() error {
 		d.a.say("\n   No relay has been linked with both.")
 	}
 	d.a.say("   Guards know an address, and no box. Drops know boxes of one size, each put once and\n   asked for once. Those of the talk look like those that idle machines write to themselves,\n   and most of what is asked for was never there: that is cover.")
-	var looked int
-	if err := atOnce(
-		func() (err error) { looked, err = d.search(); return err },
-		d.larch.open,
-	); err != nil {
+	looked, err := d.search()
+	if err != nil {
 		return err
 	}
 	d.a.say("   In the %d files of the relays is not one of the texts, and no name.", looked)
