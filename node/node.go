@@ -140,7 +140,7 @@ func Open(cfg Config) *Node {
 		cfg.Rest = 15 * time.Minute
 	}
 	cfg.Pace = cfg.Pace.withDefaults()
-	if cfg.BoxPeriod == 0 {
+	if !cfg.BoxPeriod.Valid() {
 		cfg.BoxPeriod = contactPeriod
 	}
 	if cfg.Settings == nil {

@@ -90,7 +90,7 @@ func (d *relayDemo) network() (err error) {
 			return err
 		}
 	}
-	d.a.say("   Slots are a second here and packets of 5 kB, so that you need not wait; in a network of\n   the usual kind 30 s, and 16 kB.")
+	d.a.say("   Slots are a second here, each with a box of theirs, and packets of 5 kB, so that you need\n   not wait; in a network of the usual kind 30 s, every second one, and 16 kB.")
 	return nil
 }
 
