@@ -39,9 +39,9 @@ type Memberships interface {
 type differs byte
 
 const (
-	same     differs = iota // or none was compared
-	once                    // the last one differed: it may only have come late to one of the two
-	lastingly               // so did the one before, and the person was told
+	same      differs = iota // or none was compared
+	once                     // the last one differed: it may only have come late to one of the two
+	lastingly                // so did the one before, and the person was told
 )
 
 // compared is what is kept of it.

@@ -47,7 +47,7 @@ type Contact struct {
 	Introduced   bool   `json:"introduced,omitempty"`    // the contact came of an introduction
 	IntroducedBy string `json:"introduced_by,omitempty"` // the name of who introduced it, while that is a contact
 	OtherRelays  bool   `json:"sees_other_relays,omitempty"`
-	OnlyRoute    Word   `json:"only_route,omitempty"`    // by which it is talked to, if not by both: see channel.Policy
+	OnlyRoute    Word   `json:"only_route,omitempty"` // by which it is talked to, if not by both: see channel.Policy
 }
 
 // Message is a message as it is shown.
