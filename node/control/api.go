@@ -44,10 +44,10 @@ type Contact struct {
 	Expires     string `json:"expires,omitempty"`
 	ClockOff    int64  `json:"clock_off_seconds,omitempty"`
 
-	Introduced   bool   `json:"introduced,omitempty"`    // the contact came of an introduction
-	IntroducedBy string `json:"introduced_by,omitempty"` // the name of who introduced it, while that is a contact
-	OtherRelays  bool   `json:"sees_other_relays,omitempty"`
-	OnlyRoute    Word   `json:"only_route,omitempty"` // by which it is talked to, if not by both: see channel.Policy
+	Introduced   bool   `json:"introduced,omitempty"`        // the contact came of an introduction
+	IntroducedBy string `json:"introduced_by,omitempty"`     // the name of who introduced it, while that is a contact
+	OtherRelays  bool   `json:"sees_other_relays,omitempty"` // see channel.View
+	OnlyRoute    Word   `json:"only_route,omitempty"`        // by which it is talked to, if not by both: see channel.Policy
 }
 
 // Message is a message as it is shown.
