@@ -31,8 +31,8 @@ const (
 	ClockOff
 	FileBegan
 	FileEnded
-	RolledBack // of one level, perhaps
 	OtherRelays
+	RolledBack // of one level, perhaps
 )
 
 // ofLine reports whether an event is about a connection.
