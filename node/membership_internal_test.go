@@ -67,7 +67,9 @@ func (s *seer) box(to *seer) {
 		cell = new(wire.Cell)
 	}
 	to.do(to.talk.Mailed(to.mail.desk.cfg.Now(), control, cell))
-	s.do(s.talk.Boxed(s.mail.desk.cfg.Now(), s.period))
+	for _, at := range s.talk.Drops().Set.Relays[:drop.Replicas] {
+		s.do(s.talk.Boxed(s.mail.desk.cfg.Now(), s.period, at))
+	}
 	s.period++
 }
 

@@ -61,7 +61,7 @@ func (w *world) hours(n int, period *uint64) (stated int) {
 				stated++
 			}
 			s.peer.fetch(&bag, 0)
-			s.do(s.c.Boxed(s.now(), *period))
+			s.boxed(*period)
 		}
 		*period++
 	}
@@ -128,7 +128,7 @@ func TestStatementWaits(t *testing.T) {
 	period := uint64(20)
 	next := func() {
 		w.a.fill(&bag, period)
-		w.a.do(w.a.c.Boxed(w.now, period))
+		w.a.boxed(period)
 		period++
 	}
 	for len(w.records(w.a, channel.KindMembership)) == 0 {
