@@ -33,6 +33,13 @@ func metAtDrops(t *testing.T, m *mail, at [drop.SetSize]onion.ID) (*person, *sto
 // storeOfOneMet is a store with a contact that was met at a drop of a network and talks at three.
 func storeOfOneMet(t *testing.T, now time.Time, network identity.NetworkID, at [drop.SetSize]onion.ID) (*storetest.Memory, *channel.Conversation) {
 	t.Helper()
+	stores, both := twoMet(t, now, network, at)
+	return stores[0], both[0]
+}
+
+// twoMet are the stores of two who have met so, and their ends of the conversation.
+func twoMet(t *testing.T, now time.Time, network identity.NetworkID, at [drop.SetSize]onion.ID) ([2]*storetest.Memory, [2]*channel.Conversation) {
+	t.Helper()
 	inv, err := identity.NewInvitation(rand.Reader, identity.DropPlace(identity.RelayID{9}), now.Add(48*time.Hour), false)
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +76,7 @@ func storeOfOneMet(t *testing.T, now time.Time, network identity.NetworkID, at [
 	if both[0].Drops().Set == nil {
 		t.Fatal("the two have not met")
 	}
-	return stores[0], both[0]
+	return stores, both
 }
 
 // fullOnce is a store that is full for the first thing that is put in it.

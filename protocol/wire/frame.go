@@ -38,6 +38,10 @@ const (
 	FrameDropGone                        // a drop that left the network, and the one in its place: network 8, relay 20, relay 20
 )
 
+// FrameMembership is which relays this side sees: network 8, epoch 4, membership 32
+// (package directory).
+const FrameMembership FrameKind = 14
+
 // Kinds of what two people agree on, and of those between them. Each is one
 // message of its package, in one frame but for texts that a mediator carries.
 const (
@@ -62,6 +66,8 @@ func (k FrameKind) String() string {
 		return "place"
 	case FrameFile:
 		return "file"
+	case FrameMembership:
+		return "membership"
 	case FrameBurn:
 		return "burn"
 	case FrameCharter:
