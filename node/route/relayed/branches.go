@@ -50,6 +50,12 @@ func (b *branch) wipe() {
 // all chains on which it may be.
 const silence = 8
 
+// Today returns the day of the slot that the machine is in, by the clocks of relays; ok is
+// false while it does not know them.
+func (m *Machine) Today() (d drop.Day, ok bool) {
+	return m.day(1, uint64(m.slot.number)), m.slot.synced
+}
+
 // AddBranch keeps the chain of another session of a contact. It counts when
 // [Machine.SetBranches] names it.
 func (m *Machine) AddBranch(id ContactID, session uint32, chain *drop.Chain) *Output {
