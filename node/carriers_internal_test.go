@@ -17,11 +17,13 @@ import (
 	"github.com/backchannel/backchannel/protocol/identity"
 	"github.com/backchannel/backchannel/protocol/onion"
 	"github.com/backchannel/backchannel/protocol/secret"
+	"github.com/backchannel/backchannel/protocol/wire"
 )
 
 // metAtDrops gives a mail a store, and a contact that was met at a drop and talks at three.
 func metAtDrops(t *testing.T, m *mail, at [drop.SetSize]onion.ID) (*person, *storetest.Memory) {
 	t.Helper()
+<<<<<<< HEAD
 	s, c := storeOfOneMet(t, m.now(), identity.NetworkID{7}, at)
 	m.desk.people, m.desk.store = map[channel.ContactID]*person{}, s
 	m.meetings, m.reunions, m.errands = map[channel.ContactID]*meeting{}, map[channel.ContactID]*meeting{}, map[uint64]errandOf{}
@@ -33,6 +35,16 @@ func metAtDrops(t *testing.T, m *mail, at [drop.SetSize]onion.ID) (*person, *sto
 // storeOfOneMet is a store with a contact that was met at a drop of a network and talks at three.
 func storeOfOneMet(t *testing.T, now time.Time, network identity.NetworkID, at [drop.SetSize]onion.ID) (*storetest.Memory, *channel.Conversation) {
 	t.Helper()
+=======
+	p, s, _, _ := bothMetAtDrops(t, m, at)
+	return p, s
+}
+
+// bothMetAtDrops is metAtDrops that returns the other side, too.
+func bothMetAtDrops(t *testing.T, m *mail, at [drop.SetSize]onion.ID) (p *person, s *storetest.Memory, peer *channel.Conversation, peers *storetest.Memory) {
+	t.Helper()
+	now := m.now()
+>>>>>>> cb82de5 (docs: chains of sessions; node: a chain is kept before it is counted on)
 	inv, err := identity.NewInvitation(rand.Reader, identity.DropPlace(identity.RelayID{9}), now.Add(48*time.Hour), false)
 	if err != nil {
 		t.Fatal(err)
@@ -66,10 +78,21 @@ func storeOfOneMet(t *testing.T, now time.Time, network identity.NetworkID, at [
 			}
 		}
 	}
+<<<<<<< HEAD
 	if both[0].Drops().Set == nil {
 		t.Fatal("the two have not met")
 	}
 	return stores[0], both[0]
+=======
+	m.desk.people, m.desk.store = map[channel.ContactID]*person{}, stores[0]
+	m.meetings, m.reunions, m.errands = map[channel.ContactID]*meeting{}, map[channel.ContactID]*meeting{}, map[uint64]errandOf{}
+	p = m.desk.newPerson(both[0])
+	m.desk.people[p.conversation.ID()] = p
+	if p.conversation.Drops().Set == nil {
+		t.Fatal("the two have not met")
+	}
+	return p, stores[0], both[1], stores[1]
+>>>>>>> cb82de5 (docs: chains of sessions; node: a chain is kept before it is counted on)
 }
 
 // fullOnce is a store that is full for the first thing that is put in it.
@@ -116,6 +139,105 @@ func TestRootOfAChainThatIsNotStored(t *testing.T) {
 	}
 	if m.add(p, p.conversation.Drops()); len(m.carried) != 0 {
 		t.Error("a chain begins with nothing")
+	}
+}
+
+// TestChainOfARolledSession: the machine keeps the chain of a session that was rolled before
+// the conversation counts on it, and the boxes move when the other side watches it; what is
+// kept of both is enough for the next run.
+func TestChainOfARolledSession(t *testing.T) {
+	now := time.Now()
+	m, _ := mailWith(&now, "one")
+	p, s, peer, peers := bothMetAtDrops(t, m, [drop.SetSize]onion.ID{{1}, {2}, {3}})
+	id := p.conversation.ID()
+	m.add(p, p.conversation.Drops())
+	commit := func(out *channel.Output) {
+		if err := peers.Commit(out.Writes...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	period := uint64(0)
+	talk := func() { // each writes a box, and the other reads it
+		period++
+		c, cell, out := p.conversation.Fill(now, period)
+		if err := m.desk.apply(p, out); err != nil {
+			t.Fatal(err)
+		}
+		hand := func(from, to *channel.Conversation, c drop.Control, cell *wire.Cell) *channel.Output {
+			if cell == nil {
+				cell = new(wire.Cell)
+			}
+			session := uint32(0)
+			for _, seal := range to.Seals() {
+				if c.Flags != wire.FlagFlight && seal.Key.Equal(from.Seals()[0].Key) {
+					session = seal.Session
+				}
+			}
+			return to.MailedIn(now, session, c, cell)
+		}
+		commit(hand(p.conversation, peer, c, cell))
+		c, cell, out = peer.Fill(now, period)
+		commit(out)
+		if err := m.desk.apply(p, hand(peer, p.conversation, c, cell)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 4 {
+		talk()
+	}
+	now = now.Add(31 * 24 * time.Hour)
+	commit(peer.Tick(now))
+	for _, c := range []*channel.Conversation{p.conversation, peer} {
+		next := false
+		for i := 0; i < 40 && !next; i++ {
+			talk()
+			_, _, _, next = c.NextBranch()
+		}
+		if !next {
+			t.Fatal("no session was rolled")
+		}
+	}
+	refusing := &fullOnce{Store: s}
+	m.desk.store = refusing
+	if m.branch(p); len(p.conversation.Branches()) != 0 || !refusing.refused {
+		t.Fatal("a chain is counted on that is not kept")
+	}
+	m.machine.RemoveContact(relayed.ContactID(id)) // its records stay: this run ended
+	delete(m.carried, id)
+	m.add(p, p.conversation.Drops())
+	chains := func() byte {
+		for r, err := range s.Scan(kindRoute, id) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			return r.Value[9]
+		}
+		return 0
+	}
+	if all := p.conversation.Branches(); len(all) != 2 || chains() != 2 {
+		t.Fatalf("%+v, and %d chains are kept", all, chains())
+	}
+	commit(peer.Watch(now))
+	for range 12 {
+		talk()
+	}
+	today := drop.DayAt(time.Duration(now.UnixNano()))
+	if out := p.conversation.Move(now, today, today-6); out == nil || m.desk.apply(p, out) != nil {
+		t.Fatal("it does not move")
+	}
+	commit(peer.Move(now, today, today-6))
+	for range 12 {
+		talk()
+	}
+	later := today + 20
+	if all := p.conversation.Branches(); all[1].Writes != today+2 || all[1].Told != today+2 {
+		t.Errorf("%+v", all)
+	}
+	if out := p.conversation.Move(now, later, later-6); out == nil || m.desk.apply(p, out) != nil {
+		t.Fatal("the first chain is not left")
+	}
+	if m.branch(p); chains() != 1 || len(p.conversation.Branches()) != 1 {
+		t.Errorf("%d chains are kept, for %+v", chains(), p.conversation.Branches())
 	}
 }
 

@@ -390,6 +390,29 @@ func TestPeerThatKnowsNoBranches(t *testing.T) {
 	w.checkAll()
 }
 
+// TestRoomForChains: a peer of before takes no part in months of rolls, and chains pile up that
+// nobody moves to, but not without bound. Then its program is replaced, and all is well.
+func TestRoomForChains(t *testing.T) {
+	d := metAtDrops(t, 164).places()
+	w := d.w
+	d.days(1, nil)
+	d.routes[w.b].before = true
+	for w.a.c.Epoch() < 6 {
+		d.days(10, nil)
+		if n := len(w.a.c.Branches()); n > 4 {
+			t.Fatalf("%d chains", n)
+		}
+	}
+	if _, _, _, ok := w.a.c.NextBranch(); ok || len(w.a.c.Branches()) != 4 {
+		t.Errorf("%+v", w.a.c.Branches())
+	}
+	w.a.send("of before")
+	d.routes[w.b].before = false
+	d.days(20, nil)
+	d.same()
+	w.checkAll()
+}
+
 // TestBranchFrames: what a frame says that nobody should send changes nothing, and what it says
 // twice counts once.
 func TestBranchFrames(t *testing.T) {

@@ -419,9 +419,6 @@ func (v *Conversation) install(hs *handshake.Session, state *ratchet.State, role
 	if v.c.ownPlace != v.c.ownCard.Place {
 		v.control(wire.FramePlace, v.c.ownPlace.Append(nil))
 	}
-	if chained && len(v.drops.branches) > 0 {
-		v.tellBranches()
-	}
 	v.saveContact()
 	v.saveSession()
 	v.resume()
