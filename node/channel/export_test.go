@@ -226,5 +226,8 @@ func (v *Conversation) BranchCame(now time.Time, content []byte) *Output {
 	return v.end()
 }
 
+// DropRoot returns the drop root of the session in use, and not a copy of it.
+func (v *Conversation) DropRoot() secret.Key { return v.s.drops }
+
 // BranchName is the name of the chain of the session in use.
 func (v *Conversation) BranchName() drop.BranchName { return v.branchInUse().name }
