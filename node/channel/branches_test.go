@@ -295,6 +295,9 @@ func TestBoxesMoveRandomly(t *testing.T) {
 		}
 		d.loss, d.crash = 0, false
 		d.days(45, nil) // a roll that was going on ends, and another one comes
+		for i := 0; i < 15 && len(w.a.c.Branches())+len(w.b.c.Branches()) != 2; i++ {
+			d.days(1, nil) // that was just now
+		}
 		d.same()
 		for i, s := range []*side{w.a, w.b} {
 			s.send(fmt.Sprint("the end ", i))
