@@ -18,7 +18,7 @@ import (
 // their sessions.
 type carriers map[channel.ContactID]uint32
 
-// contactPeriod is how many slots there are to a contact's box. With two lanes that is
+// contactPeriod is how many slots there are to a contact's box, as a rule. With two lanes that is
 // enough for four contacts; with more, delivery slows evenly.
 const contactPeriod = cadence.Period(2)
 
@@ -204,7 +204,7 @@ func (m *mail) agree(p *person, now time.Time) {
 	}
 	if o.Own == (onion.ID{}) || o.Network != m.network.ID() {
 		if own, ok := m.chooseDrop(); ok {
-			_ = m.desk.apply(p, p.conversation.OfferDrop(now, m.network.ID(), own, contactPeriod))
+			_ = m.desk.apply(p, p.conversation.OfferDrop(now, m.network.ID(), own, m.desk.cfg.BoxPeriod))
 		}
 		return
 	}

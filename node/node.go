@@ -17,6 +17,7 @@ import (
 	"github.com/backchannel/backchannel/node/route"
 	"github.com/backchannel/backchannel/node/store"
 	"github.com/backchannel/backchannel/protocol/backup"
+	"github.com/backchannel/backchannel/protocol/cadence"
 )
 
 // Store is what a node needs of its store. [store.Store] is one.
@@ -64,6 +65,10 @@ type Config struct {
 	// MeetingSlots are the slots of a meeting time; zero: 12. All machines of a network
 	// have to have the same, so that nothing but a test sets it.
 	MeetingSlots int
+
+	// BoxPeriod is how many slots there are to a contact's box, which two machines agree on
+	// when they agree on drops; zero: 2. Nothing but the demo sets it.
+	BoxPeriod cadence.Period
 
 	BackupCost backup.Cost // of a backup's passphrase; zero: as of a vault's
 
@@ -136,6 +141,9 @@ func Open(cfg Config) *Node {
 		cfg.Rest = 15 * time.Minute
 	}
 	cfg.Pace = cfg.Pace.withDefaults()
+	if !cfg.BoxPeriod.Valid() {
+		cfg.BoxPeriod = contactPeriod
+	}
 	if cfg.Settings == nil {
 		cfg.Settings = func() (Settings, error) { return Settings{}, nil }
 	}

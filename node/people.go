@@ -124,7 +124,7 @@ func (d *desk) placeToMeet(direct bool) (intro channel.Introduction, at identity
 		if !ok {
 			return intro, at, ErrNoView
 		}
-		return channel.Introduction{Drop: id, Period: contactPeriod}, place, nil
+		return channel.Introduction{Drop: id, Period: d.cfg.BoxPeriod}, place, nil
 	}
 	place, err := identity.PlaceOf(d.settings.Address)
 	if err != nil || d.settings.Listen == "" {
@@ -205,7 +205,7 @@ func (d *desk) takeUp(inv identity.Invitation, now time.Time) (intro channel.Int
 		if err := d.canMeet(inv.Network); err != nil {
 			return intro, err
 		}
-		intro.Period = contactPeriod
+		intro.Period = d.cfg.BoxPeriod
 		if intro.Drop, err = d.mail.otherDrop(onion.ID(at)); err != nil {
 			return intro, err
 		}

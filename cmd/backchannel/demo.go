@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -35,7 +36,7 @@ is left behind.`,
 }
 
 // demoPace is how often the vaults of the demo are written.
-const demoPace = 200 * time.Millisecond
+const demoPace = 100 * time.Millisecond
 
 // player is one of the two people of the demo: a home, and a node that runs.
 type player struct {
@@ -44,7 +45,8 @@ type player struct {
 	contact string // what this one calls the other
 	home    string
 	node    *exec.Cmd
-	ahead   time.Duration // of the node's clock
+	orders  io.Writer      // to the node: what its clock is to show
+	answers *bufio.Scanner // that it does
 }
 
 // demo runs the program itself, as a person would.
@@ -59,7 +61,7 @@ type demo struct {
 const demoPassphrase = "a passphrase that only the demo uses"
 
 func (a *app) demo(parent context.Context) (err error) {
-	ctx, cancel := context.WithTimeout(parent, 3*time.Minute)
+	ctx, cancel := context.WithTimeout(parent, 5*time.Minute)
 	defer cancel()
 	d := &demo{a: a, ctx: ctx}
 	if d.binary, err = os.Executable(); err != nil {
@@ -385,8 +387,17 @@ func atOnce(all ...func() error) error {
 
 // start runs the node in a process of its own and has it go online.
 func (p *player) start() error {
-	p.node = exec.CommandContext(p.d.ctx, p.d.binary, "--home", p.home, "--quiet", "node", "run", "--write-every", demoPace.String(), "--clock-ahead", p.ahead.String())
+	p.node = exec.CommandContext(p.d.ctx, p.d.binary, "--home", p.home, "--quiet", "node", "run", "--write-every", demoPace.String(), "--box-period", "1", "--clock-from-input")
 	p.node.Stderr = io.Discard
+	orders, err := p.node.StdinPipe()
+	if err != nil {
+		return err
+	}
+	answers, err := p.node.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	p.orders, p.answers = orders, bufio.NewScanner(answers)
 	if err := p.node.Start(); err != nil {
 		return err
 	}
@@ -397,7 +408,7 @@ func (p *player) start() error {
 	}); err != nil {
 		return fmt.Errorf("the node did not start: %w", err)
 	}
-	_, err := p.run(demoPassphrase+"\n", "online")
+	_, err = p.run(demoPassphrase+"\n", "online")
 	return err
 }
 
@@ -444,16 +455,16 @@ func (p *player) apart() error {
 // state returns the state of a text that this player sent.
 func (p *player) state(text string) control.Word { return p.mark(text) }
 
-// eventually waits until something holds, at most 20 seconds.
+// eventually waits until something holds, at most a minute.
 func (d *demo) eventually(holds func() bool) error {
-	for range 200 {
+	for range 1200 {
 		if holds() {
 			return nil
 		}
 		select {
 		case <-d.ctx.Done():
 			return d.ctx.Err()
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(50 * time.Millisecond):
 		}
 	}
 	return errors.New("it took too long")

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/backchannel/backchannel/node/control"
@@ -25,6 +26,8 @@ type talks struct {
 	at       time.Time  // when the sounding ends
 	channel  string     // the number of the channel
 	deadline time.Time
+	grants   sync.WaitGroup // while authorities give the two their mandates
+	granted  [2]error
 }
 
 // A cast is what the negotiation needs and takes long to make: Heron's vault and node, and the
@@ -76,6 +79,7 @@ func (d *demo) mandateFile(name string, i int) string {
 // negotiation plays a negotiation from an introduction to the deadline.
 func (d *demo) negotiation(alder, larch *player, c *cast) error {
 	t := &talks{demo: d, cast: c, larch: larch, two: [2]*player{alder, c.heron}}
+	defer t.grants.Wait()
 	for _, act := range []func() error{t.invite, t.introduce, t.compare, t.sound, t.agree, t.mandates, t.sign, t.end} {
 		if err := act(); err != nil {
 			return err
@@ -151,6 +155,9 @@ func (t *talks) compare() error {
 		}
 	}
 	t.a.say("   They compare words by telephone. These fit: Larch does not sit between them.")
+	for i := range t.two {
+		t.grants.Go(func() { t.granted[i] = t.grant(i) }) // passphrases take long
+	}
 	return nil
 }
 
@@ -173,16 +180,19 @@ func (t *talks) sound() error {
 	if err := t.later(t.at.Add(-5 * time.Minute)); err != nil {
 		return err
 	}
-	if err := t.eventually(func() bool { return alder.sounding().Answered == 21 && heron.sounding().Answered == 21 }); err != nil {
+	if err := t.eventually(func() bool {
+		a, h := alder.sounding(), heron.sounding() // both are asked, always: so somebody is there
+		return a.Answered == 21 && h.Answered == 21
+	}); err != nil {
 		return fmt.Errorf("the machines did not get through: %w", err)
 	}
 	if err := t.later(t.at.Add(time.Minute)); err != nil {
 		return err
 	}
 	for _, p := range t.two {
-		s := p.sounding()
-		if s.State != "both named it" || len(s.Common) != 1 {
-			return fmt.Errorf("the sounding ends with %q", s.State)
+		var s control.Sounding
+		if err := t.eventually(func() bool { s = p.sounding(); return s.State == "both named it" && len(s.Common) == 1 }); err != nil {
+			return fmt.Errorf("the sounding ends with %q: %w", s.State, err)
 		}
 		t.a.say("   %-10s sees: BOTH NAMED IT: %s. Nothing of the rest.", p.name, cleanLine(s.Common[0].Topic))
 	}
@@ -197,16 +207,24 @@ func (p *player) sounding() control.Sounding {
 	return *s.Sounding
 }
 
-// later starts the nodes of the two again, with clocks that show another time.
+// later has the clocks of the two show another time. Their nodes are asked something then:
+// where nobody has been for a minute, the vault is written every minute only.
 func (t *talks) later(now time.Time) error {
-	again := func(p *player) error {
-		if err := p.stop(); err != nil {
+	for _, p := range t.two {
+		if err := p.setClock(now); err != nil {
 			return err
 		}
-		p.ahead = time.Until(now).Round(time.Second)
-		return p.start()
 	}
-	return atOnce(func() error { return again(t.two[0]) }, func() error { return again(t.two[1]) })
+	for _, p := range t.two {
+		if err := t.eventually(func() bool {
+			var c control.ContactAnswer
+			p.look(&c, "contact/show", control.NameRequest{Name: "2"})
+			return c.V > 0
+		}); err != nil {
+			return fmt.Errorf("the node of %s does not answer: %w", p.name, err)
+		}
+	}
+	return nil
 }
 
 // agree opens a channel with a charter.
@@ -241,6 +259,9 @@ func (t *talks) agree() error {
 // mandates has each show for whom it speaks.
 func (t *talks) mandates() error {
 	t.tell("Each shows for whom it speaks: with a mandate that convinces the other, and nobody else.")
+	if t.grants.Wait(); errors.Join(t.granted[:]...) != nil {
+		return errors.Join(t.granted[:]...)
+	}
 	if err := atOnce(func() error { return t.mandate(0) }, func() error { return t.mandate(1) }); err != nil {
 		return err
 	}
@@ -250,9 +271,8 @@ func (t *talks) mandates() error {
 	return nil
 }
 
-// mandate has one of the two get a mandate and show it, and the other check it.
-func (t *talks) mandate(i int) error {
-	p, listener := t.two[i], t.two[1-i]
+// grant has one of the two ask its authority for a mandate, and get it.
+func (t *talks) grant(i int) error {
 	file := func(name string) string { return t.mandateFile(name, i) }
 	for _, step := range []struct {
 		input string
@@ -261,11 +281,19 @@ func (t *talks) mandate(i int) error {
 		{"", []string{"request", "2", "--authority", file("public"), "--out", file("request")}},
 		{demoPassphrase + "\nthe gauges\nriver\n", []string{"issue", "--key", file("key"), "--request", file("request"), "--until", "7d", "--out", file("mandate")}},
 		{"", []string{"import", file("mandate")}},
-		{"", []string{"show", "2"}},
 	} {
-		if _, err := p.run(step.input, append([]string{"mandate"}, step.args...)...); err != nil {
+		if _, err := t.two[i].run(step.input, append([]string{"mandate"}, step.args...)...); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// mandate has one of the two show its mandate, and the other check it.
+func (t *talks) mandate(i int) error {
+	p, listener := t.two[i], t.two[1-i]
+	if _, err := p.run("", "mandate", "show", "2"); err != nil {
+		return err
 	}
 	if err := t.eventually(func() bool {
 		_, err := listener.run("", "mandate", "check", "2")
@@ -349,12 +377,11 @@ func (t *talks) end() error {
 		return err
 	}
 	for _, p := range t.two {
-		var list control.ChannelsAnswer
-		if err := p.ask(&list, "", "channel", "list", "2"); err != nil {
-			return err
-		}
-		if len(list.Channels) != 1 || list.Channels[0].State != "burned" {
-			return errors.New("the channel was not burned at its deadline")
+		if err := t.eventually(func() bool {
+			var list control.ChannelsAnswer
+			return p.ask(&list, "", "channel", "list", "2") == nil && len(list.Channels) == 1 && list.Channels[0].State == "burned"
+		}); err != nil {
+			return fmt.Errorf("the channel was not burned at its deadline: %w", err)
 		}
 		if _, err := p.run("", "read", "2", "--channel", t.channel); err == nil {
 			return errors.New("a burned channel can be read")

@@ -18,19 +18,24 @@ import (
 	"github.com/backchannel/backchannel/node/control"
 	"github.com/backchannel/backchannel/node/p2p"
 	"github.com/backchannel/backchannel/node/store"
+	"github.com/backchannel/backchannel/protocol/cadence"
 	"github.com/backchannel/backchannel/protocol/identity"
 )
 
 const defaultPort = "4127"
 
-// pace is how often the vault is written, and timing how long conversations wait for
-// one another, and wall what the node takes for the time. Only tests and the demo set them.
+// pace is how often the vault is written, timing how long conversations wait for one
+// another, wall what the node takes for the time, rest how long it waits for a command,
+// and boxPeriod how many slots there are to a contact's box. Only tests and the demo set
+// them.
 var (
 	wall   func() time.Time
+	rest   time.Duration
 	pace   node.Pace
 	timing channel.Config
 
 	meetingSlots int
+	boxPeriod    uint8
 )
 
 // cost is what trying a passphrase costs. Only tests change it.
@@ -53,7 +58,7 @@ func (a *app) nodeCommand() *cobra.Command {
 }
 
 func (a *app) runCommand() *cobra.Command {
-	var ahead time.Duration
+	var moved bool
 	c := &cobra.Command{
 		Use:   "run",
 		Short: "Run the node in this terminal, locked, until it is stopped",
@@ -62,8 +67,10 @@ locked: open it from another terminal with "backchannel online".`,
 		Example: "  backchannel node run",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if ahead != 0 {
-				wall = func() time.Time { return time.Now().Add(ahead) }
+			if moved {
+				clock := new(demoClock)
+				wall, rest = clock.now, demoRest
+				go clock.follow(cmd.InOrStdin(), cmd.OutOrStdout()) // until the process ends
 			}
 			if err := harden.Overwrite(); err != nil {
 				return &control.Error{Code: "not_anew", Exit: control.ExitFailed, Message: "the program cannot begin anew, and without that it would not overwrite what it frees of its memory", Hint: "say so in its environment: GODEBUG=clobberfree=1 backchannel node run"}
@@ -75,8 +82,10 @@ locked: open it from another terminal with "backchannel online".`,
 	c.Flags().DurationVar(&pace.Attached, "write-every", pace.Attached, "how often the vault is written while somebody is there")
 	_ = c.Flags().MarkHidden("write-every")
 	// It cannot wait for days either, and has the clocks of its nodes set ahead.
-	c.Flags().DurationVar(&ahead, "clock-ahead", 0, "what this node takes the time to be, less what it is")
-	_ = c.Flags().MarkHidden("clock-ahead")
+	c.Flags().Uint8Var(&boxPeriod, "box-period", 0, "slots to a contact's box: 1, 2, 4 or 8")
+	_ = c.Flags().MarkHidden("box-period")
+	c.Flags().BoolVar(&moved, "clock-from-input", false, "read on standard input how far the clock is to be set ahead")
+	_ = c.Flags().MarkHidden("clock-from-input")
 	return c
 }
 
@@ -109,7 +118,7 @@ func (a *app) nodeRun(ctx context.Context) error {
 		},
 		OpenRelays: p.openRelays,
 		Settings:   p.settings, BackupCost: backupCost(),
-		Now: wall, Pace: pace, MeetingSlots: meetingSlots,
+		Now: wall, Rest: rest, Pace: pace, MeetingSlots: meetingSlots, BoxPeriod: cadence.Period(boxPeriod),
 		Channel: timing,
 	})
 	server, err := control.Listen(n, p.socket, version)

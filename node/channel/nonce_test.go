@@ -52,8 +52,11 @@ func (x *sealings) record(s *side) {
 // nowhere before the machine was put back; their nonces differ.
 func TestNoKeyAndNonceTwice(t *testing.T) {
 	t.Parallel()
-	scripts := byte(6)
-	if testing.Short() {
+	scripts := byte(3)
+	switch {
+	case *long:
+		scripts = 6
+	case testing.Short():
 		scripts = 2
 	}
 	x := &sealings{t: t, bodies: map[string]string{}, nonces: map[string][]string{}}

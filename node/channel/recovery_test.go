@@ -17,7 +17,7 @@ import (
 	"github.com/backchannel/backchannel/protocol/wire"
 )
 
-var long = flag.Bool("long", false, "play many random runs over drops")
+var long = flag.Bool("long", false, "play many random runs over drops, and of machines that are put back")
 
 // metAtDrops brings two to a session who have met at a drop and nowhere else.
 func metAtDrops(t *testing.T, seed byte) *drops {
