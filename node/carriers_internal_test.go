@@ -23,19 +23,6 @@ import (
 // metAtDrops gives a mail a store, and a contact that was met at a drop and talks at three.
 func metAtDrops(t *testing.T, m *mail, at [drop.SetSize]onion.ID) (*person, *storetest.Memory) {
 	t.Helper()
-<<<<<<< HEAD
-	s, c := storeOfOneMet(t, m.now(), identity.NetworkID{7}, at)
-	m.desk.people, m.desk.store = map[channel.ContactID]*person{}, s
-	m.meetings, m.reunions, m.errands = map[channel.ContactID]*meeting{}, map[channel.ContactID]*meeting{}, map[uint64]errandOf{}
-	p := m.desk.newPerson(c)
-	m.desk.people[p.conversation.ID()] = p
-	return p, s
-}
-
-// storeOfOneMet is a store with a contact that was met at a drop of a network and talks at three.
-func storeOfOneMet(t *testing.T, now time.Time, network identity.NetworkID, at [drop.SetSize]onion.ID) (*storetest.Memory, *channel.Conversation) {
-	t.Helper()
-=======
 	p, s, _, _ := bothMetAtDrops(t, m, at)
 	return p, s
 }
@@ -43,15 +30,22 @@ func storeOfOneMet(t *testing.T, now time.Time, network identity.NetworkID, at [
 // bothMetAtDrops is metAtDrops that returns the other side, too.
 func bothMetAtDrops(t *testing.T, m *mail, at [drop.SetSize]onion.ID) (p *person, s *storetest.Memory, peer *channel.Conversation, peers *storetest.Memory) {
 	t.Helper()
-	now := m.now()
->>>>>>> cb82de5 (docs: chains of sessions; node: a chain is kept before it is counted on)
+	stores, both := storesOfBothMet(t, m.now(), identity.NetworkID{7}, at)
+	m.desk.people, m.desk.store = map[channel.ContactID]*person{}, stores[0]
+	m.meetings, m.reunions, m.errands = map[channel.ContactID]*meeting{}, map[channel.ContactID]*meeting{}, map[uint64]errandOf{}
+	p = m.desk.newPerson(both[0])
+	m.desk.people[p.conversation.ID()] = p
+	return p, stores[0], both[1], stores[1]
+}
+
+// storesOfBothMet are the stores of two who met at a drop of a network and talk at three.
+func storesOfBothMet(t *testing.T, now time.Time, network identity.NetworkID, at [drop.SetSize]onion.ID) (stores [2]*storetest.Memory, both [2]*channel.Conversation) {
+	t.Helper()
 	inv, err := identity.NewInvitation(rand.Reader, identity.DropPlace(identity.RelayID{9}), now.Add(48*time.Hour), false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	inv.Network = network
-	var stores [2]*storetest.Memory
-	var both [2]*channel.Conversation
 	for i := range both {
 		s := storetest.NewMemory()
 		if err := s.Online(); err != nil {
@@ -78,21 +72,10 @@ func bothMetAtDrops(t *testing.T, m *mail, at [drop.SetSize]onion.ID) (p *person
 			}
 		}
 	}
-<<<<<<< HEAD
 	if both[0].Drops().Set == nil {
 		t.Fatal("the two have not met")
 	}
-	return stores[0], both[0]
-=======
-	m.desk.people, m.desk.store = map[channel.ContactID]*person{}, stores[0]
-	m.meetings, m.reunions, m.errands = map[channel.ContactID]*meeting{}, map[channel.ContactID]*meeting{}, map[uint64]errandOf{}
-	p = m.desk.newPerson(both[0])
-	m.desk.people[p.conversation.ID()] = p
-	if p.conversation.Drops().Set == nil {
-		t.Fatal("the two have not met")
-	}
-	return p, stores[0], both[1], stores[1]
->>>>>>> cb82de5 (docs: chains of sessions; node: a chain is kept before it is counted on)
+	return stores, both
 }
 
 // fullOnce is a store that is full for the first thing that is put in it.
