@@ -149,6 +149,7 @@ func (m *mail) add(p *person, o channel.Drops) {
 func (m *mail) branch(p *person) {
 	id := relayed.ContactID(p.conversation.ID())
 	if session, root, first, ok := p.conversation.NextBranch(); ok {
+		m.turn(m.at, m.machine.SetBranches(id, p.conversation.Branches()))
 		chain, _ := drop.NewBranch(root, first)
 		root.Wipe()
 		if m.turn(m.at, m.machine.AddBranch(id, session, chain)) {
@@ -166,9 +167,10 @@ func (m *mail) move(p *person, now time.Time) {
 	}
 	kept := m.network.Constants.Expiry * 5 / 4 // what a drop has at most
 	oldest := today - min(today, drop.Day(kept/(24*time.Hour))+1)
-	if out := p.conversation.Move(now, today, oldest); out != nil && m.desk.apply(p, out) == nil {
-		m.branch(p)
+	if out := p.conversation.Move(now, today, oldest); out != nil && m.desk.apply(p, out) != nil {
+		return
 	}
+	m.branch(p) // the days that are waited may be over
 }
 
 // seal tells the machine of which sessions a contact's boxes may be.

@@ -1,10 +1,12 @@
 package channel
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
 	"github.com/backchannel/backchannel/protocol/drop"
+	"github.com/backchannel/backchannel/protocol/handshake"
 	"github.com/backchannel/backchannel/protocol/secret"
 	"github.com/backchannel/backchannel/protocol/wire"
 )
@@ -20,7 +22,9 @@ import (
 //	says in every box that it does
 //
 // So no box is ever written where nobody looks. A writer that was put back to before its move
-// finds in the boxes of the other side that it has moved, and recovers.
+// finds in the boxes of the other side that it has moved, and recovers. Who waits for long for a
+// session that it began looks on the chain of that one, too: it may have been in it, and have
+// been put back.
 
 // branch is a chain on which boxes of the contact may lie.
 type branch struct {
@@ -35,6 +39,8 @@ const (
 	// moveDays is how long before it moves a writer says so: its reader hears of it until
 	// then, as a rule, and looks at one chain only.
 	moveDays = 2
+	// boxDays is for how long boxes lie at drops, at most, rounded up with a day more.
+	boxDays = 6
 )
 
 // Branches returns the chains on which boxes lie; none: the first alone.
@@ -45,28 +51,62 @@ func (v *Conversation) Branches() (all drop.Branches) {
 	return all
 }
 
-// NextBranch returns from what the chain of the session in use begins, if it is not among
-// Branches and should be. Once it is kept, [Conversation.Watch] is called.
+// NextBranch returns from what the chain of the session in use begins, or of the one that this
+// side waits for, if it is not among Branches and should be. [Conversation.Branches] is all
+// that may be kept of chains then: an older one of that session is of none that came about.
+// Once it is kept, [Conversation.Watch] is called.
 func (v *Conversation) NextBranch() (session uint32, root secret.Key, first drop.Day, ok bool) {
-	if !v.overDrops() || !v.s.chained || v.s.drops.IsZero() || v.branchInUse() != nil || len(v.drops.branches) >= maxBranches {
-		return 0, secret.Key{}, 0, false
+	switch {
+	case !v.overDrops() || len(v.drops.branches) >= maxBranches:
+	case v.s.chained && !v.s.drops.IsZero() && v.branchInUse() == nil:
+		return v.s.epoch, v.s.drops.Clone(), v.firstOfBranch(), true
+	case v.overdue() && v.branchOf(v.s.epoch+1) == nil:
+		if u := v.upcoming(); u != nil {
+			return v.s.epoch + 1, u.hs.Drops.Clone(), drop.Day(v.c.attempt.hour / 24), true
+		}
 	}
-	return v.s.epoch, v.s.drops.Clone(), v.firstOfBranch(), true
+	return 0, secret.Key{}, 0, false
 }
 
 func (v *Conversation) firstOfBranch() drop.Day { return drop.Day(v.s.hour / 24) }
 
-// branchInUse is that of the session in use, or nil.
-func (v *Conversation) branchInUse() *branch {
+// overdue reports whether this side has waited for days for a box of a session that it began,
+// and has heard nothing. Maybe it was in that session and was put back to before it: then the
+// boxes lie on the chain of that session.
+func (v *Conversation) overdue() bool {
+	a, life := &v.c.attempt, int64(formerLife/time.Hour)
+	return a.ended() && !v.now.IsZero() && a.age(v.now) > life && int64(handshake.Hour(v.now))-int64(v.c.heard) > life
+}
+
+// branchOf is that of a session, or nil.
+func (v *Conversation) branchOf(session uint32) *branch {
 	all := v.drops.branches
-	if n := len(all); n > 0 && v.s != nil && v.s.chained && all[n-1].Session == v.s.epoch {
-		return &all[n-1]
+	if i := slices.IndexFunc(all, func(b branch) bool { return b.Session == session }); i >= 0 {
+		return &all[i]
 	}
 	return nil
 }
 
-// Watch tells that the chain of the session in use is kept: from now on its boxes are looked
-// for. The other side is told so.
+// branchInUse is that of the session in use, or nil.
+func (v *Conversation) branchInUse() *branch {
+	if v.s == nil || !v.s.chained {
+		return nil
+	}
+	return v.branchOf(v.s.epoch)
+}
+
+// endBranch forgets the chain of the session that this side waited for: it has come, and is
+// watched like any other, or does not come.
+func (v *Conversation) endBranch() {
+	o := &v.drops
+	if n := len(o.branches); n > 0 && v.s != nil && o.branches[n-1].Session > v.s.epoch {
+		o.branches = o.branches[:n-1]
+		v.saveDrops()
+	}
+}
+
+// Watch tells that the chain that NextBranch returned is kept: from now on its boxes are looked
+// for. If it is of the session in use the other side is told so.
 func (v *Conversation) Watch(now time.Time) *Output {
 	v.begin(now)
 	session, root, _, ok := v.NextBranch()
@@ -79,7 +119,10 @@ func (v *Conversation) Watch(now time.Time) *Output {
 		o.branches = []branch{{}}
 	}
 	o.branches = append(o.branches, branch{drop.Branch{Session: session}, drop.NameBranch(root)})
-	v.tellBranches()
+	slices.SortFunc(o.branches, func(a, b branch) int { return cmp.Compare(a.Session, b.Session) })
+	if v.saveDrops(); session == v.s.epoch {
+		v.tellBranches()
+	}
 	return v.end()
 }
 
@@ -92,7 +135,7 @@ func (v *Conversation) Move(now time.Time, today, oldest drop.Day) *Output {
 		return nil
 	}
 	moves, left := v.moves(), v.left(oldest)
-	if !moves && left == 0 {
+	if !moves && len(left) == 0 {
 		return nil
 	}
 	v.begin(now)
@@ -100,7 +143,7 @@ func (v *Conversation) Move(now time.Time, today, oldest drop.Day) *Output {
 		v.branchInUse().Writes = max(today+moveDays, v.firstOfBranch()+1)
 		v.tellBranches()
 	}
-	v.drops.branches = slices.Delete(v.drops.branches, 0, left)
+	v.drops.branches = slices.DeleteFunc(v.drops.branches, func(b branch) bool { return slices.Contains(left, b.Session) })
 	v.saveDrops()
 	v.settleBranch()
 	return v.end()
@@ -112,11 +155,15 @@ func (v *Conversation) moves() bool {
 	return b != nil && b.Writes == 0 && v.drops.theirs == b.name
 }
 
-// left is how many of the first chains have no box from a day on.
-func (v *Conversation) left(oldest drop.Day) int {
+// left are the sessions on whose chains neither side has a box of a day from one on.
+func (v *Conversation) left(oldest drop.Day) (sessions []uint32) {
 	all := v.Branches()
-	low, _ := all.Reading(oldest)
-	return min(low, all.Writing(oldest))
+	for i := range all[:min(len(all), all.Reading(oldest)[0])] {
+		if i != all.Writing(oldest) && all[i].Writes <= oldest {
+			sessions = append(sessions, all[i].Session)
+		}
+	}
+	return sessions
 }
 
 // settleBranch wipes what the chain of the session in use began with, once both sides have
@@ -130,7 +177,8 @@ func (v *Conversation) settleBranch() {
 }
 
 // tellBranches says which chain is watched, and which is written on. The frame is all of it,
-// so the last one counts.
+// so the last one counts. In a session whose chain finds no room it is said once that none is
+// watched: the other side then forgets chains in between, and both have room again.
 func (v *Conversation) tellBranches() {
 	var m drop.Move
 	if b := v.branchInUse(); b != nil {
@@ -167,13 +215,23 @@ func (v *Conversation) branchCame(content []byte) {
 		// It moves to the chain of a session in that session alone. So it is on none of those
 		// in between, and will not be.
 		for i := len(o.branches) - 1; i > at; i-- {
-			if b := o.branches[i]; b.Session != v.s.epoch && b.Writes == 0 && b.Told == 0 {
+			if b := o.branches[i]; b.Session < v.s.epoch && b.Told == 0 && v.wroteLast(i) {
 				o.branches = slices.Delete(o.branches, i, i+1)
 			}
 		}
 	}
 	v.saveDrops()
 	v.settleBranch()
+}
+
+// wroteLast reports whether no own box on a chain can be got any more, nor will one be written
+// there: this side never moved to it, or left it long ago. It is none of the session in use.
+func (v *Conversation) wroteLast(i int) bool {
+	all := v.Branches()
+	today := drop.DayAt(time.Duration(v.now.UnixNano()))
+	return all[i].Writes == 0 || slices.ContainsFunc(all[i+1:], func(b drop.Branch) bool {
+		return b.Writes != 0 && b.Writes+boxDays < today
+	})
 }
 
 // toldMove reports whether the other side is known to have moved to the chain of the session
@@ -213,7 +271,7 @@ func (o *drops) parseBranches(d *decoder) {
 		if i > 0 {
 			d.bad = d.bad || b.Session <= o.branches[i-1].Session
 		}
-		d.bad = d.bad || b.Session == 0 && b != (branch{})
+		d.bad = d.bad || b.Session == 0 && b != (branch{}) || b.Session != 0 && b.name == (drop.BranchName{})
 		o.branches = append(o.branches, b)
 	}
 }

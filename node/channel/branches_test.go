@@ -1,8 +1,10 @@
 package channel_test
 
 import (
+	"encoding/binary"
 	"fmt"
 	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -133,11 +135,10 @@ type keyOf struct {
 
 func (d *drops) readingKeys(s *side, day drop.Day) (may []keyOf) {
 	all := d.branches(s)
-	low, high := all.Reading(day)
-	for _, b := range all[low : high+1] {
-		if chain := d.routes[s].chains[b.Session]; chain != nil {
+	for _, i := range all.Reading(day) {
+		if chain := d.routes[s].chains[all[i].Session]; chain != nil {
 			if key, ok := chain.Key(day); ok {
-				may = append(may, keyOf{b.Session, key})
+				may = append(may, keyOf{all[i].Session, key})
 			}
 		}
 	}
@@ -419,6 +420,183 @@ func TestRoomForChains(t *testing.T) {
 	w.checkAll()
 }
 
+// rolls brings both to a session.
+func (d *drops) rolls(epoch uint32) {
+	for i := 0; d.w.a.c.Epoch() < epoch || d.w.b.c.Epoch() < epoch; i++ {
+		if i%20 == 0 {
+			d.w.now = d.w.now.Add(20 * 24 * time.Hour)
+		}
+		d.days(1, nil)
+	}
+}
+
+// TestBothHaveNoRoom: chains pile up on both sides to which nobody moved. Each says in the next
+// session that it watches none, the other forgets what is in between, and boxes move again.
+func TestBothHaveNoRoom(t *testing.T) {
+	d := metAtDrops(t, 165).places()
+	w := d.w
+	d.days(1, nil)
+	d.routes[w.a].before, d.routes[w.b].before = true, true
+	for epoch := uint32(2); epoch <= 4; epoch++ {
+		d.rolls(epoch)
+		for _, s := range []*side{w.a, w.b} {
+			if root := s.c.FormerRoot(); !root.IsZero() {
+				t.Errorf("session %d: the drop root of the one before is kept", epoch)
+			}
+			if _, _, _, ok := s.c.NextBranch(); !ok {
+				t.Fatalf("session %d: no chain", epoch)
+			}
+			s.do(s.c.Watch(s.now()))
+			s.c.ForgetWords() // the session is rolled before the frame leaves
+		}
+	}
+	for _, s := range []*side{w.a, w.b} {
+		if len(s.c.Branches()) != 4 {
+			t.Fatalf("%+v", s.c.Branches())
+		}
+		d.routes[s].before = false
+	}
+	d.rolls(5)
+	d.days(6, nil) // each says that it has no room
+	d.rolls(6)
+	d.days(20, nil)
+	d.same()
+	if all := w.a.c.Branches(); all[0].Session < 5 {
+		t.Errorf("%+v", all)
+	}
+	w.checkAll()
+}
+
+// TestChainsThatWereLeft: a chain on which neither side has boxes any more is forgotten, wherever
+// it is among those that there are, and no other is.
+func TestChainsThatWereLeft(t *testing.T) {
+	d := metAtDrops(t, 166).places()
+	s := d.w.a
+	d.days(1, nil)
+	d.routes[d.w.b].before = true
+	d.rolls(5)
+	key := store.Key{Kind: channel.KindDrops, Object: s.id}
+	record, err := s.store.Get(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	load := func(record []byte) {
+		if err := s.store.Commit(store.Write{Key: key, Value: record}); err != nil {
+			t.Fatal(err)
+		}
+		if s.restart(); len(s.c.Branches()) != 4 {
+			t.Fatalf("%+v", s.c.Branches())
+		}
+		if _, _, _, ok := s.c.NextBranch(); ok {
+			t.Fatal("there is room for a chain")
+		}
+	}
+	want := func(what string, sessions ...uint32) {
+		var got []uint32
+		for _, b := range s.c.Branches() {
+			got = append(got, b.Session)
+		}
+		if _, _, _, ok := s.c.NextBranch(); ok != (len(got) < 4) || !slices.Equal(got, sessions) {
+			t.Errorf("%s: %v", what, got)
+		}
+	}
+	// It moved three times, and the other side says that it stayed where it was.
+	for last, left := range map[drop.Day][]uint32{d.today() - 10: {0, 4}, d.today() - 3: {0, 3, 4}, d.today() + 2: {0, 3, 4}} {
+		moved := slices.Clone(record)
+		for i, day := range []drop.Day{d.today() - 30, d.today() - 20, last} {
+			binary.BigEndian.PutUint32(moved[len(moved)-20*(3-i)+12:], uint32(day))
+		}
+		load(moved)
+		s.do(s.c.BranchCame(d.w.now, drop.Move{}.Append(nil)))
+		want(fmt.Sprintf("moved on day %d of %d", last, d.today()), left...)
+	}
+	// It never moved, and the other side says that it did.
+	load(record)
+	move := drop.Move{Writes: drop.BranchName(record[len(record)-16:]), From: d.today()}
+	s.do(s.c.BranchCame(d.w.now, move.Append(nil)))
+	if out := s.c.Move(d.w.now, d.today(), d.today()-kept); out != nil {
+		t.Error("a chain is forgotten of which boxes can still be got")
+	}
+	want("just told", 0, 2, 3, 4)
+	s.do(s.c.Move(d.w.now, d.today()+kept, d.today()))
+	want("told long ago", 0, 4)
+}
+
+// TestPutBackWhileASessionCame: the initiator of a roll is put back to when it had m2, and had
+// not come to the session, without its knowing, and long after boxes moved to the chain of that
+// session. After days in which it hears nothing it looks there, too, and the two recover.
+func TestPutBackWhileASessionCame(t *testing.T) {
+	d := metAtDrops(t, 168).places()
+	w := d.w
+	var p *side
+	var old *storetest.Memory
+	var was *route
+	d.days(27, nil)
+	for w.a.c.Epoch() < 2 || w.b.c.Epoch() < 2 {
+		d.days(1, func(s *side) {
+			if s.c.Epoch() == 1 && len(s.c.Upcoming()) > 2 {
+				p, old, was = s, s.store.Copy(), d.routes[s].copy()
+			}
+		})
+	}
+	if p == nil {
+		t.Fatal("nobody had m2")
+	}
+	d.days(14, nil)
+	d.same()
+	d.lossy = true
+	d.routes[p] = was
+	p.putBack(old)
+	p.peer.restart()
+	if p.c.Epoch() != 1 {
+		t.Fatalf("session %d", p.c.Epoch())
+	}
+	d.days(5, nil)
+	if p.c.Drops().Epoch == 1 && !p.c.View().Paused && p.c.Epoch() == 1 {
+		t.Fatalf("it hears nothing: %+v and %+v", p.c.Branches(), p.peer.c.Branches())
+	}
+	d.days(30, nil)
+	d.consent()
+	d.days(8, nil)
+	for _, s := range []*side{w.a, w.b} {
+		s.send("the end of " + s.name)
+	}
+	d.days(6, nil)
+	for _, s := range []*side{w.a, w.b} {
+		if got := s.texts(channel.In); len(got) == 0 || got[len(got)-1] != "the end of "+s.peer.name {
+			t.Errorf("%s has %q", s.name, got)
+		}
+	}
+}
+
+// TestSessionThatDoesNotCome: who is away for weeks in the middle of a roll is waited for on the
+// chain of the next session, too. When it is there again nothing is told of that chain which is
+// not told of any other, and boxes move.
+func TestSessionThatDoesNotCome(t *testing.T) {
+	d := metAtDrops(t, 169).places()
+	w := d.w
+	var p *side
+	d.days(27, nil)
+	for s := w.a; p == nil; s = s.peer {
+		if d.hour(s); len(s.c.Upcoming()) > 2 {
+			p = s
+		}
+		w.now = w.now.Add(11 * time.Hour)
+	}
+	if w.a.c.Epoch() != 1 || w.b.c.Epoch() != 1 {
+		t.Fatal("the session has come")
+	}
+	d.alone(p, 9)
+	if all := p.c.Branches(); len(all) != 2 || all[1].Session != 2 || all[1].Writes != 0 || all[1].Told != 0 {
+		t.Errorf("%+v", all)
+	}
+	p.send("while you are away")
+	d.days(20, nil)
+	d.want(2)
+	d.same()
+	w.checkAll()
+}
+
 // TestBranchFrames: what a frame says that nobody should send changes nothing, and what it says
 // twice counts once.
 func TestBranchFrames(t *testing.T) {
@@ -516,6 +694,11 @@ func TestBranchesRecordIsStrict(t *testing.T) {
 		t.Error("one byte more: taken")
 	}
 	second := len(raw) - 20
+	nameless := append([]byte(nil), raw...)
+	clear(nameless[second+4 : second+12])
+	if load(nameless) == nil {
+		t.Error("a chain without a name: taken")
+	}
 	for name, at := range map[string]int{"a session that does not rise": second, "a first chain with days": second - 8} {
 		bad := append([]byte(nil), raw...)
 		clear(bad[second : second+4])

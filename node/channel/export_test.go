@@ -229,5 +229,13 @@ func (v *Conversation) BranchCame(now time.Time, content []byte) *Output {
 // DropRoot returns the drop root of the session in use, and not a copy of it.
 func (v *Conversation) DropRoot() secret.Key { return v.s.drops }
 
+// FormerRoot returns that of the session before, and not a copy of it.
+func (v *Conversation) FormerRoot() secret.Key {
+	if v.former == nil {
+		return secret.Key{}
+	}
+	return v.former.s.drops
+}
+
 // BranchName is the name of the chain of the session in use.
 func (v *Conversation) BranchName() drop.BranchName { return v.branchInUse().name }

@@ -31,21 +31,21 @@ func (b Branches) Writing(d Day) int {
 	return at
 }
 
-// Reading returns between which chains, both included, the other side's boxes of a day lie.
-// They are on the last one that it is known to have moved to by that day, or on one behind
-// it: that it moved may not have been read. They are not on one to which it moved later.
-func (b Branches) Reading(d Day) (low, high int) {
-	high = max(0, len(b)-1)
+// Reading returns the places of the chains on which the other side's boxes of a day may lie,
+// rising; at least one. They are on the last one that it is known to have moved to by that day,
+// or on one behind it: that it moved may not have been read. They are not on one to which it
+// moved later.
+func (b Branches) Reading(d Day) (at []int) {
+	at = []int{0}
 	for i := range b {
 		switch {
-		case b[i].Told == 0:
-		case d >= b[i].Told:
-			low = i
-		case high >= i:
-			high = max(0, i-1)
+		case b[i].Told == 0 && i > 0:
+			at = append(at, i)
+		case b[i].Told != 0 && d >= b[i].Told:
+			at = []int{i}
 		}
 	}
-	return low, max(low, high)
+	return at
 }
 
 // BranchNameSize is the length of a BranchName.

@@ -46,6 +46,9 @@ func (b *branch) wipe() {
 	b.forget(func(drop.Day) bool { return false })
 }
 
+// maxBranches bounds the chains of a record. A conversation has four at most.
+const maxBranches = 8
+
 // silence is after how many gets in a row that brought nothing a contact is looked for on
 // all chains on which it may be.
 const silence = 8
@@ -117,15 +120,16 @@ func (c *contact) writes(m *Machine, period uint64) (secret.Key, bool) {
 	return c.branch(c.days[c.days.Writing(d)].Session).key(d)
 }
 
-// reads returns the chain on which a period of the contact is looked for, and the key of its
-// day there. Where more than one may be it, that is the one on which a box was found last, or
-// if nothing comes, one after the other: of each period only one is asked.
-func (c *contact) reads(m *Machine, period uint64) (session uint32, key secret.Key, ok bool) {
+// reads returns the chain on which a replica of a period of the contact is looked for, that
+// which is asked first or second, and the key of its day there. Where more than one may be it,
+// that is the one on which a box was found last. If nothing comes it is each of them, as a hash
+// of the period says: gets that catch up go by strides of powers of two, so that a period's
+// remainder would be the same for all of them. The second get of a period takes the next chain.
+func (c *contact) reads(m *Machine, period uint64, place int) (session uint32, key secret.Key, ok bool) {
 	d := m.day(c.period, period)
-	low, high := c.days.Reading(d)
 	var may []*branch
-	for _, b := range c.days[low : high+1] {
-		if b := c.branch(b.Session); b.there(d) {
+	for _, i := range c.days.Reading(d) {
+		if b := c.branch(c.days[i].Session); b.there(d) {
 			may = append(may, b)
 		}
 	}
@@ -134,7 +138,7 @@ func (c *contact) reads(m *Machine, period uint64) (session uint32, key secret.K
 	}
 	at := max(0, slices.IndexFunc(may, func(b *branch) bool { return b.session == c.foundOn }))
 	if c.silent >= silence {
-		at = int(period % uint64(len(may)))
+		at = int((period*0x9E3779B97F4A7C15>>33 + uint64(place)) % uint64(len(may))) // 2⁶⁴ by the golden ratio
 	}
 	key, ok = may[at].key(d)
 	return may[at].session, key, ok
@@ -162,7 +166,7 @@ func (c *contact) appendBranches(b []byte) []byte {
 func (c *contact) loadBranches(b []byte, version byte) (rest []byte, err error) {
 	number := 1
 	if version > 1 {
-		if len(b) < 1 || b[0] == 0 {
+		if len(b) < 1 || b[0] == 0 || b[0] > maxBranches {
 			return nil, ErrRecord
 		}
 		number, b = int(b[0]), b[1:]

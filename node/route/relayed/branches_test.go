@@ -120,11 +120,84 @@ func TestNoPlaceIsAskedTwice(t *testing.T) {
 				if !ok || first.replica == second.replica {
 					t.Fatalf("period %d: %+v, then %+v", period, first, second)
 				}
-				if low, high := c.days.Reading(m.day(1, period)); low == high && second.session != c.days[low].Session {
+				if may := c.days.Reading(m.day(1, period)); len(may) == 1 && second.session != c.days[may[0]].Session {
 					t.Errorf("period %d, day %d: looked for on the chain of %d", period, m.day(1, period), second.session)
 				}
 				c.silent = silent
 			}
+		}
+	}
+}
+
+// TestSparseHoursFindTheOtherChain: a reader who is on for some hours a day, long after its
+// writer, knows two chains on which boxes may be, and of neither that it is the one. It finds
+// boxes on either, though all gets that catch up go by strides.
+func TestSparseHoursFindTheOtherChain(t *testing.T) {
+	const perDay, day0 = 1440, 20000 // periods; the first day
+	for _, hours := range []uint64{1, 2} {
+		for _, writes := range []uint32{0, 2} {
+			m := New(Config{})
+			m.cfg.Constants.Slot = 30 * time.Second
+			chain := func(b byte) *drop.Chain { return drop.NewChain(secret.New(&[32]byte{b}), day0) }
+			c := &contact{
+				id: ContactID{1}, direction: drop.FromInviter, period: 2, book: cadence.NewBook(day0 * perDay), set: set(3, 4, 5),
+				branches: []*branch{newBranch(0, chain(1)), newBranch(2, chain(2))},
+				days:     drop.Branches{{}, {Session: 2}},
+			}
+			m.contacts = []*contact{c}
+			found := 0
+			ask := func(period uint64, place int) {
+				q, ok := m.question(c, period, place)
+				if !ok {
+					t.Fatalf("period %d is not looked for", period)
+				}
+				c.book.Asked(period, place)
+				// The writer is on for an hour a day, from 00:07 on.
+				if minute := period % perDay; minute >= 7 && minute < 67 && q.session == writes {
+					found++
+					c.foundOn, c.silent = q.session, 0
+					c.book.Found(period)
+					return
+				}
+				c.silent++
+				if place == 0 {
+					c.book.Failed(period)
+				}
+			}
+			for day := uint64(1); day <= 20; day++ {
+				noon := (day0+day)*perDay + 720
+				for slot := 2 * noon; slot < 2*(noon+60*hours); slot++ {
+					if kept := slot/2 - 4*perDay; kept > day0*perDay {
+						c.book.Forget(kept)
+					}
+					if now := slot/2 - 1; slot%2 == 1 && !c.book.Known(now) {
+						ask(now, 0)
+					}
+					for lane := range 2 {
+						q := cadence.Ask(secret.New(&[32]byte{9}), []cadence.Reader{{Book: c.book, Period: 2}}, cadence.Slot(slot), 5, lane)
+						if q.Contact >= 0 {
+							ask(q.Period, q.Replica)
+						}
+					}
+				}
+			}
+			if found < 10 {
+				t.Errorf("on for %d h a day: %d boxes found on the chain of session %d in 20 days", hours, found, writes)
+			}
+		}
+	}
+}
+
+// TestRecordOfManyChains: a record has as many chains as are of use, and no more.
+func TestRecordOfManyChains(t *testing.T) {
+	for n := 1; n <= maxBranches+1; n++ {
+		c := &contact{}
+		for i := range n {
+			c.branches = append(c.branches, newBranch(uint32(i), drop.NewChain(secret.New(&[32]byte{byte(i + 1)}), 10)))
+		}
+		record, got := c.appendBranches(nil), &contact{}
+		if _, err := got.loadBranches(record, routeVersion); (err == nil) != (n <= maxBranches) || err == nil && len(got.branches) != n {
+			t.Errorf("%d chains: %v", n, err)
 		}
 	}
 }

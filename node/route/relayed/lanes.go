@@ -51,7 +51,7 @@ func (m *Machine) planLane(lane int) (l laneState) {
 	}
 	if turn := m.slot.readers[lane]; turn.Contact >= 0 {
 		if c := m.contacts[turn.Contact]; !c.book.Known(turn.Period) {
-			if _, _, ok := c.reads(m, turn.Period); ok {
+			if _, _, ok := c.reads(m, turn.Period, 0); ok {
 				l.reads, l.readPeriod = c, turn.Period
 			}
 		}
@@ -294,7 +294,7 @@ type question struct {
 // question returns where the replica of a contact's period lies that is asked first or
 // second. The two differ, and no chain is asked for one of them twice.
 func (m *Machine) question(c *contact, period uint64, place int) (q question, ok bool) {
-	if q.session, q.day, ok = c.reads(m, period); !ok {
+	if q.session, q.day, ok = c.reads(m, period, place); !ok {
 		return q, false
 	}
 	pair := drop.Pair(q.day, c.direction.Other(), period)
