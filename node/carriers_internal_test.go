@@ -41,6 +41,13 @@ func bothMetAtDrops(t *testing.T, m *mail, at [drop.SetSize]onion.ID) (p *person
 // storesOfBothMet are the stores of two who met at a drop of a network and talk at three.
 func storesOfBothMet(t *testing.T, now time.Time, network identity.NetworkID, at [drop.SetSize]onion.ID) (stores [2]*storetest.Memory, both [2]*channel.Conversation) {
 	t.Helper()
+	stores, both := twoMet(t, now, network, at)
+	return stores[0], both[0]
+}
+
+// twoMet are the stores of two who have met so, and their ends of the conversation.
+func twoMet(t *testing.T, now time.Time, network identity.NetworkID, at [drop.SetSize]onion.ID) ([2]*storetest.Memory, [2]*channel.Conversation) {
+	t.Helper()
 	inv, err := identity.NewInvitation(rand.Reader, identity.DropPlace(identity.RelayID{9}), now.Add(48*time.Hour), false)
 	if err != nil {
 		t.Fatal(err)

@@ -67,6 +67,8 @@ func (m *line) learn(from onion.ID, answer []byte) {
 	}
 	if blame {
 		m.turn(m.at, m.machine.Distrust(now, from))
+	} else {
+		m.answeredBy(from, answer)
 	}
 }
 

@@ -114,6 +114,7 @@ func (m *line) linked(relay onion.ID, l RelayLink, answer []byte) error {
 		}
 	}
 	m.turn(m.at, m.machine.SetView(now, m.view))
+	m.answeredBy(relay, answer)
 	if relay != m.machine.Guard() {
 		return errOtherGuard
 	}

@@ -108,6 +108,9 @@ func (d *desk) tell(p *person, out *channel.Output) {
 	if off := now.ClockOff.Abs(); off >= clockSlack && before.ClockOff.Abs() < clockSlack {
 		d.journal.Add(journal.ClockOff, journal.TookOf(off))
 	}
+	if now.OtherRelays && !before.OtherRelays {
+		d.journal.Add(journal.OtherRelays)
+	}
 	for _, m := range out.Changed {
 		switch {
 		case m.Direction == channel.Notice && m.Text == channel.NoteRecovered:

@@ -37,6 +37,8 @@ type line struct {
 	half     int64           // of which epoch, that askAt is drawn for
 	askAt    time.Time       // when relays are asked for in it; zero: that was done
 
+	memberships memberships // which were seen, see membership.go
+
 	machine  *relayed.Machine
 	at       time.Time // until when it has decided what leaves
 	link     *guardLink

@@ -15,9 +15,12 @@ import (
 // fixedRelays is a relay network that nobody can reach.
 type fixedRelays struct {
 	Relays
+	file    *directory.File
 	guards  []byte
 	avoided relayed.Avoided
 }
+
+func (r *fixedRelays) File() *directory.File { return r.file }
 
 func (r *fixedRelays) Guards() []byte            { return r.guards }
 func (r *fixedRelays) KeepGuards(b []byte) error { r.guards = b; return nil }

@@ -55,6 +55,7 @@ type MailState struct {
 	ClockOff  bool          // the relays' clocks are days away from this machine's
 	Taken     int           // boxes of which a drop said that somebody else wrote them first
 	Lost      uint64        // packets that did not leave at their moments
+	Others    bool          // a contact's machine sees other relays
 }
 
 // state tells how it stands.
@@ -64,7 +65,7 @@ func (m *line) state() *MailState {
 		Lost: m.lost + uint64(m.machine.Skipped()),
 	}
 	if m.mail != nil {
-		s.Taken = m.mail.taken
+		s.Taken, s.Others = m.mail.taken, m.mail.othersSeen()
 	}
 	_, synced := m.machine.Slot()
 	switch {

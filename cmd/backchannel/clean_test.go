@@ -165,6 +165,7 @@ func TestWarnings(t *testing.T) {
 		{"full window", control.Contact{WindowFull: true}, []string{"200 messages are not confirmed"}},
 		{"clock ahead", control.Contact{ClockOff: 3 * 3600}, []string{"their clock is 180 minutes ahead of yours: one of the two is wrong"}},
 		{"clock behind", control.Contact{ClockOff: -150 * 60}, []string{"their clock is 150 minutes behind yours"}},
+		{"other relays", control.Contact{OtherRelays: true}, []string{"see different relays: one of you may be shown a false network. Compare by voice what both read: backchannel network show"}},
 		{"two at once", control.Contact{UsedTwice: true, ClockOff: 7200}, []string{"USED TWICE", "120 minutes"}},
 	} {
 		got := warnings(c.contact)
@@ -241,6 +242,10 @@ func TestStatus(t *testing.T) {
 		{
 			control.StatusAnswer{State: "open", Cover: true, RelayNetwork: &control.RelayNetwork{Name: "alpine", State: "reaching its guard"}},
 			[]string{"nothing of yours is sent, until: backchannel online", "It is not online, and receives nothing."},
+		},
+		{
+			control.StatusAnswer{State: "open", Online: true, RelayNetwork: &control.RelayNetwork{Name: "alpine", State: "running", Guard: "192.0.2.9:4129", Others: true}},
+			[]string{"! A contact's machine sees other relays than yours", "which contact        backchannel status", "if you see fewer     backchannel route avoid 192.0.2.9:4129"},
 		},
 		{control.StatusAnswer{State: "open"}, []string{"It is offline. Nothing is written, sent or received until: backchannel online"}},
 		{control.StatusAnswer{State: "resting"}, []string{"receives; its screens are locked after a rest: backchannel online"}},

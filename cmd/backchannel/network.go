@@ -195,6 +195,11 @@ func (a *app) sayRelayNetwork(s control.RelayNetwork) {
 	if s.ClockOff {
 		a.say("! The relays' clocks are days away from this machine's. Nothing is read or written\n  until one of them is set.")
 	}
+	if s.Others {
+		a.say("! A contact's machine sees other relays than yours, and did so again after both had\n  asked anew. One of you may be shown a false network. Compare by voice the fingerprint,\n  and how many relays of how many operators each of you sees.")
+		a.advise("  which contact        %s", a.here("backchannel status"))
+		a.advise("  if you see fewer     %s", a.here("backchannel route avoid "+s.Guard))
+	}
 	if s.Taken > 0 {
 		a.say("! A drop has said %s that somebody else wrote a box of yours first. Either\n  somebody has the keys of a contact, or that drop lies.", plural(s.Taken, "time"))
 	}

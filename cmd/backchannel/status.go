@@ -133,6 +133,9 @@ func warnings(c control.Contact) []string {
 	if c.WindowFull {
 		w = append(w, "200 messages are not confirmed; further ones wait here.")
 	}
+	if c.OtherRelays {
+		w = append(w, "your machine and theirs see different relays: one of you may be shown a false network. Compare by voice what both read: backchannel network show")
+	}
 	if c.ClockOff != 0 {
 		ahead := "ahead of"
 		if c.ClockOff < 0 {

@@ -164,7 +164,7 @@ func (v *Conversation) leave() {
 	}
 	v.dropFormer()
 	v.next.wipe()
-	v.stale = append(v.stale, store.Key{Kind: KindEnded, Object: v.id}, store.Key{Kind: KindDrops, Object: v.id}, store.Key{Kind: KindCharter, Object: v.id}, store.Key{Kind: KindIntroduction, Object: v.id}, store.Key{Kind: KindSounding, Object: v.id})
+	v.stale = append(v.stale, store.Key{Kind: KindEnded, Object: v.id}, store.Key{Kind: KindDrops, Object: v.id}, store.Key{Kind: KindCharter, Object: v.id}, store.Key{Kind: KindIntroduction, Object: v.id}, store.Key{Kind: KindSounding, Object: v.id}, store.Key{Kind: KindMembership, Object: v.id})
 	v.endings, v.endingsNew = nil, false
 	if v.link != nil {
 		v.closeLink()

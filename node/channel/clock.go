@@ -55,13 +55,21 @@ func (v *Conversation) tickSession(l *link) {
 	case len(v.sealed) > 0 && v.now.Sub(l.lastCell) >= v.cfg.ResendAfter:
 		v.resendOldest()
 	case !l.ackDue.IsZero() && !v.now.Before(l.ackDue), v.now.Sub(l.lastOut) >= v.cfg.KeepAlive:
-		v.sendBox(0, nil)
+		v.sendIdle()
 	}
 	v.tickFiles(l)
 	if v.aged() {
 		v.handshakeDue(l, roll)
 	}
 	v.flush()
+}
+
+// sendIdle sends a box in which a cell only goes along.
+func (v *Conversation) sendIdle() {
+	if v.canSend() && v.state() || v.s.dead || v.link == nil {
+		return
+	}
+	v.sendBox(0, nil)
 }
 
 // tickHandshake presses on while there is no resume from the peer: the m1 under

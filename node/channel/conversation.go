@@ -38,6 +38,9 @@ type Config struct {
 	// Stated returns what others say the time is, see charter.CheckClock. Nil: nobody does.
 	Stated func(now time.Time) []time.Duration
 
+	// Memberships is what relays this machine sees. Nil: it is in no network of relays.
+	Memberships Memberships
+
 	// Known reports whether another contact has this static key. Nil: none has.
 	Known func(static [32]byte) bool
 
@@ -140,6 +143,8 @@ type Conversation struct {
 
 	drops drops
 	mail  mail
+
+	compared compared // which relays the peer sees, see membership.go
 
 	former  *former   // nil: none is kept
 	reading *former   // while frames of the former are taken
@@ -271,7 +276,7 @@ func Load(cfg Config, id ContactID) (*Conversation, error) {
 	case !errors.Is(err, store.ErrNotFound):
 		return nil, err
 	}
-	if err := errors.Join(v.loadCharters(), v.loadLists()); err != nil {
+	if err := errors.Join(v.loadCompared(), v.loadCharters(), v.loadLists()); err != nil {
 		return nil, err
 	}
 	v.requeue()
@@ -421,7 +426,7 @@ func (v *Conversation) put(kind store.Kind, seq uint64, value []byte) {
 func (v *Conversation) putAt(key store.Key, value []byte) {
 	v.bytes += store.SealedSize(len(value)) + 32
 	switch key.Kind {
-	case KindContact, KindSession, KindFile, KindDrops, KindMandate, KindCommunique, KindListener, KindCharter, KindIntroduction, KindSounding, KindShuttle, KindFormer: // written again and again: the last counts
+	case KindContact, KindSession, KindFile, KindDrops, KindMandate, KindCommunique, KindListener, KindCharter, KindIntroduction, KindSounding, KindShuttle, KindFormer, KindMembership: // written again and again: the last counts
 		for i, w := range v.out.Writes {
 			if w.Key == key {
 				v.bytes -= store.SealedSize(len(w.Value)) + 32

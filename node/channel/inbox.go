@@ -215,6 +215,8 @@ func (v *Conversation) deliver(f wire.Frame, content string) {
 		v.dropGoneCame([]byte(content))
 	case wire.FrameBranch:
 		v.branchCame([]byte(content))
+	case wire.FrameMembership:
+		v.membershipCame([]byte(content))
 	default:
 		// A kind of a later version: acknowledged, and set aside.
 	}

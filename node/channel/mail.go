@@ -131,6 +131,8 @@ func (v *Conversation) sealForBox() {
 	}
 	if v.mail.cell != nil {
 		v.saveSession()
+	} else if !v.s.dead {
+		v.state()
 	}
 }
 

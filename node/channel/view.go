@@ -40,6 +40,7 @@ type View struct {
 	Introduced   bool   // the contact came of an introduction
 	IntroducedBy string // by whom, while that is a contact
 	Route        Policy // by which routes it is talked to
+	OtherRelays  bool   // see Conversation.OtherRelays
 }
 
 // View returns what a screen shows.
@@ -49,7 +50,7 @@ func (v *Conversation) View() View {
 		ID: v.id, Number: c.number, Name: c.name, Stage: c.stage, Side: c.side, Mode: c.mode, Made: fromMinute(c.made),
 		Mark: c.mark, UsedTwice: c.usedTwice, Paused: c.paused, OwnConsent: c.ownConsent, PeerConsent: c.peerConsent,
 		HasPeer: c.hasPeer, WindowFull: v.WindowFull(), PeerPlace: v.Place(),
-		Connected: v.link != nil && v.link.resumeGot, ClockOff: v.clockOff, Route: v.drops.policy,
+		Connected: v.link != nil && v.link.resumeGot, ClockOff: v.clockOff, Route: v.drops.policy, OtherRelays: v.OtherRelays(),
 	}
 	if c.mark != NotVerified {
 		w.MarkedAt = fromMinute(c.markMinute)

@@ -44,9 +44,10 @@ type Contact struct {
 	Expires     string `json:"expires,omitempty"`
 	ClockOff    int64  `json:"clock_off_seconds,omitempty"`
 
-	Introduced   bool   `json:"introduced,omitempty"`    // the contact came of an introduction
-	IntroducedBy string `json:"introduced_by,omitempty"` // the name of who introduced it, while that is a contact
-	OnlyRoute    Word   `json:"only_route,omitempty"`    // by which it is talked to, if not by both: see channel.Policy
+	Introduced   bool   `json:"introduced,omitempty"`        // the contact came of an introduction
+	IntroducedBy string `json:"introduced_by,omitempty"`     // the name of who introduced it, while that is a contact
+	OtherRelays  bool   `json:"sees_other_relays,omitempty"` // see channel.View
+	OnlyRoute    Word   `json:"only_route,omitempty"`        // by which it is talked to, if not by both: see channel.Policy
 }
 
 // Message is a message as it is shown.
@@ -297,7 +298,7 @@ func contactOf(v channel.View, now time.Time) Contact {
 		Paused: v.Paused, OwnConsent: v.OwnConsent, PeerConsent: v.PeerConsent, Connected: v.Connected,
 		Waiting: v.Waiting, Proposed: v.Proposed, WindowFull: v.WindowFull, WordsReady: v.WordsReady, Reachable: !v.PeerPlace.IsNone(),
 		Made: stamp(v.Made), Expires: stamp(v.Expiry), ClockOff: int64(v.ClockOff / time.Second),
-		Invitation: invitationState(v, now), Introduced: v.Introduced, IntroducedBy: v.IntroducedBy, OnlyRoute: onlyRoute(v.Route),
+		Invitation: invitationState(v, now), Introduced: v.Introduced, IntroducedBy: v.IntroducedBy, OnlyRoute: onlyRoute(v.Route), OtherRelays: v.OtherRelays,
 	}
 	if c.ClockOff > -120 && c.ClockOff < 120 {
 		c.ClockOff = 0 // within what clocks do

@@ -25,6 +25,7 @@ type (
 		ClockOff  bool   `json:"clock_off_by_days,omitempty"`
 		Taken     int    `json:"boxes_taken,omitempty"`
 		Missed    uint64 `json:"packets_not_sent_in_time,omitempty"`
+		Others    bool   `json:"contact_sees_other_relays,omitempty"`
 
 		Losers []RelaySeen `json:"relays_that_lose_packets,omitempty"` // behind the guard
 	}
@@ -73,7 +74,7 @@ func relayNetworkOf(s *node.MailState) *RelayNetwork {
 	}
 	r := &RelayNetwork{
 		Name: s.Network, State: Word(s.Stage.String()), Relays: s.Relays, Operators: s.Operators, Guard: s.Guard, Meeting: int64(s.Meeting / time.Second),
-		Losing: s.Losing, LosingNow: s.LosingNow, LosingAll: s.LosingAll, ClockOff: s.ClockOff, Taken: s.Taken, Missed: s.Lost,
+		Losing: s.Losing, LosingNow: s.LosingNow, LosingAll: s.LosingAll, ClockOff: s.ClockOff, Taken: s.Taken, Missed: s.Lost, Others: s.Others,
 	}
 	for _, w := range s.Losers {
 		r.Losers = append(r.Losers, relaySeen(w))

@@ -31,6 +31,7 @@ const (
 	ClockOff
 	FileBegan
 	FileEnded
+	OtherRelays
 	RolledBack // of one level, perhaps
 )
 
@@ -58,6 +59,7 @@ func (e Event) String() string {
 		DialBegan: "dialling", DialFailed: "dial failed", LinkRefused: "connection came to nothing", LinkUp: "link up",
 		LinkDown: "link down", SessionBegan: "session begun", SessionResumed: "session resumed",
 		Recovered: "session recovered", ClockOff: "clocks differ", FileBegan: "file transfer begun", FileEnded: "file transfer ended",
+		OtherRelays: "a contact sees other relays",
 	}[e]
 	if words == "" {
 		return "no event"

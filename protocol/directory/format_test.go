@@ -36,7 +36,7 @@ func TestVectors(t *testing.T) {
 			"name": suite.String(), "network": hex(w.n.append(nil)), "root": hex(root[:]), "network ID": hex(id[:]),
 			"fingerprint": w.n.Fingerprint(), "voucher": hex(w.voucher(0, nil)), "relay ID": hex(name[:]),
 			"file": w.file(2, 0, 2).Text(), "descriptor SHA-256": sum(d), "proof SHA-256": sum(proof),
-			"membership": hex(hash[:]), "first of the membership": hex(v.Members()[0].ID[:]),
+			"membership": hex(hash[:]), "statement": hex(v.Statement().Append(nil)), "first of the membership": hex(v.Members()[0].ID[:]),
 			"links of the first": strings.Join(links, " "), "summary of one": hex(w.set(1).Summary(w.at(today))),
 		}
 		if suite == onion.X25519 {
@@ -232,9 +232,10 @@ func FuzzParse(f *testing.F) {
 	f.Add(byte(4), w.set(2).Summary(w.at(today)))
 	f.Add(byte(5), w.proof(0, today, 0))
 	f.Add(byte(6), []byte(w.file(1, 0, 1).Text()))
+	f.Add(byte(7), w.set(3).View(today).Statement().Append(nil))
 	f.Fuzz(func(t *testing.T, kind byte, b []byte) {
 		var again []byte
-		switch kind % 7 {
+		switch kind % 8 {
 		case 0:
 			if v, err := w.n.decodeVoucher(b); err == nil {
 				again = v.Append(nil, w.n)
@@ -272,9 +273,13 @@ func FuzzParse(f *testing.F) {
 					t.Error("the text of a file is not its text")
 				}
 			}
+		case 7:
+			if x, err := ParseStatement(b); err == nil {
+				again = x.Append(nil)
+			}
 		}
 		if again != nil && !bytes.Equal(again, b) {
-			t.Errorf("kind %d has two encodings", kind%7)
+			t.Errorf("kind %d has two encodings", kind%8)
 		}
 	})
 }

@@ -39,6 +39,10 @@ const (
 	FrameBranch                          // chains of boxes at drops: the one that is watched 8, the one that is written on 8, from which day 4
 )
 
+// FrameMembership is which relays this side sees: network 8, epoch 4, membership 32
+// (package directory).
+const FrameMembership FrameKind = 14
+
 // Kinds of what two people agree on, and of those between them. Each is one
 // message of its package, in one frame but for texts that a mediator carries.
 const (
@@ -63,6 +67,8 @@ func (k FrameKind) String() string {
 		return "place"
 	case FrameFile:
 		return "file"
+	case FrameMembership:
+		return "membership"
 	case FrameBurn:
 		return "burn"
 	case FrameCharter:

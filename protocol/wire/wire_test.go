@@ -2,6 +2,7 @@ package wire_test
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 
 	"github.com/backchannel/backchannel/protocol/prototest"
@@ -45,6 +46,10 @@ func TestVectors(t *testing.T) {
 		{"name": "frame: mandate, asks for the key for an authority a7 00..", "frame": prototest.Hex(wire.Frame{
 			Kind: wire.FrameMandate, Number: 7, Channel: 1, ID: wire.MessageID{8, 7, 6, 5, 4, 3, 2, 2}, Parts: 1, Minute: 29916668,
 			Content: append([]byte{1, 0xa7}, make([]byte, 31)...),
+		}.Append(nil))},
+		{"name": "frame: membership, of network a7 00.., epoch 498,000, membership b8 00..", "frame": prototest.Hex(wire.Frame{
+			Kind: wire.FrameMembership, Number: 8, ID: wire.MessageID{8, 7, 6, 5, 4, 3, 2, 3}, Parts: 1, Minute: 29916669,
+			Content: slices.Concat([]byte{0xa7, 0, 0, 0, 0, 0, 0, 0}, []byte{0, 7, 0x99, 0x50}, []byte{0xb8}, make([]byte, 31)),
 		}.Append(nil))},
 		{
 			"name": "box: root 09 00.., hellos 01 00.. and 02 00.., random 07 00.., cell ChaCha8 seed 03",
