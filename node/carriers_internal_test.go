@@ -30,7 +30,7 @@ func metAtDrops(t *testing.T, m *mail, at [drop.SetSize]onion.ID) (*person, *sto
 // bothMetAtDrops is metAtDrops that returns the other side, too.
 func bothMetAtDrops(t *testing.T, m *mail, at [drop.SetSize]onion.ID) (p *person, s *storetest.Memory, peer *channel.Conversation, peers *storetest.Memory) {
 	t.Helper()
-	stores, both := storesOfBothMet(t, m.now(), identity.NetworkID{7}, at)
+	stores, both := twoMet(t, m.now(), identity.NetworkID{7}, at)
 	m.desk.people, m.desk.store = map[channel.ContactID]*person{}, stores[0]
 	m.meetings, m.reunions, m.errands = map[channel.ContactID]*meeting{}, map[channel.ContactID]*meeting{}, map[uint64]errandOf{}
 	p = m.desk.newPerson(both[0])
@@ -38,8 +38,8 @@ func bothMetAtDrops(t *testing.T, m *mail, at [drop.SetSize]onion.ID) (p *person
 	return p, stores[0], both[1], stores[1]
 }
 
-// storesOfBothMet are the stores of two who met at a drop of a network and talk at three.
-func storesOfBothMet(t *testing.T, now time.Time, network identity.NetworkID, at [drop.SetSize]onion.ID) (stores [2]*storetest.Memory, both [2]*channel.Conversation) {
+// storeOfOneMet is a store with a contact that was met at a drop of a network and talks at three.
+func storeOfOneMet(t *testing.T, now time.Time, network identity.NetworkID, at [drop.SetSize]onion.ID) (*storetest.Memory, *channel.Conversation) {
 	t.Helper()
 	stores, both := twoMet(t, now, network, at)
 	return stores[0], both[0]
@@ -53,6 +53,8 @@ func twoMet(t *testing.T, now time.Time, network identity.NetworkID, at [drop.Se
 		t.Fatal(err)
 	}
 	inv.Network = network
+	var stores [2]*storetest.Memory
+	var both [2]*channel.Conversation
 	for i := range both {
 		s := storetest.NewMemory()
 		if err := s.Online(); err != nil {

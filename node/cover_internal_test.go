@@ -48,8 +48,7 @@ type tappedNode struct {
 func newTappedNode(t *testing.T, w *tapped, change func(*Config)) *tappedNode {
 	t.Helper()
 	ids := w.ids()
-	disks, _ := storesOfBothMet(t, time.Now(), w.file.Network.ID(), [drop.SetSize]onion.ID(ids[:drop.SetSize]))
-	disk := disks[0]
+	disk, _ := storeOfOneMet(t, time.Now(), w.file.Network.ID(), [drop.SetSize]onion.ID(ids[:drop.SetSize]))
 	n := &tappedNode{tapped: w}
 	n.cfg = Config{
 		OpenStore: func([]byte, string) (Store, error) {
