@@ -1,9 +1,11 @@
 package node
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -134,6 +136,19 @@ func TestRootOfAChainThatIsNotStored(t *testing.T) {
 	}
 }
 
+// routeRecord is what is kept of the route to a contact.
+func routeRecord(t *testing.T, s *storetest.Memory, id channel.ContactID) []byte {
+	t.Helper()
+	for r, err := range s.Scan(kindRoute, id) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.Clone(r.Value)
+	}
+	t.Fatal("no route is kept")
+	return nil
+}
+
 // TestChainOfARolledSession: the machine keeps the chain of a session that was rolled before
 // the conversation counts on it, and the boxes move when the other side watches it; what is
 // kept of both is enough for the next run.
@@ -194,20 +209,19 @@ func TestChainOfARolledSession(t *testing.T) {
 	if m.branch(p); len(p.conversation.Branches()) != 0 || !refusing.refused {
 		t.Fatal("a chain is counted on that is not kept")
 	}
-	m.machine.RemoveContact(relayed.ContactID(id)) // its records stay: this run ended
+	session, root, first, _ := p.conversation.NextBranch()
+	other, _ := drop.NewBranch(m.draw(), first)
+	m.turn(m.at, m.machine.AddBranch(relayed.ContactID(id), session, other)) // it waited for a session that did not come
+	m.machine.RemoveContact(relayed.ContactID(id))                           // its records stay: this run ended
 	delete(m.carried, id)
 	m.add(p, p.conversation.Drops())
-	chains := func() byte {
-		for r, err := range s.Scan(kindRoute, id) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			return r.Value[9]
-		}
-		return 0
-	}
+	chains := func() byte { return routeRecord(t, s, id)[9] }
 	if all := p.conversation.Branches(); len(all) != 2 || chains() != 2 {
 		t.Fatalf("%+v, and %d chains are kept", all, chains())
+	}
+	chain, _ := drop.NewBranch(root, first)
+	if !bytes.Contains(routeRecord(t, s, id), chain.Append(nil)) {
+		t.Error("the chain of a session that did not come is kept in the place of the one that did")
 	}
 	commit(peer.Watch(now))
 	for range 12 {
