@@ -98,6 +98,7 @@ func (m *mail) sync(p *person) {
 		m.add(p, o)
 	} else if ok && ours {
 		m.seal(p)
+		m.branch(p)
 		m.machine.SetDrops(relayed.ContactID(id), o.Set.Relays)
 	}
 	if _, ok := m.carried[id]; ok {
@@ -137,9 +138,39 @@ func (m *mail) add(p *person, o channel.Drops) {
 	}
 	stored := m.turn(m.at, out)
 	m.seal(p)
+	m.branch(p)
 	if stored { // else what the chain begins with is still needed
 		_ = m.desk.apply(p, p.conversation.MailBegan(m.desk.cfg.Now()))
 	}
+}
+
+// branch tells the machine on which chains a contact's boxes lie, and has it keep that of the
+// session in use before the conversation counts on it.
+func (m *mail) branch(p *person) {
+	id := relayed.ContactID(p.conversation.ID())
+	if session, root, first, ok := p.conversation.NextBranch(); ok {
+		m.turn(m.at, m.machine.SetBranches(id, p.conversation.Branches()))
+		chain, _ := drop.NewBranch(root, first)
+		root.Wipe()
+		if m.turn(m.at, m.machine.AddBranch(id, session, chain)) {
+			_ = m.desk.apply(p, p.conversation.Watch(m.desk.cfg.Now()))
+		}
+	}
+	m.turn(m.at, m.machine.SetBranches(id, p.conversation.Branches()))
+}
+
+// move has a contact's boxes move to another chain when it is time for that.
+func (m *mail) move(p *person, now time.Time) {
+	today, ok := m.machine.Today()
+	if _, carried := m.carried[p.conversation.ID()]; !ok || !carried {
+		return
+	}
+	kept := m.network.Constants.Expiry * 5 / 4 // what a drop has at most
+	oldest := today - min(today, drop.Day(kept/(24*time.Hour))+1)
+	if out := p.conversation.Move(now, today, oldest); out != nil && m.desk.apply(p, out) != nil {
+		return
+	}
+	m.branch(p) // the days that are waited may be over
 }
 
 // seal tells the machine of which sessions a contact's boxes may be.

@@ -1,9 +1,11 @@
 package node
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -17,17 +19,25 @@ import (
 	"github.com/backchannel/backchannel/protocol/identity"
 	"github.com/backchannel/backchannel/protocol/onion"
 	"github.com/backchannel/backchannel/protocol/secret"
+	"github.com/backchannel/backchannel/protocol/wire"
 )
 
 // metAtDrops gives a mail a store, and a contact that was met at a drop and talks at three.
 func metAtDrops(t *testing.T, m *mail, at [drop.SetSize]onion.ID) (*person, *storetest.Memory) {
 	t.Helper()
-	s, c := storeOfOneMet(t, m.now(), identity.NetworkID{7}, at)
-	m.desk.people, m.desk.store = map[channel.ContactID]*person{}, s
-	m.meetings, m.reunions, m.errands = map[channel.ContactID]*meeting{}, map[channel.ContactID]*meeting{}, map[uint64]errandOf{}
-	p := m.desk.newPerson(c)
-	m.desk.people[p.conversation.ID()] = p
+	p, s, _, _ := bothMetAtDrops(t, m, at)
 	return p, s
+}
+
+// bothMetAtDrops is metAtDrops that returns the other side, too.
+func bothMetAtDrops(t *testing.T, m *mail, at [drop.SetSize]onion.ID) (p *person, s *storetest.Memory, peer *channel.Conversation, peers *storetest.Memory) {
+	t.Helper()
+	stores, both := twoMet(t, m.now(), identity.NetworkID{7}, at)
+	m.desk.people, m.desk.store = map[channel.ContactID]*person{}, stores[0]
+	m.meetings, m.reunions, m.errands = map[channel.ContactID]*meeting{}, map[channel.ContactID]*meeting{}, map[uint64]errandOf{}
+	p = m.desk.newPerson(both[0])
+	m.desk.people[p.conversation.ID()] = p
+	return p, stores[0], both[1], stores[1]
 }
 
 // storeOfOneMet is a store with a contact that was met at a drop of a network and talks at three.
@@ -123,6 +133,117 @@ func TestRootOfAChainThatIsNotStored(t *testing.T) {
 	}
 	if m.add(p, p.conversation.Drops()); len(m.carried) != 0 {
 		t.Error("a chain begins with nothing")
+	}
+}
+
+// routeRecord is what is kept of the route to a contact.
+func routeRecord(t *testing.T, s *storetest.Memory, id channel.ContactID) []byte {
+	t.Helper()
+	for r, err := range s.Scan(kindRoute, id) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.Clone(r.Value)
+	}
+	t.Fatal("no route is kept")
+	return nil
+}
+
+// TestChainOfARolledSession: the machine keeps the chain of a session that was rolled before
+// the conversation counts on it, and the boxes move when the other side watches it; what is
+// kept of both is enough for the next run.
+func TestChainOfARolledSession(t *testing.T) {
+	now := time.Now()
+	m, _ := mailWith(&now, "one")
+	p, s, peer, peers := bothMetAtDrops(t, m, [drop.SetSize]onion.ID{{1}, {2}, {3}})
+	id := p.conversation.ID()
+	m.add(p, p.conversation.Drops())
+	commit := func(out *channel.Output) {
+		if err := peers.Commit(out.Writes...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	period := uint64(0)
+	talk := func() { // each writes a box, and the other reads it
+		period++
+		c, cell, out := p.conversation.Fill(now, period)
+		if err := m.desk.apply(p, out); err != nil {
+			t.Fatal(err)
+		}
+		hand := func(from, to *channel.Conversation, c drop.Control, cell *wire.Cell) *channel.Output {
+			if cell == nil {
+				cell = new(wire.Cell)
+			}
+			session := uint32(0)
+			for _, seal := range to.Seals() {
+				if c.Flags != wire.FlagFlight && seal.Key.Equal(from.Seals()[0].Key) {
+					session = seal.Session
+				}
+			}
+			return to.MailedIn(now, session, c, cell)
+		}
+		commit(hand(p.conversation, peer, c, cell))
+		c, cell, out = peer.Fill(now, period)
+		commit(out)
+		if err := m.desk.apply(p, hand(peer, p.conversation, c, cell)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 4 {
+		talk()
+	}
+	now = now.Add(31 * 24 * time.Hour)
+	commit(peer.Tick(now))
+	for _, c := range []*channel.Conversation{p.conversation, peer} {
+		next := false
+		for i := 0; i < 40 && !next; i++ {
+			talk()
+			_, _, _, next = c.NextBranch()
+		}
+		if !next {
+			t.Fatal("no session was rolled")
+		}
+	}
+	refusing := &fullOnce{Store: s}
+	m.desk.store = refusing
+	if m.branch(p); len(p.conversation.Branches()) != 0 || !refusing.refused {
+		t.Fatal("a chain is counted on that is not kept")
+	}
+	session, root, first, _ := p.conversation.NextBranch()
+	other, _ := drop.NewBranch(m.draw(), first)
+	m.turn(m.at, m.machine.AddBranch(relayed.ContactID(id), session, other)) // it waited for a session that did not come
+	m.machine.RemoveContact(relayed.ContactID(id))                           // its records stay: this run ended
+	delete(m.carried, id)
+	m.add(p, p.conversation.Drops())
+	chains := func() byte { return routeRecord(t, s, id)[9] }
+	if all := p.conversation.Branches(); len(all) != 2 || chains() != 2 {
+		t.Fatalf("%+v, and %d chains are kept", all, chains())
+	}
+	chain, _ := drop.NewBranch(root, first)
+	if !bytes.Contains(routeRecord(t, s, id), chain.Append(nil)) {
+		t.Error("the chain of a session that did not come is kept in the place of the one that did")
+	}
+	commit(peer.Watch(now))
+	for range 12 {
+		talk()
+	}
+	today := drop.DayAt(time.Duration(now.UnixNano()))
+	if out := p.conversation.Move(now, today, today-6); out == nil || m.desk.apply(p, out) != nil {
+		t.Fatal("it does not move")
+	}
+	commit(peer.Move(now, today, today-6))
+	for range 12 {
+		talk()
+	}
+	later := today + 20
+	if all := p.conversation.Branches(); all[1].Writes != today+2 || all[1].Told != today+2 {
+		t.Errorf("%+v", all)
+	}
+	if out := p.conversation.Move(now, later, later-6); out == nil || m.desk.apply(p, out) != nil {
+		t.Fatal("the first chain is not left")
+	}
+	if m.branch(p); chains() != 1 || len(p.conversation.Branches()) != 1 {
+		t.Errorf("%d chains are kept, for %+v", chains(), p.conversation.Branches())
 	}
 }
 

@@ -89,6 +89,7 @@ func (m *mail) pace(p time.Duration) time.Duration { return min(p, m.slot/2) }
 func (m *mail) attendAll(now time.Time) {
 	for _, p := range m.desk.people {
 		m.agree(p, now)
+		m.move(p, now)
 	}
 	m.meet(now)
 	m.reunite(now)

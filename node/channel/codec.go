@@ -70,7 +70,10 @@ func (d *decoder) version(known byte) error {
 }
 
 // first reports whether a record is of version 1.
-func (d *decoder) first() bool { return len(d.b) > 0 && d.b[0] == 1 }
+func (d *decoder) first() bool { return d.upTo(1) }
+
+// upTo reports whether a record is of a version, or of one before it.
+func (d *decoder) upTo(version byte) bool { return len(d.b) > 0 && d.b[0] <= version }
 
 func (d *decoder) u8() byte    { return d.fixed(1)[0] }
 func (d *decoder) u32() uint32 { return binary.BigEndian.Uint32(d.fixed(4)) }

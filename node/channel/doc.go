@@ -30,8 +30,8 @@
 // outbox.go, inbox.go, words.go, clock.go (what time brings about), edit.go and
 // burn.go (what the owner changes and deletes), codec.go; files.go (what is kept
 // of a file), filesout.go, filesin.go, filetask.go (what the owner is to do on the
-// disk); drops.go, mail.go, dropgone.go (boxes at drops), filesboxed.go, filesreport.go
-// (files in them), meeting.go, reunion.go, recovery.go (handshakes there), former.go (what
+// disk); drops.go, mail.go, dropgone.go (boxes at drops), branches.go (on which chains
+// they lie), filesboxed.go, filesreport.go (files in them), meeting.go, reunion.go, recovery.go (handshakes there), former.go (what
 // is read of the session before);
 // craft.go (lines of the tools of statecraft), mandate.go, mandateheld.go (of an
 // envoy), mandateshown.go (of a listener); communique.go (drafts),

@@ -65,11 +65,14 @@ type drops struct {
 	Drops
 	sure bool       // of Set: the other side has it, too
 	root secret.Key // of the chain of the boxes at Set; empty once that has begun
+
+	branches []branch        // chains of boxes, see branches.go; none: the first alone
+	theirs   drop.BranchName // the chain that the other side was last heard to watch
 }
 
 // dropsVersion is that of docs/spec/session.md. A chain of version 1 has begun as soon as
-// there was a set.
-const dropsVersion = 2
+// there was a set; in version 2 it was the only one.
+const dropsVersion = 3
 
 func (o *drops) append(b []byte) []byte {
 	e := encoder{b}
@@ -88,12 +91,13 @@ func (o *drops) append(b []byte) []byte {
 	}
 	e.flag(o.sure)
 	e.key(o.root)
+	o.appendBranches(&e)
 	return e.b
 }
 
 func parseDrops(b []byte) (o drops, err error) {
 	d := decoder{b: b}
-	old := d.first()
+	old, one := d.first(), d.upTo(2)
 	if err := d.version(dropsVersion); err != nil {
 		return o, err
 	}
@@ -113,6 +117,9 @@ func parseDrops(b []byte) (o drops, err error) {
 		o.sure = o.Set != nil && o.Hour != 0 // the cards named it to both
 	} else {
 		o.sure, o.root = d.flag(), d.key()
+	}
+	if !one {
+		o.parseBranches(&d)
 	}
 	if o.policy > RelayRoute {
 		return o, ErrRecord

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/backchannel/backchannel/node/store"
+	"github.com/backchannel/backchannel/protocol/drop"
 	"github.com/backchannel/backchannel/protocol/file"
 	"github.com/backchannel/backchannel/protocol/handshake"
 	"github.com/backchannel/backchannel/protocol/identity"
@@ -195,7 +196,7 @@ func Version1(kind store.Kind, value []byte) []byte {
 		if err != nil {
 			panic(err)
 		}
-		n := 1 + key(o.root)
+		n := 1 + key(o.root) + drop.BranchNameSize + 1 + 20*len(o.branches)
 		return cut(len(value)-n, n)
 	}
 	return value
@@ -217,3 +218,24 @@ func (v *Conversation) Upcoming() []secret.Key {
 	}
 	return keys
 }
+
+// BranchCame hands over what a frame says of chains.
+func (v *Conversation) BranchCame(now time.Time, content []byte) *Output {
+	v.begin(now)
+	v.branchCame(content)
+	return v.end()
+}
+
+// DropRoot returns the drop root of the session in use, and not a copy of it.
+func (v *Conversation) DropRoot() secret.Key { return v.s.drops }
+
+// FormerRoot returns that of the session before, and not a copy of it.
+func (v *Conversation) FormerRoot() secret.Key {
+	if v.former == nil {
+		return secret.Key{}
+	}
+	return v.former.s.drops
+}
+
+// BranchName is the name of the chain of the session in use.
+func (v *Conversation) BranchName() drop.BranchName { return v.branchInUse().name }

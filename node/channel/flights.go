@@ -419,6 +419,9 @@ func (v *Conversation) install(hs *handshake.Session, state *ratchet.State, role
 	if v.c.ownPlace != v.c.ownCard.Place {
 		v.control(wire.FramePlace, v.c.ownPlace.Append(nil))
 	}
+	if chained && len(v.drops.branches) >= maxBranches {
+		v.tellBranches()
+	}
 	v.saveContact()
 	v.saveSession()
 	v.resume()

@@ -6,6 +6,7 @@ import (
 
 	"github.com/backchannel/backchannel/node/store"
 	"github.com/backchannel/backchannel/protocol/handshake"
+	"github.com/backchannel/backchannel/protocol/secret"
 	"github.com/backchannel/backchannel/protocol/wire"
 )
 
@@ -63,6 +64,8 @@ func (v *Conversation) keepFormer() {
 	}
 	v.dropFormer()
 	v.s.words.nonce.Wipe()
+	v.s.drops.Wipe() // no chain begins with it any more
+	v.s.drops = secret.Key{}
 	v.s.words, v.s.controls = words{}, nil
 	v.former = &former{s: v.s, inbound: v.inbound, peerSent: v.mail.peerSent}
 	v.saveFormer()

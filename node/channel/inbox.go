@@ -213,6 +213,8 @@ func (v *Conversation) deliver(f wire.Frame, content string) {
 		v.dropSetCame([]byte(content))
 	case wire.FrameDropGone:
 		v.dropGoneCame([]byte(content))
+	case wire.FrameBranch:
+		v.branchCame([]byte(content))
 	case wire.FrameMembership:
 		v.membershipCame([]byte(content))
 	default:

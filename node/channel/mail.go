@@ -84,6 +84,9 @@ func (v *Conversation) Fill(now time.Time, period uint64) (drop.Control, *wire.C
 	c := v.counters(flags)
 	control := drop.Control{Flags: c.Flags, Sent: c.Sent, Owed: c.Owed, Received: c.Received, Bitmap: c.Bitmap}
 	v.form(&control)
+	if v.toldMove() {
+		control.Flags |= drop.FlagMoved
+	}
 	return control, v.mail.cell, v.end()
 }
 
@@ -176,7 +179,7 @@ func (v *Conversation) mailed(control drop.Control, cell *wire.Cell) {
 	v.heard()
 	v.forgetMonths(c.Time)
 	v.sureOfDrops()
-	if c.Received > v.s.sent {
+	if c.Received > v.s.sent || control.Flags&drop.FlagMoved != 0 && !v.hasMoved() {
 		v.recover() // this machine was put back
 		return
 	}

@@ -204,6 +204,7 @@ func (v *Conversation) endAttempt() {
 	v.c.attempt = attempt{}
 	v.next.wipe()
 	v.next = nil
+	v.endBranch()
 }
 
 // flightForBox returns the flight that the next box of the session carries instead of

@@ -25,6 +25,8 @@ type drops struct {
 	crash    bool // machines are killed between a commit and what follows, and before one
 	lossy    bool // a machine has lost what it had confirmed, and the other does not know yet
 	loss     int  // of a hundred boxes that are written
+
+	routes map[*side]*route // by which boxes have their places; nil: they are found whatever their place is
 }
 
 type placed struct {
@@ -32,6 +34,9 @@ type placed struct {
 	control drop.Control
 	cell    wire.Cell
 	at      time.Time
+	address drop.Address
+	day     drop.Day
+	period  uint64
 }
 
 // apart brings two to a session with agreed drops, and cuts their connection for good.
@@ -62,7 +67,7 @@ func (d *drops) killed(s *side, out *channel.Output) bool {
 // write puts the box of the next period.
 func (d *drops) write(s *side) {
 	d.period++
-	if s.c.Drops().Set == nil {
+	if s.c.Drops().Set == nil || d.routes != nil && !d.routed(s) {
 		return
 	}
 	control, cell, out := s.c.Fill(s.now(), d.period)
@@ -76,6 +81,9 @@ func (d *drops) write(s *side) {
 	}
 	if seals := s.c.Seals(); control.Flags != wire.FlagFlight && len(seals) > 0 {
 		b.seal = seals[0].Key
+	}
+	if d.routes != nil {
+		d.place(s, &b)
 	}
 	if d.w.rng.IntN(100) >= d.loss {
 		d.boxes[s] = append(d.boxes[s], b)
@@ -94,6 +102,9 @@ func (d *drops) read(s *side) bool {
 	i := d.w.rng.IntN(len(all))
 	b := all[i]
 	d.boxes[s.peer] = slices.Delete(all, i, i+1)
+	if d.routes != nil && !d.finds(s, b) {
+		return true
+	}
 	session, ok := uint32(0), b.control.Flags == wire.FlagFlight
 	for _, seal := range s.c.Seals() {
 		if !ok && seal.Key.Equal(b.seal) {

@@ -16,9 +16,10 @@ const (
 	FlagFile   = wire.FlagFile   // the cell is a piece of a file
 	FlagReport = wire.FlagReport // the cell says how far files have come
 	FlagForm   = 32              // the block says how far a file has come
+	FlagMoved  = 128             // the writer knows that its reader has moved to the chain of this session
 
 	flagsCell  = FlagCell | FlagFile | FlagReport
-	flagsKnown = flagsCell | FlagFlight | FlagForm
+	flagsKnown = flagsCell | FlagFlight | FlagForm | FlagMoved
 )
 
 // ControlSize is the length of a Control in bytes.
@@ -69,7 +70,7 @@ type Progress struct {
 // State returns what both routes have in a control block.
 func (c Control) State() wire.Control {
 	return wire.Control{
-		Time: c.Time, Flags: c.Flags &^ FlagForm,
+		Time: c.Time, Flags: c.Flags &^ (FlagForm | FlagMoved),
 		Sent: c.Sent, Owed: c.Owed, Received: c.Received, Bitmap: c.Bitmap,
 	}
 }

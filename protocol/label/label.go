@@ -86,6 +86,7 @@ const (
 	DropChain    Label = prefix + "drop/chain"    // first day key of a contact's chain
 	DropDay      Label = prefix + "drop/day"      // the next day key
 	DropExport   Label = prefix + "drop/export"   // fresh entropy for a day key
+	DropBranch   Label = prefix + "drop/branch"   // chain of a session that was rolled, and its name
 	DropBox      Label = prefix + "drop/box"      // write key and box key
 	DropAddress  Label = prefix + "drop/address"  // address of a write key
 	DropReplicas Label = prefix + "drop/replicas" // which two drops of three
@@ -185,7 +186,7 @@ func All() []Label {
 		FileCell, FileNonce,
 		OnionRelay, OnionCoins, OnionHop, OnionPad, OnionSURB, OnionKeys, OnionReply,
 		CadenceDraw,
-		DropChain, DropDay, DropExport, DropBox, DropAddress, DropReplicas, DropNeutral,
+		DropChain, DropDay, DropExport, DropBranch, DropBox, DropAddress, DropReplicas, DropNeutral,
 		DropMeeting, DropAnswer, DropHour, DropRecovery, DropSession, DropSeal, DropIdle, DropWork, DropRecord,
 		DirectoryNetwork, DirectoryConsent, DirectoryVoucher, DirectoryRelay, DirectoryDescriptor,
 		DirectoryItem, DirectoryKey, DirectoryMembership, DirectoryGraph,

@@ -36,6 +36,7 @@ const (
 	FrameDrop                            // a drop that this side chooses: network 8, relay 20, period 1
 	FrameDropSet                         // all three, named by the inviter: network 8, relays 60, period 1, first period 8
 	FrameDropGone                        // a drop that left the network, and the one in its place: network 8, relay 20, relay 20
+	FrameBranch                          // chains of boxes at drops: the one that is watched 8, the one that is written on 8, from which day 4
 )
 
 // FrameMembership is which relays this side sees: network 8, epoch 4, membership 32
@@ -88,6 +89,8 @@ func (k FrameKind) String() string {
 		return "drop set"
 	case FrameDropGone:
 		return "drop gone"
+	case FrameBranch:
+		return "branch"
 	default:
 		return fmt.Sprintf("FrameKind(%d)", byte(k))
 	}

@@ -72,12 +72,14 @@ type contact struct {
 	direction drop.Direction
 	set       [drop.SetSize]onion.ID
 	period    cadence.Period
-	chain     *drop.Chain
+	branches  []*branch     // chains, at least one
+	days      drop.Branches // when which of them is written on and read; at least one
+	foundOn   uint32        // the session on whose chain a box was found last
+	silent    int           // gets in a row that brought nothing
 	book      *cadence.Book
 	written   []drop.Stretch // own periods, rising
 	missing   bool
 	stored    map[uint64]byte // by own period, of the last ones: replicas that drops have, a bit each
-	keys      map[drop.Day]secret.Key
 	seals     []Seal
 }
 
@@ -88,8 +90,7 @@ const maxStretches = 2 * drop.MaxRuns
 // there: after a recovery, with another chain.
 func (m *Machine) AddContact(a Contact) (*Output, error) {
 	c := &contact{
-		id: a.ID, direction: a.Direction, set: a.Set, period: a.Period, chain: a.Chain,
-		stored: map[uint64]byte{}, keys: map[drop.Day]secret.Key{},
+		id: a.ID, direction: a.Direction, set: a.Set, period: a.Period, stored: map[uint64]byte{},
 	}
 	if a.ID == (ContactID{}) || !a.Period.Valid() || (a.Direction != drop.FromInviter && a.Direction != drop.FromAccepter) {
 		return nil, ErrRecord
@@ -99,9 +100,11 @@ func (m *Machine) AddContact(a Contact) (*Output, error) {
 			return nil, err
 		}
 	} else {
+		c.branches = []*branch{newBranch(0, a.Chain)}
 		first := time.Duration(a.Chain.First()) * 24 * time.Hour / m.cfg.Constants.Slot
 		c.book = cadence.NewBook(max(a.From, (uint64(first)+uint64(a.Period)-1)/uint64(a.Period)))
 	}
+	c.days = drop.Branches{{Session: c.branches[0].session}}
 	m.begin()
 	m.drop(c.id, a.Chain != nil)
 	m.contacts = append(m.contacts, c)
@@ -143,12 +146,10 @@ func (m *Machine) drop(id ContactID, records bool) {
 
 // wipe clears the keys of a contact that is let go.
 func (c *contact) wipe() {
-	c.chain.Wipe()
-	c.wipeSeals()
-	for _, k := range c.keys {
-		k.Wipe()
+	for _, b := range c.branches {
+		b.wipe()
 	}
-	clear(c.keys)
+	c.wipeSeals()
 }
 
 // has reports whether c is still there: a reply may come when it is not.
@@ -179,7 +180,7 @@ func (m *Machine) SetDrops(id ContactID, set [drop.SetSize]onion.ID) {
 	}
 }
 
-// Mix lets an export enter a contact's chain with a day that has not begun (see
+// Mix lets an export enter a contact's first chain with a day that has not begun (see
 // [drop.Chain.Mix]).
 func (m *Machine) Mix(now time.Time, id ContactID, day drop.Day, number uint32, fresh secret.Key) (*Output, error) {
 	if day <= drop.DayAt(time.Duration(m.networkTime(now).UnixNano())) {
@@ -189,15 +190,11 @@ func (m *Machine) Mix(now time.Time, id ContactID, day drop.Day, number uint32, 
 		if c.id != id {
 			continue
 		}
-		if err := c.chain.Mix(day, number, fresh); err != nil {
+		b := c.branches[0]
+		if err := b.chain.Mix(day, number, fresh); err != nil {
 			return nil, err
 		}
-		for d, k := range c.keys {
-			if d >= day {
-				k.Wipe()
-				delete(c.keys, d)
-			}
-		}
+		b.forget(func(d drop.Day) bool { return d < day })
 		m.begin()
 		m.saveRoute(c)
 		return m.end(), nil
@@ -208,25 +205,6 @@ func (m *Machine) Mix(now time.Time, id ContactID, day drop.Day, number uint32, 
 // day is the day that a period begins on.
 func (m *Machine) day(p cadence.Period, period uint64) drop.Day {
 	return drop.DayAt(time.Duration(period*uint64(p)) * m.cfg.Constants.Slot)
-}
-
-// dayKey returns the key of the day of a period.
-func (c *contact) dayKey(m *Machine, period uint64) (secret.Key, bool) {
-	d := m.day(c.period, period)
-	if k, ok := c.keys[d]; ok {
-		return k, true
-	}
-	k, ok := c.chain.Key(d)
-	if ok {
-		c.keys[d] = k
-	}
-	return k, ok
-}
-
-// readable reports whether there is a key for a period.
-func (c *contact) readable(m *Machine, period uint64) bool {
-	_, ok := c.dayKey(m, period)
-	return ok
 }
 
 func (c *contact) hasWritten(period uint64) bool {
@@ -273,7 +251,7 @@ func (m *Machine) forget() {
 		if now := uint64(m.slot.number) / uint64(c.period); now > cadence.MaxPeriods-64 {
 			oldest = max(oldest, now-(cadence.MaxPeriods-64)) // of short slots more would be kept than a book holds
 		}
-		if m.day(c.period, oldest) > c.chain.First() || oldest > c.book.First()+cadence.MaxPeriods/8 {
+		if m.day(c.period, oldest) > c.branches[0].chain.First() || oldest > c.book.First()+cadence.MaxPeriods/8 {
 			m.forgetBefore(c, oldest)
 		}
 		for period := range c.stored {
@@ -293,12 +271,9 @@ func (m *Machine) forgetBefore(c *contact, oldest uint64) {
 		}
 	}
 	day := m.day(c.period, oldest)
-	c.chain.Forget(day)
-	for d, k := range c.keys {
-		if d < day {
-			k.Wipe()
-			delete(c.keys, d)
-		}
+	for _, b := range c.branches {
+		b.chain.Forget(day)
+		b.forget(func(d drop.Day) bool { return d >= day })
 	}
 	c.written = slices.DeleteFunc(c.written, func(s drop.Stretch) bool { return s.To < oldest })
 	m.saveRoute(c)
@@ -324,15 +299,14 @@ func (m *Machine) saveBook(c *contact, period uint64) {
 	m.write(c.id, Book, number, record)
 }
 
-const routeVersion = 1
+// routeVersion is that of a contact's record. In version 1 there was one chain.
+const routeVersion = 2
 
-// saveRoute writes a contact's record: version 1, first period of the book 8, length 2
-// and the chain, number 1 of stretches and of each from 8, to 8.
+// saveRoute writes a contact's record: version 1, first period of the book 8, the chains,
+// number 1 of stretches and of each from 8, to 8.
 func (m *Machine) saveRoute(c *contact) {
 	b := binary.BigEndian.AppendUint64([]byte{routeVersion}, c.book.First())
-	chain := c.chain.Append(nil)
-	b = append(binary.BigEndian.AppendUint16(b, uint16(len(chain))), chain...)
-	b = append(b, byte(len(c.written)))
+	b = append(c.appendBranches(b), byte(len(c.written)))
 	for _, s := range c.written {
 		b = binary.BigEndian.AppendUint64(b, s.From)
 		b = binary.BigEndian.AppendUint64(b, s.To)
@@ -361,20 +335,16 @@ func (c *contact) load(kept []Write) error {
 }
 
 func (c *contact) loadRoute(b []byte) error {
-	const fixed = 1 + 8 + 2
-	if len(b) < fixed || b[0] != routeVersion {
+	const fixed = 1 + 8
+	if len(b) < fixed || b[0] < 1 || b[0] > routeVersion {
 		return ErrRecord
 	}
-	n := int(binary.BigEndian.Uint16(b[9:]))
-	if len(b) < fixed+n+1 {
+	rest, err := c.loadBranches(b[fixed:], b[0])
+	if err != nil || len(rest) < 1 {
 		return ErrRecord
 	}
-	chain, err := drop.ParseChain(b[fixed : fixed+n])
-	if err != nil {
-		return ErrRecord
-	}
-	c.chain, c.book = chain, cadence.NewBook(binary.BigEndian.Uint64(b[1:]))
-	count, b := int(b[fixed+n]), b[fixed+n+1:]
+	c.book = cadence.NewBook(binary.BigEndian.Uint64(b[1:]))
+	count, b := int(rest[0]), rest[1:]
 	if len(b) != count*16 || count > maxStretches {
 		return ErrRecord
 	}

@@ -43,13 +43,17 @@ func (m *Machine) planLane(lane int) (l laneState) {
 		return l
 	}
 	if turn := m.slot.writers[lane]; turn.Contact >= 0 {
-		if c := m.contacts[turn.Contact]; turn.Period >= c.book.First() && !c.hasWritten(turn.Period) && c.readable(m, turn.Period) {
-			l.writes, l.period = c, turn.Period
+		if c := m.contacts[turn.Contact]; turn.Period >= c.book.First() && !c.hasWritten(turn.Period) {
+			if _, ok := c.writes(m, turn.Period); ok {
+				l.writes, l.period = c, turn.Period
+			}
 		}
 	}
 	if turn := m.slot.readers[lane]; turn.Contact >= 0 {
-		if c := m.contacts[turn.Contact]; !c.book.Known(turn.Period) && c.readable(m, turn.Period) {
-			l.reads, l.readPeriod = c, turn.Period
+		if c := m.contacts[turn.Contact]; !c.book.Known(turn.Period) {
+			if _, _, ok := c.reads(m, turn.Period, 0); ok {
+				l.reads, l.readPeriod = c, turn.Period
+			}
 		}
 	}
 	return l
@@ -160,7 +164,7 @@ func (m *Machine) Instead(now time.Time, packets int) *Output {
 // putBox seals one replica under its own keys and sends it.
 func (m *Machine) putBox(now time.Time, l *laneState, replica int) bool {
 	c := l.writes
-	day, ok := c.dayKey(m, l.period)
+	day, ok := c.writes(m, l.period)
 	if !ok {
 		return false
 	}
@@ -240,8 +244,8 @@ func (m *Machine) catchUp(now time.Time, lane int) bool {
 	}
 	if later := m.ask(lane, false); later.Contact >= 0 {
 		c := m.contacts[later.Contact]
-		if _, at, ok := m.question(c, later.Period, later.Replica); ok && !m.later(lane, at) {
-			m.unreachable(c, later.Period, later.Replica, at)
+		if q, ok := m.question(c, later.Period, later.Replica); ok && !m.later(lane, q.at) {
+			m.unreachable(c, later.Period, later.Replica, q.at)
 		}
 		return false
 	}
@@ -260,8 +264,8 @@ func (m *Machine) ask(lane int, fitting bool) cadence.Question {
 		readers[i] = cadence.Reader{Book: c.book, Period: c.period, Missing: c.missing}
 		if fitting {
 			readers[i].Skip = func(period uint64, place int) bool {
-				_, at, ok := m.question(c, period, place)
-				return !ok || m.fits(at, m.slot.beside) == noWay
+				q, ok := m.question(c, period, place)
+				return !ok || m.fits(q.at, m.slot.beside) == noWay
 			}
 		}
 	}
@@ -279,37 +283,44 @@ func (m *Machine) unreachable(c *contact, period uint64, place int, at onion.ID)
 	return false
 }
 
-// question returns the number of the replica of a contact's period that is asked first
-// or second, and where it lies.
-func (m *Machine) question(c *contact, period uint64, place int) (replica int, at onion.ID, ok bool) {
-	day, ok := c.dayKey(m, period)
-	if !ok {
-		return 0, onion.ID{}, false
+// A question is where a replica of a contact's period is asked for.
+type question struct {
+	session uint32     // on whose chain
+	day     secret.Key // there; not a copy
+	replica int
+	at      onion.ID
+}
+
+// question returns where the replica of a contact's period lies that is asked first or
+// second. The two differ, and no chain is asked for one of them twice.
+func (m *Machine) question(c *contact, period uint64, place int) (q question, ok bool) {
+	if q.session, q.day, ok = c.reads(m, period, place); !ok {
+		return q, false
 	}
-	pair := drop.Pair(day, c.direction.Other(), period)
+	pair := drop.Pair(q.day, c.direction.Other(), period)
 	if place == 0 && m.prefers(c.set[pair[1]], c.set[pair[0]]) {
 		c.book.Turn(period)
 	}
-	replica = c.book.Replica(period, place)
-	return replica, c.set[pair[replica]], true
+	q.replica = c.book.Replica(period, place)
+	q.at = c.set[pair[q.replica]]
+	return q, true
 }
 
 // get asks for one replica of a contact's period. That it was asked for is written
 // before.
 func (m *Machine) get(now time.Time, c *contact, period uint64, place int) bool {
-	replica, at, ok := m.question(c, period, place)
+	q, ok := m.question(c, period, place)
 	if !ok {
 		return false
 	}
-	if m.fits(at, m.slot.beside) == noWay {
-		return m.unreachable(c, period, place, at)
+	if m.fits(q.at, m.slot.beside) == noWay {
+		return m.unreachable(c, period, place, q.at)
 	}
-	day, _ := c.dayKey(m, period)
-	keys := drop.DeriveKeys(day, c.direction.Other(), period, replica)
+	keys := drop.DeriveKeys(q.day, c.direction.Other(), period, q.replica)
 	address := keys.Address()
 	keys.Write.Wipe()
 	c.book.Asked(period, place)
-	p := &pending{command: onion.Get, contact: c, period: period, place: place, box: keys.Box, drop: at}
+	p := &pending{command: onion.Get, contact: c, period: period, place: place, session: q.session, box: keys.Box, drop: q.at}
 	sent := m.send(now, p, address[:], nil)
 	if !sent {
 		m.failed(p)

@@ -175,12 +175,12 @@ func (m *Machine) dropOf(e cadence.Emission) onion.ID {
 		if l.writes == nil {
 			return m.ownSet[m.idlePair(e.Lane, m.slot.number)[replica]]
 		}
-		day, _ := l.writes.dayKey(m, l.period)
+		day, _ := l.writes.writes(m, l.period)
 		return l.writes.set[drop.Pair(day, l.writes.direction, l.period)[replica]]
 	case cadence.Current:
 		if l.reads != nil {
-			_, at, _ := m.question(l.reads, l.readPeriod, 0)
-			return at
+			q, _ := m.question(l.reads, l.readPeriod, 0)
+			return q.at
 		}
 		if place := m.readBack(e.Lane); m.idles[place] {
 			return m.ownSet[m.idlePair(e.Lane, place.slot)[0]]

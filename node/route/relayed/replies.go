@@ -80,6 +80,7 @@ func (m *Machine) found(p *pending, box *drop.Box) bool {
 	if !ok {
 		return false
 	}
+	c.foundOn, c.silent = p.session, 0
 	if !m.has(c) || c.book.Has(p.period) {
 		return true
 	}
@@ -102,6 +103,7 @@ func (m *Machine) missed(p *pending) {
 	if !m.has(p.contact) {
 		return
 	}
+	p.contact.silent++
 	m.failed(p)
 	m.saveBook(p.contact, p.period)
 }

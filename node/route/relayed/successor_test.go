@@ -83,14 +83,14 @@ func TestSuccessorHasNothingOfContacts(t *testing.T) {
 	w.run(30 * time.Minute)
 	old := a.m
 	secrets := [][]byte{bytes.Clone(old.seed.Bytes()), bytes.Clone(old.idle.Bytes())}
-	keys := old.contacts[0].keys
+	keys := old.contacts[0].branches[0].keys
 	if len(keys) == 0 {
 		t.Fatal("no day's key is there")
 	}
 	for _, k := range keys {
 		secrets = append(secrets, bytes.Clone(k.Bytes()))
 	}
-	if first, ok := old.contacts[0].chain.Key(old.contacts[0].chain.First()); ok {
+	if first, ok := old.contacts[0].branches[0].chain.Key(old.contacts[0].branches[0].chain.First()); ok {
 		secrets = append(secrets, first.Bytes())
 	}
 	if !leadsTo(old, secrets) {
@@ -114,7 +114,7 @@ func TestSuccessorHasNothingOfContacts(t *testing.T) {
 			t.Errorf("relay %v was heard more than others: %v", id, rs)
 		}
 	}
-	for _, left := range [][]byte{old.seed.Bytes(), old.idle.Bytes(), old.contacts[0].chain.Append(nil)} {
+	for _, left := range [][]byte{old.seed.Bytes(), old.idle.Bytes(), old.contacts[0].branches[0].chain.Append(nil)} {
 		if slices.ContainsFunc(secrets, func(s []byte) bool { return bytes.Contains(left, s) }) {
 			t.Error("the keys of the one before are not wiped")
 		}

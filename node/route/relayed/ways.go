@@ -25,6 +25,7 @@ type pending struct {
 	period  uint64
 	replica int        // of a put
 	place   int        // of a get: 0 the replica that is asked first
+	session uint32     // of a get: on whose chain it is
 	box     secret.Key // opens what comes
 
 	reply  Reply
