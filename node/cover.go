@@ -41,7 +41,7 @@ func newCover(cfg Config) *cover {
 func (c *cover) run(ctx context.Context) {
 	defer close(c.ended)
 	defer c.close()
-	_ = c.reread(ctx) // who goes online hears of an error
+	failed := c.reread(ctx) != nil // who goes online hears of it
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -50,16 +50,22 @@ func (c *cover) run(ctx context.Context) {
 			next := c.line.tick(c.cfg.Now())
 			c.shown.Store(c.line.state())
 			timer.Reset(min(max(next.Sub(c.cfg.Now()), time.Millisecond), time.Minute))
-			events = c.line.events
+			events, failed = c.line.events, false
+		} else if failed { // a file that cannot be read may be mended
+			timer.Reset(time.Minute)
 		}
 		select {
 		case f := <-events:
 			f()
 		case <-timer.C:
+			if failed {
+				failed = c.reread(ctx) != nil
+			}
 		case to := <-c.takes:
 			c.lend(ctx, to)
+			failed = c.line == nil
 		case to := <-c.rereads:
-			_ = c.reread(ctx)
+			failed = c.reread(ctx) != nil
 			to <- c.line != nil
 		case <-c.quit:
 			return

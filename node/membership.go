@@ -16,7 +16,8 @@ const membershipsKept = 200
 // alone: of what was before this run nothing is compared. An epoch counts in which both
 // guards have answered, and as its view was after the last answer. So one that leaves some
 // relays out is not taken for all that can be known, and who knows less because he has not
-// asked yet says nothing.
+// asked yet says nothing; nor does one to whom a longer answer came, of which the rest may
+// have been left out.
 type memberships struct {
 	answered map[onion.ID]directory.Epoch // guards, and in which epoch each did last
 	kept     map[directory.Epoch][32]byte
@@ -27,7 +28,7 @@ type memberships struct {
 // is up to date with it.
 func (m *line) answeredBy(relay onion.ID, answer []byte) {
 	guards := pinnedIn(m.guards())
-	if m.view == nil || len(answer) == 0 || len(guards) < 2 || !slices.Contains(guards, relay) {
+	if m.view == nil || len(answer) == 0 || len(answer) > directory.MaxMessage/2 || len(guards) < 2 || !slices.Contains(guards, relay) {
 		return
 	}
 	s, e := &m.memberships, m.view.Epoch()
@@ -63,8 +64,10 @@ func (k knownMemberships) Newest() (directory.Statement, bool) {
 	if k.desk.mail == nil {
 		return directory.Statement{}, false
 	}
-	s := k.desk.mail.memberships.newest
-	return s, s.Epoch != 0
+	// If a guard is silent, nothing is said: an epoch that stands still would tell the other
+	// side since when, and so which relay the guard is.
+	s, now := k.desk.mail.memberships.newest, k.desk.mail.network.EpochAt(k.desk.mail.now())
+	return s, s.Epoch != 0 && (s.Epoch == now || s.Epoch+1 == now)
 }
 
 // Membership implements [channel.Memberships].

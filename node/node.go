@@ -278,7 +278,9 @@ func (n *Node) lastEnded(ctx context.Context) error {
 func (n *Node) Lock() {
 	n.opening.Lock()
 	defer n.opening.Unlock()
-	d := n.current()
+	n.mu.Lock()
+	d := n.desk // also one that is ending by itself
+	n.mu.Unlock()
 	if d == nil {
 		return
 	}

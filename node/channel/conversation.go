@@ -144,7 +144,8 @@ type Conversation struct {
 	drops drops
 	mail  mail
 
-	compared compared // which relays the peer sees, see membership.go
+	compared   compared  // which relays the peer sees, see membership.go
+	comparedAt time.Time // in this run
 
 	former  *former   // nil: none is kept
 	reading *former   // while frames of the former are taken

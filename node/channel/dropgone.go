@@ -53,6 +53,7 @@ func (v *Conversation) putInPlace(side identity.Side, gone, by onion.ID) bool {
 	set.Relays[place] = by
 	o.Set = &set
 	v.mail.forget(gone)
+	v.outOfMailbox()
 	switch gone {
 	case o.Own:
 		o.Own = by

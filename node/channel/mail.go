@@ -229,6 +229,7 @@ func (m *mail) forget(relay onion.ID) {
 // was written long after theirs, and lacks them. They go again before pieces of files. In
 // file form the box tells of the first only.
 func (v *Conversation) unread(c wire.Control, form bool) {
+	lost := false
 	for n, at := range v.mail.boxed {
 		newest := uint64(0)
 		for _, period := range at {
@@ -236,6 +237,20 @@ func (v *Conversation) unread(c wire.Control, form bool) {
 		}
 		if newest+lostAfter <= v.mail.seen && !c.Has(n) && (!form || n == c.Received+1) {
 			delete(v.mail.boxed, n)
+			lost = true
+		}
+	}
+	if lost {
+		v.outOfMailbox()
+	}
+}
+
+// outOfMailbox takes back of messages what is not so any more of what drops have said.
+func (v *Conversation) outOfMailbox() {
+	for _, n := range v.unacknowledged() {
+		seq := v.sealed[n].message
+		if i, ok := v.find(seq); ok && v.messages[i].State == InMailbox && !v.boxedNow(seq) {
+			v.setState(i, OnItsWay)
 		}
 	}
 }
@@ -259,6 +274,9 @@ func (v *Conversation) Boxed(now time.Time, period uint64, at onion.ID) *Output 
 	v.begin(now)
 	if v.drops.Set == nil || !slices.Contains(v.drops.Set.Relays[:], at) {
 		return v.end() // it was replaced meanwhile
+	}
+	if slices.ContainsFunc(v.owedGone(), func(c []byte) bool { return onion.ID(c[len(c)-onion.IDSize:]) == at }) {
+		return v.end() // the peer may not know yet that this is a drop of theirs, and never ask there
 	}
 	v.pieceBoxed(period, at)
 	n := v.mail.carried[period]

@@ -150,7 +150,7 @@ func TestTwoDropsHaveIt(t *testing.T) {
 	w.b.fill(&back, period)
 	w.a.fetch(&back, 0) // both have the set
 	seq := w.a.send("Two is fine.")
-	first := period
+	early, first := seq, period
 	for range 12 { // with nothing else to say it goes again, and again
 		w.a.fill(&bag, period)
 		boxed(period, three)
@@ -179,15 +179,32 @@ func TestTwoDropsHaveIt(t *testing.T) {
 	period++
 	w.a.fill(&bag, period)
 	boxed(period, one)
+	want("one of its drops is there still", early, channel.InMailbox)
 	w.a.do(w.a.c.ReplaceDrop(w.now, one, onion.ID{8}))
+	want("one of its drops was replaced", early, channel.OnItsWay)
 	boxed(period, two)
 	want("one of the two was replaced", seq, channel.OnItsWay)
-	for ; w.a.state(seq) == channel.OnItsWay && period < first+2000; period++ {
-		w.a.fill(&bag, period)
-		boxed(period, three)
-		boxed(period, onion.ID{8})
+	more := func(n int) {
+		for range n {
+			period++
+			w.a.fill(&bag, period)
+			boxed(period, three)
+			boxed(period, onion.ID{8})
+		}
 	}
-	want("and another box", seq, channel.InMailbox)
+	more(20)
+	want("the other side has not heard of the new one", seq, channel.OnItsWay)
+	for len(bag) > 0 {
+		w.b.fetch(&bag, 0)
+	}
+	period++
+	w.b.fill(&back, period)
+	w.a.fetch(&back, 0)
+	want("it has read all", seq, channel.Delivered)
+	seq = w.a.send("Nor five.")
+	more(1)
+	want("both know the new one", seq, channel.InMailbox)
+	period++
 
 	// Of many texts that nobody reads the one that a drop lacks goes again at once.
 	for range 20 {

@@ -19,6 +19,8 @@ const KindMembership store.Kind = 18
 const (
 	statedEvery = 24 * time.Hour
 	statedAgain = 6 * time.Hour
+
+	comparedEvery = 5 * time.Hour // the peer's at most: so that it cannot raise the notice at will
 )
 
 // Lines of the program about the relays that the two see.
@@ -148,6 +150,9 @@ func (v *Conversation) membershipCame(content []byte) {
 		return
 	}
 	c := &v.compared
+	if ago := v.now.Sub(v.comparedAt); !v.comparedAt.IsZero() && ago >= 0 && ago < comparedEvery {
+		return // an honest program says it less often
+	}
 	own, ok := v.cfg.Memberships.Membership(s.Network, s.Epoch)
 	if !ok || s.Network == c.network && s.Epoch <= c.epoch {
 		return
@@ -155,7 +160,7 @@ func (v *Conversation) membershipCame(content []byte) {
 	if s.Network != c.network {
 		c.differs = same // with whom the two compared in another network does not count
 	}
-	c.network, c.epoch = s.Network, s.Epoch
+	c.network, c.epoch, v.comparedAt = s.Network, s.Epoch, v.now
 	switch was := c.differs; {
 	case own == s.Membership:
 		if c.differs = same; was == lastingly {

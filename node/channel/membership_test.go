@@ -215,6 +215,31 @@ func TestOtherRelays(t *testing.T) {
 	w.checkAll()
 }
 
+// TestStatementsAtWill: a peer whose program says each hour what it likes cannot have the
+// notice come and go with that.
+func TestStatementsAtWill(t *testing.T) {
+	t.Parallel()
+	w, _, b := statesWorld(t, 127)
+	period := uint64(20)
+	for hour := range 60 {
+		b.sees = byte(1 + hour/2%2)
+		if err := w.b.store.Commit(store.Write{Key: store.Key{Kind: channel.KindMembership, Object: w.b.id}, Delete: true}); err != nil {
+			t.Fatal(err)
+		}
+		w.b.restart()
+		w.hours(1, &period)
+	}
+	n := 0
+	for _, text := range w.a.texts(channel.Notice) {
+		if text == channel.NoteOtherRelays || text == channel.NoteSameRelays {
+			n++
+		}
+	}
+	if n > 60/5 {
+		t.Errorf("told %d times in 60 hours", n)
+	}
+}
+
 // TestNothingToCompare: an epoch that this machine does not know, another network, and a
 // peer that is in none or does not know the frame: nothing is said, and talk goes on.
 func TestNothingToCompare(t *testing.T) {
