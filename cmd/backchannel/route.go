@@ -77,7 +77,7 @@ func (a *app) printRoute(r control.RouteAnswer) {
 		if !r.Direct && !r.Contact.Reachable {
 			a.say("! This machine cannot dial theirs. What you write waits here until theirs dials this one.")
 			a.advise("  be reachable        %s", a.here("backchannel node listen on --address HOST:PORT"))
-			a.advise("  or take relays, too %s", a.here("backchannel route set "+itoa(int(r.Contact.Number))+" both"))
+			a.advise("  or take relays, too %s", a.here("backchannel route set CONTACT both"))
 		}
 		return
 	}
