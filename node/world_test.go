@@ -210,6 +210,9 @@ func freeSettings(t testing.TB) node.Settings {
 	t.Helper()
 	for range 1000 {
 		address := fmt.Sprintf("127.0.0.1:%d", 12000+rand.IntN(18000))
+		if _, taken := handedOut.LoadOrStore(address, true); taken {
+			continue // to a test whose process may not run just now
+		}
 		l, err := net.Listen("tcp", address)
 		if err != nil {
 			continue
@@ -220,6 +223,9 @@ func freeSettings(t testing.TB) node.Settings {
 	t.Fatal("no free port")
 	return node.Settings{}
 }
+
+// handedOut are the addresses that tests of this run have had.
+var handedOut sync.Map
 
 func newHome(t testing.TB) string {
 	t.Helper()
