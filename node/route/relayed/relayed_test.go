@@ -648,7 +648,9 @@ func TestManyContacts(t *testing.T) {
 	}
 	for _, u := range []*user{a, b} {
 		for _, s := range u.talks {
-			if median, _ := latency(s); median == 0 || median > 2*time.Hour {
+			// Of the seven hours a machine starts anew every few minutes for four, in each of which
+			// a packet takes three.
+			if median, _ := latency(s); median == 0 || median > 4*time.Hour {
 				t.Errorf("a contact waits %v", median)
 			}
 		}
