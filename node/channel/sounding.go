@@ -43,7 +43,7 @@ const (
 // Errors that a person meets.
 var (
 	ErrSoundingTopic = errors.New("a topic has 1 to 128 bytes of text, is named once, and there are 1 to 8")
-	ErrSoundingTime  = errors.New("the agreed time is too near or too far: there must be time to look, and for the machines")
+	ErrSoundingTime  = errors.New("the agreed time is too near or too far; there must be time to look, and for the machines")
 	ErrSoundingWeek  = errors.New("there is one sounding a week with a contact")
 	ErrSoundingOpen  = errors.New("a sounding with another agreed time is open already")
 	ErrSoundingNamed = errors.New("you have named topics already")
@@ -84,6 +84,19 @@ func (v *Conversation) Sound(now, at time.Time, topics []string) (SoundingView, 
 	return s.view(now), v.finish(), nil
 }
 
+// A SoundingTimeError is an [ErrSoundingTime] that tells between which times one may end.
+// The first has a minute to spare, in which it can be typed.
+type SoundingTimeError struct{ Earliest, Latest time.Time }
+
+// Error names the times as the command takes them.
+func (e *SoundingTimeError) Error() string {
+	const layout = "2006-01-02T15:04"
+	return ErrSoundingTime.Error() + ": from " + e.Earliest.UTC().Format(layout) + " to " + e.Latest.UTC().Format(layout) + " UTC"
+}
+
+// Is reports whether the target is [ErrSoundingTime].
+func (e *SoundingTimeError) Is(target error) bool { return target == ErrSoundingTime }
+
 func soundingTopics(topics []string) ([]string, error) {
 	var normal []string
 	for _, t := range topics {
@@ -104,7 +117,7 @@ func (v *Conversation) newSounding(now, at time.Time) (*sounded, error) {
 	window := v.soundingWindow()
 	switch earliest := now.Add(time.Duration(window+soundingLead) * time.Minute); {
 	case at.Before(earliest) || at.After(now.Add(soundingMost*time.Minute)):
-		return nil, ErrSoundingTime
+		return nil, &SoundingTimeError{earliest.Truncate(time.Minute).Add(2 * time.Minute), now.Add(soundingMost * time.Minute)}
 	case !soundingAllowed(v.lastAt, minute(at)):
 		return nil, ErrSoundingWeek
 	}

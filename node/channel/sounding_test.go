@@ -297,9 +297,25 @@ func TestHostileSoundings(t *testing.T) {
 		}
 	}
 	for _, at := range []time.Time{{}, w.now, w.now.Add(2 * time.Hour), w.now.Add(15 * 24 * time.Hour)} {
-		if _, _, err := w.b.c.Sound(w.b.now(), at, []string{"x"}); !errors.Is(err, channel.ErrSoundingTime) {
+		_, _, err := w.b.c.Sound(w.b.now(), at, []string{"x"})
+		var told *channel.SoundingTimeError
+		if !errors.Is(err, channel.ErrSoundingTime) || !errors.As(err, &told) {
 			t.Errorf("at %v: %v", at, err)
+			continue
 		}
+		for _, bad := range []time.Time{told.Earliest.Add(-2 * time.Minute), told.Latest.Add(time.Minute)} {
+			if _, _, err := w.b.c.Sound(w.b.now(), bad, []string{"x"}); !errors.Is(err, channel.ErrSoundingTime) {
+				t.Errorf("told %v, at %v: %v", told, bad, err)
+			}
+		}
+	}
+	_, _, err := w.b.c.Sound(w.b.now(), time.Time{}, []string{"x"})
+	var told *channel.SoundingTimeError
+	if errors.As(err, &told) {
+		_, _, err = w.b.c.Sound(w.b.now(), told.Earliest, []string{"x"})
+	}
+	if err != nil {
+		t.Errorf("at the earliest time that was told: %v", err)
 	}
 }
 

@@ -238,6 +238,10 @@ func Describe(err error) *Error {
 		}
 		return e
 	}
+	var early *channel.SoundingTimeError
+	if errors.As(err, &early) {
+		return &Error{Code: "bad_time", Exit: ExitUsage, Message: err.Error(), Hint: "backchannel sounding new --at 48h"}
+	}
 	var used *store.InUseError
 	if errors.As(err, &used) {
 		return inUse(used.PID, stamp(used.Started))
