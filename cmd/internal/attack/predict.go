@@ -51,6 +51,16 @@ func (s Smear) before(t float64) float64 {
 	return 1 - math.Exp(-x)*sum
 }
 
+// smeared is how likely a packet that leaves in a slot has come by a time after the slot
+// has begun.
+func (s Smear) smeared(t float64) (sum float64) {
+	const parts = 20
+	for i := range parts {
+		sum += s.before(t-(float64(i)+0.5)/parts*s.Slot) / parts
+	}
+	return sum
+}
+
 // Predict is the AUC that the drop alone gives for a pair whose boxes lie at it, with a
 // period of one slot, after some days among so many users and relays: each box adds its
 // surplus of who put it times that of who got it. A pair that does not use the drop is not

@@ -24,6 +24,10 @@ type Config struct {
 	Fast        bool    // packets and boxes by reference
 	Weaken      Control // one protection that is left out; zero: none
 
+	// Cut reports whether a user's line is cut at a moment: what he sends and what is sent to
+	// him gets lost then. nil: no line ever is.
+	Cut func(user int, at time.Duration) bool
+
 	Constants directory.Constants // zero: those of a new network
 	Trace     io.Writer           // nil: none is written
 	Each      bool                // a row for each frame of padded links, not one for a slot of them

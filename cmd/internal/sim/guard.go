@@ -37,7 +37,7 @@ func (c *client) reply() {
 	}
 	packet := c.replies[0]
 	c.replies = c.replies[1:]
-	if w.lost() {
+	if w.lostTo(c.u.index) {
 		w.ends(packet)
 		return
 	}

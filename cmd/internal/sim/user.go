@@ -176,7 +176,7 @@ func (u *user) send(packet []byte) {
 		}
 	}
 	w.row(w.now, u.place(), c.guard.index, w.frame)
-	if w.lost() {
+	if w.lostTo(u.index) {
 		w.ends(packet)
 		return
 	}

@@ -104,6 +104,12 @@ func (w *World) after(d int64, do func()) { w.at(w.now+d, do) }
 // lost draws whether a packet gets lost on a link.
 func (w *World) lost() bool { return w.cfg.Loss > 0 && w.random.Float64() < w.cfg.Loss }
 
+// lostTo draws whether a packet gets lost between a user and a guard.
+func (w *World) lostTo(user int) bool {
+	lost := w.lost()
+	return lost || w.cfg.Cut != nil && w.cfg.Cut(user, time.Duration(w.now))
+}
+
 // epoch begins one: relays tell what they have measured, and everybody has the new view.
 func (w *World) epoch() error {
 	for _, r := range w.relays {
