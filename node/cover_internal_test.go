@@ -15,6 +15,7 @@ import (
 	"github.com/backchannel/backchannel/protocol/cadence"
 	"github.com/backchannel/backchannel/protocol/drop"
 	"github.com/backchannel/backchannel/protocol/onion"
+	"github.com/backchannel/backchannel/protocol/prototest"
 )
 
 // nowhere is a network on which nobody can be reached.
@@ -204,53 +205,9 @@ func TestNothingOfALevelOnTheLine(t *testing.T) {
 
 func of[T any]() reflect.Type { return reflect.TypeFor[T]() }
 
-// reached reports whether something of one of the types can be got at from v, other than over
-// functions and channels.
+// reached reports whether something of one of the types can be got at from v.
 func reached(v any, types ...reflect.Type) bool {
-	seen := map[[2]any]bool{}
-	var walk func(v reflect.Value) bool
-	walk = func(v reflect.Value) bool {
-		if !v.IsValid() {
-			return false
-		}
-		for _, t := range types {
-			if v.Type() == t && !v.IsZero() {
-				return true
-			}
-		}
-		switch v.Kind() {
-		case reflect.Pointer:
-			at := [2]any{v.Type(), v.Pointer()}
-			if v.IsNil() || seen[at] {
-				return false
-			}
-			seen[at] = true
-			return walk(v.Elem())
-		case reflect.Interface:
-			return walk(v.Elem())
-		case reflect.Struct:
-			for i := range v.NumField() {
-				if walk(v.Field(i)) {
-					return true
-				}
-			}
-		case reflect.Slice, reflect.Array:
-			for i := range v.Len() {
-				if walk(v.Index(i)) {
-					return true
-				}
-			}
-		case reflect.Map:
-			for it := v.MapRange(); it.Next(); {
-				if walk(it.Key()) || walk(it.Value()) {
-					return true
-				}
-			}
-		default:
-		}
-		return false
-	}
-	return walk(reflect.ValueOf(v))
+	return prototest.Reaches(v, func(v reflect.Value) bool { return slices.Contains(types, v.Type()) && !v.IsZero() })
 }
 
 // TestLockedLeavesADeafGuard: a guard that takes all and gives nothing back is left by a

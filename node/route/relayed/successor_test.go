@@ -9,6 +9,7 @@ import (
 
 	"github.com/backchannel/backchannel/protocol/cadence"
 	"github.com/backchannel/backchannel/protocol/onion"
+	"github.com/backchannel/backchannel/protocol/prototest"
 )
 
 // succeed puts a machine's successor in its place.
@@ -124,12 +125,7 @@ func TestSuccessorHasNothingOfContacts(t *testing.T) {
 // leadsTo reports whether a value leads to a contact, an errand, or one of some secrets.
 func leadsTo(m *Machine, secrets [][]byte) bool {
 	types := []reflect.Type{reflect.TypeFor[contact](), reflect.TypeFor[Errand](), reflect.TypeFor[pending]()}
-	seen := map[[2]any]bool{}
-	var walk func(v reflect.Value) bool
-	walk = func(v reflect.Value) bool {
-		if !v.IsValid() {
-			return false
-		}
+	return prototest.Reaches(m, func(v reflect.Value) bool {
 		if slices.Contains(types, v.Type()) {
 			return true
 		}
@@ -143,40 +139,8 @@ func leadsTo(m *Machine, secrets [][]byte) bool {
 		case reflect.TypeFor[ContactID]():
 			return !v.IsZero()
 		}
-		switch v.Kind() {
-		case reflect.Interface:
-			return walk(v.Elem())
-		case reflect.Pointer:
-			at := [2]any{v.Type(), v.Pointer()}
-			if v.IsNil() || seen[at] {
-				return false
-			}
-			seen[at] = true
-			return walk(v.Elem())
-		case reflect.Struct:
-			for i := range v.NumField() {
-				f := v.Type().Field(i).Name
-				if f != "cfg" && f != "view" && walk(v.Field(i)) { // these two lead to all of the test's world
-					return true
-				}
-			}
-		case reflect.Slice, reflect.Array:
-			for i := range v.Len() {
-				if walk(v.Index(i)) {
-					return true
-				}
-			}
-		case reflect.Map:
-			for it := v.MapRange(); it.Next(); {
-				if walk(it.Key()) || walk(it.Value()) {
-					return true
-				}
-			}
-		default:
-		}
 		return false
-	}
-	return walk(reflect.ValueOf(m))
+	}, "cfg", "view") // these two lead to all of the test's world
 }
 
 // TestSuccessorAvoidsWhatLoses: a relay that was found to lose what it passes on stands
