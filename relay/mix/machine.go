@@ -201,8 +201,8 @@ func (m *Machine) Next() time.Time {
 	if at, ok := m.loops.next(); ok && at.Before(next) {
 		next = at
 	}
-	if len(m.pool) > 0 && m.pool[0].due.Before(next) {
-		next = m.pool[0].due
+	if len(m.pool) > 0 && m.pool[0].held.due.Before(next) {
+		next = m.pool[0].held.due
 	}
 	return next
 }
@@ -214,7 +214,7 @@ func (m *Machine) Advance(now time.Time) ([]Action, error) {
 	}
 	m.loops.advance(m, now)
 	var out []Action
-	for len(m.pool) > 0 && !m.pool[0].due.After(now) {
+	for len(m.pool) > 0 && !m.pool[0].held.due.After(now) {
 		m.level.change(now, len(m.pool))
 		h := heap.Pop(&m.pool).(*held)
 		m.left(h.source)
@@ -241,30 +241,39 @@ func (m *Machine) reply(now time.Time, h *held) Action {
 }
 
 // A pool is a heap of packets, by the time at which they leave.
-type pool []*held
+type pool []place
+
+// A place in the pool has what it is ordered by beside it: to look that up in each packet
+// took most of a full pool's time.
+type place struct {
+	due   int64 // nanoseconds from 1970
+	order uint64
+	*held
+}
 
 // Len implements [heap.Interface].
 func (p pool) Len() int { return len(p) }
 
 // Less implements [heap.Interface].
 func (p pool) Less(i, j int) bool {
-	if p[i].due.Equal(p[j].due) {
-		return p[i].order < p[j].order
-	}
-	return p[i].due.Before(p[j].due)
+	a, b := &p[i], &p[j]
+	return a.due < b.due || a.due == b.due && a.order < b.order
 }
 
 // Swap implements [heap.Interface].
 func (p pool) Swap(i, j int) { p[i], p[j] = p[j], p[i] }
 
 // Push implements [heap.Interface].
-func (p *pool) Push(x any) { *p = append(*p, x.(*held)) }
+func (p *pool) Push(x any) {
+	h := x.(*held)
+	*p = append(*p, place{h.due.UnixNano(), h.order, h})
+}
 
 // Pop implements [heap.Interface].
 func (p *pool) Pop() any {
 	last := len(*p) - 1
-	h := (*p)[last]
-	(*p)[last] = nil
+	h := (*p)[last].held
+	(*p)[last] = place{}
 	*p = (*p)[:last]
 	return h
 }

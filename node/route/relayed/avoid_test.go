@@ -70,3 +70,16 @@ func TestAvoidedRelaysAreNoGuards(t *testing.T) {
 	w.run(time.Hour)
 	checkAll(t, ta, tb)
 }
+
+// TestTooFewToBlame: whoever loses fewer than leastLost trips is never blamed, and with as
+// many he may be. So trips are not counted by relay before so many are lost.
+func TestTooFewToBlame(t *testing.T) {
+	for all := sameTrips; all <= window; all++ {
+		if l := lower(min(leastLost-1, all), all); l > tooMany {
+			t.Errorf("%d of %d are too many: %.3f", leastLost-1, all, l)
+		}
+	}
+	if l := lower(leastLost, sameTrips); l <= tooMany {
+		t.Errorf("%d of %d: %.3f", leastLost, sameTrips, l)
+	}
+}

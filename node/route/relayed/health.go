@@ -15,6 +15,7 @@ const (
 	sameTrips = 4    // over one that is blamed already: ways avoid it, so that there are few
 	certainty = 2.6  // standard deviations
 	tooMany   = 0.2  // of what a relay's trips lose, surely, beyond what others lose
+	leastLost = 3    // trips: fewer are never surely too many
 	alarming  = 0.35 // of all packets that no relay behind the guard explains
 )
 
@@ -96,20 +97,22 @@ func blame(trips []trip, known []onion.ID) (bad []onion.ID, left []trip) {
 }
 
 // share is the part of trips that did not come back.
-func share(trips []trip) float64 {
-	lost := 0
+func share(trips []trip) float64 { return float64(lost(trips)) / float64(max(1, len(trips))) }
+
+// lost is how many trips did not come back.
+func lost(trips []trip) (n int) {
 	for _, t := range trips {
 		if !t.back {
-			lost++
+			n++
 		}
 	}
-	return float64(lost) / float64(max(1, len(trips)))
+	return n
 }
 
 // worstOf returns the relay whose trips lose most compared with those that do not go
 // over it, if that is surely too many.
 func worstOf(trips []trip, known []onion.ID) (worst onion.ID, found bool) {
-	if share(trips) == 0 {
+	if lost(trips) < leastLost {
 		return worst, false
 	}
 	type record struct{ all, lost int }
