@@ -24,7 +24,7 @@ import (
 // relay has written may hold an address of theirs.
 func TestWalk(t *testing.T) {
 	if os.Getenv("WALK_TEST") == "" {
-		t.Skip("it builds both programs and takes minutes: WALK_TEST=1 go test ./cmd/backchannel-relay -run TestWalk -v")
+		t.Skip("it builds both programs and takes minutes; .ci/run plays it: WALK_TEST=1 go test ./cmd/backchannel-relay -run TestWalk -v")
 	}
 	w := newInternet(t)
 	begun := time.Now()
