@@ -282,7 +282,8 @@ func (d *day) look() (gone, forwarded int) {
 		d.Errorf("the heap holds of those who are forgotten %v", found)
 	}
 	// What was freed is overwritten, but for stacks: there the last words lie about those who
-	// came last, until others come.
+	// came last, until others come, or until a goroutine ends that took over a stack. In three
+	// runs it was 6 of 60 at most.
 	if n := inMemory.visited(left); n > 2*guests {
 		d.Errorf("the memory holds something of %d who are forgotten", n)
 	}

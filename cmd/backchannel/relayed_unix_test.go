@@ -151,7 +151,8 @@ func (p *person) state(text string) (s control.Word) {
 
 // TestRelays lets people talk over five relays, each a process of its own, as people and
 // operators run them. It has slots of a second, in which nine processes have packets to
-// send: what runs beside it would be starved, and starve it. So .ci/run has a stage for it.
+// send: what wants the processors would be starved, and starve it. So .ci/run has a stage for
+// it and for the walk of cmd/backchannel-relay, which waits as it does.
 func TestRelays(t *testing.T) {
 	if os.Getenv("RELAYS_TEST") == "" {
 		t.Skip("nothing may run beside it: RELAYS_TEST=1 go test ./cmd/backchannel -run TestRelays")

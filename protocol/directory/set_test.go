@@ -69,6 +69,33 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
+// TestForgedVouchers: what founders did not sign, to the last bit, vouches for nobody and revokes
+// nobody. A set takes what comes from anybody, so that it is the one that must look.
+func TestForgedVouchers(t *testing.T) {
+	w := newWorld(t, Constants{})
+	s := w.set(1)
+	hash := s.View(today).Hash()
+	for _, forged := range [][]byte{
+		w.voucher(5, nil),
+		w.voucher(0, func(v *Voucher) { v.Serial, v.Operator = 1, "zz" }),
+		w.voucher(0, func(v *Voucher) { v.Serial, v.Revoked = 1, true }),
+	} {
+		for i := range forged {
+			altered := bytes.Clone(forged)
+			altered[i] ^= 1
+			if got := s.AddVoucher(altered, w.at(today)); got == Accepted {
+				t.Fatalf("byte %d of %d altered: %v", i, len(forged), got)
+			}
+		}
+		altered := bytes.Clone(forged)
+		altered[len(altered)-1] ^= 1
+		w.want(s, Item{VoucherItem, altered}, today, Invalid)
+	}
+	if len(s.relays) != 1 || s.relays[relayOf(0)].dropped() || s.View(today).Hash() != hash {
+		t.Error("a forged voucher has changed something")
+	}
+}
+
 // history is items of several relays, one of which contradicts itself.
 func (w *world) history() []Item {
 	var items []Item
