@@ -127,6 +127,7 @@ func (m *Machine) enter(now time.Time) {
 		m.forget()
 		m.giveBack()
 	}
+	m.standIn()
 	periods := make([]cadence.Period, len(m.contacts))
 	for i, c := range m.contacts {
 		periods[i] = c.period
