@@ -329,11 +329,15 @@ func (m *Machine) get(now time.Time, c *contact, period uint64, place int) bool 
 	return sent
 }
 
-// getAnything asks any drop to which this packet leads for a random address.
+// getAnything asks any drop to which this packet leads for a random address, once in a slot
+// one that may have come back.
 func (m *Machine) getAnything(now time.Time) bool {
 	address := m.draw()
 	defer address.Wipe()
-	id, ok := m.anyRelay()
+	id, ok := m.awaited()
+	if !ok {
+		id, ok = m.anyRelay()
+	}
 	return ok && m.send(now, &pending{command: onion.Get, drop: id}, address.Bytes(), nil)
 }
 

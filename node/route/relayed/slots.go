@@ -20,6 +20,7 @@ type slotState struct {
 	running bool
 	replies int // that came in it
 	sent    int
+	awaited bool // a drop that is out of reach was asked in it
 }
 
 func (s *slotState) end() time.Time { return s.begin.Add(s.length) }

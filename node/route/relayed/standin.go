@@ -62,6 +62,27 @@ func (m *Machine) standIn() {
 	}
 }
 
+// awaited returns a drop that a stand-in stands for, once in a slot and if the packet that
+// leaves now leads there: the two of a pair should see soon, and both, that it is back.
+func (m *Machine) awaited() (onion.ID, bool) {
+	if m.slot.awaited || m.locked {
+		return onion.ID{}, false
+	}
+	var all []onion.ID
+	for _, c := range m.contacts {
+		for place, id := range c.set {
+			if c.at[place] != id && m.fits(id, m.slot.beside) != noWay {
+				all = append(all, id)
+			}
+		}
+	}
+	if len(all) == 0 {
+		return onion.ID{}, false
+	}
+	m.slot.awaited = true
+	return all[m.below(len(all))], true
+}
+
 // at returns a set with stand-ins in the places of drops that are out of reach, if this
 // machine's guard is one of the drops, else the set as it is.
 func (m *Machine) at(set [drop.SetSize]onion.ID) [drop.SetSize]onion.ID {
