@@ -151,7 +151,9 @@ func (m *Machine) lost(p *pending) {
 	defer p.box.Wipe()
 	if p.guard == m.guards.active() && !p.unsent {
 		m.health.ended(p.relays, p.drop, false)
-		m.unanswered(p.drop)
+		if m.guards.linked && p.home == m.guards.home { // else it ended with its link, perhaps
+			m.unanswered(p.drop)
+		}
 	}
 	switch {
 	case p.errand != nil:
