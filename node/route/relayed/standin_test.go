@@ -43,6 +43,12 @@ func TestOwnGuardsAreDrops(t *testing.T) {
 					ta.write(1)
 					tb.write(1)
 					w.run(most)
+					for _, u := range []*user{a, b} { // as a node does, often
+						was := u.m.contacts[0].at
+						if u.m.SetDrops(ContactID{1}, ta.set); u.m.contacts[0].at != was {
+							t.Error("the same drops again, and boxes lie elsewhere")
+						}
+					}
 				}
 				w.run(20 * time.Minute)
 				checkAll(t, ta, tb)
