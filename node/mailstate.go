@@ -197,8 +197,10 @@ func chosen(o channel.Drops, id onion.ID, role string) string {
 		return "neither"
 	case o.Set.Relays[own]:
 		return "you"
-	default:
+	case o.Set.Relays[1-own]:
 		return "them"
+	default: // it stands in for one that is out of reach
+		return "neither"
 	}
 }
 

@@ -6,7 +6,7 @@ import (
 )
 
 // mostReplies is how many replies wait for a client (docs/spec/link.md, section 3).
-const mostReplies = 60
+const mostReplies = 20
 
 // A client is a user's connection to a guard: its name there, and the replies that wait.
 type client struct {

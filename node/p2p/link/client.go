@@ -10,8 +10,11 @@ import (
 	"github.com/backchannel/backchannel/protocol/onion"
 )
 
-// waitingSlots is for how many slots' worth of packets a client's replies may wait.
-const waitingSlots = 6
+// waitingSlots is for how many slots' worth of packets a client's replies may wait. Each
+// packet takes one of them and brings one, so that the queue stays as long as it became once:
+// after a stall all replies come late by as much as it holds, until the client leaves. With two
+// slots' worth one reply in a thousand is dropped that would have come late.
+const waitingSlots = 2
 
 // placesOfOne is the part of the places that are left for clients, in so many, that may be
 // taken from one address: so a flood from a few takes no more than a few shares.
