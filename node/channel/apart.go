@@ -33,6 +33,9 @@ func (v *Conversation) deaf() bool {
 		return false
 	}
 	since := max(v.c.heard, handshake.Hour(fromMinute(v.s.began)))
+	if a.reason == roll {
+		since = max(since, a.hour) // who comes back after weeks answers that first
+	}
 	return int64(handshake.Hour(v.now))-int64(since) > int64(deafAfter/time.Hour)
 }
 

@@ -125,7 +125,7 @@ func TestMachinesPutBack(t *testing.T) {
 					w.cut()
 				}
 				one := len(back) == 1
-				for days := 0; days < 9 && one && !(w.a.c.View().Paused && w.b.c.View().Paused); days++ {
+				for days := 0; days < 12 && one && !(w.a.c.View().Paused && w.b.c.View().Paused); days++ {
 					d.days(1, nil)
 				}
 				apart := one && at < 2 && way == "relays"
@@ -230,7 +230,7 @@ func TestAskingApartOfWhoIsAway(t *testing.T) {
 	d := metAtDrops(t, 210).places()
 	w := d.w
 	a, b := w.a, w.b
-	w.now = w.now.Add(20 * 24 * time.Hour)
+	w.now = w.now.Add(15 * 24 * time.Hour)
 	d.days(3, nil)
 	d.alone(a, 4)
 	if d.put(a) != nil {
@@ -282,6 +282,9 @@ func TestBothAskApart(t *testing.T) {
 	}
 	for _, s := range sides {
 		d.putBack(s, images[s])
+	}
+	for _, s := range sides {
+		d.put(s) // the roll of an old session goes first
 	}
 	w.now = w.now.Add(6 * 24 * time.Hour)
 	since := w.now
