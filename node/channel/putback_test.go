@@ -125,7 +125,7 @@ func TestMachinesPutBack(t *testing.T) {
 					w.cut()
 				}
 				one := len(back) == 1
-				for days := 0; days < 12 && one && !(w.a.c.View().Paused && w.b.c.View().Paused); days++ {
+				for days := 0; days < 12 && one && (!w.a.c.View().Paused || !w.b.c.View().Paused); days++ {
 					d.days(1, nil)
 				}
 				apart := one && at < 2 && way == "relays"
@@ -198,7 +198,7 @@ func TestPutBackRandomly(t *testing.T) {
 		}
 		d.days(45, stir)
 		d.crash, d.loss = false, 0
-		for i := 0; i < 8 && !(d.together() && i > 2); i++ {
+		for i := 0; i < 8 && (i < 3 || !d.together()); i++ {
 			d.days(8, nil)
 		}
 		if err := d.goOn(4); err != nil {
