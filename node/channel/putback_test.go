@@ -38,7 +38,7 @@ func (d *drops) together() bool {
 func (d *drops) goOn(n int) error {
 	sides := []*side{d.w.a, d.w.b}
 	for _, s := range sides {
-		if s.c.View().Paused {
+		if v := s.c.View(); v.Paused && !v.OwnConsent {
 			out, err := s.c.Consent(s.now())
 			if err != nil {
 				return err
