@@ -153,6 +153,7 @@ func (v *Conversation) contactRoot(invitation bool) (secret.Key, bool) {
 
 // greet sends what a new connection begins with.
 func (v *Conversation) greet() {
+	v.endApart()
 	if u := v.upcoming(); u != nil && v.s != nil && !v.s.dead {
 		v.c.m3, v.c.m3Tag = u.m3, handshake.AnswerTag(v.c.attempt.pair, 3, &v.c.attempt.m1)
 		v.sendFlight(&handshake.Flight{Tag: v.c.m3Tag, Message: *v.c.m3})
@@ -304,6 +305,7 @@ func (v *Conversation) sessionBox(c wire.Control, cell *wire.Cell) {
 
 // heard takes note that a box of the session came, whatever is in it.
 func (v *Conversation) heard() {
+	v.endApart()
 	if hour := handshake.Hour(v.now); v.c.heard != hour || v.c.m3 != nil || len(v.c.invitation) > 0 && v.c.side == identity.Accepter {
 		// Any box of the session proves that the peer has it: m3 came.
 		v.c.heard, v.c.m3 = hour, nil

@@ -47,6 +47,11 @@ func (v *Conversation) Sent() uint32 { return v.s.sent }
 // in the outbox.
 func (v *Conversation) Stored() (inbound, controls int) { return len(v.inbound), len(v.s.controls) }
 
+// AnswersRecovery reports whether it has answered an m1 of a recovery and waits for m3.
+func (v *Conversation) AnswersRecovery() bool {
+	return v.c.attempt.reason == recovery && v.c.attempt.role == handshake.Responder
+}
+
 // Knock starts a handshake under a recovery pair as if it were an ordinary one.
 func (v *Conversation) Knock(now, day time.Time) *Output {
 	v.begin(now)

@@ -1,7 +1,6 @@
 package channel
 
 import (
-	"bytes"
 	"slices"
 	"time"
 
@@ -26,6 +25,7 @@ const (
 	NoteLateUse   = "A second machine tried this invitation. You compared words before, so your contact is who you heard; somebody else has seen the invitation."
 	NoteRecovered = "This session was made anew from the recovery secret, because one of the two machines lost or put back its state. What was said lately may be missing there: ask. Sending is paused until both of you say to go on. Compare words again."
 	NoteAgain     = "This is the second time within a day, and words were not compared in between. Two machines may be running with the same keys, on your side or on theirs. Find out before you go on: only one may."
+	NoteApart     = "The two machines were in different sessions, and neither could hear the other over relays. So one of them seems to have been put back to an older state: a copy of its disk, a snapshot of a virtual machine, a copied folder. If neither of you did that, somebody has had a machine of yours in hand, or a copy of it. Find out before you go on."
 	NoteCameBack  = "Their machine was put back to a time before you met, and asks with the old invitation. Nothing can be agreed with it: make a new invitation."
 	NoteMissing   = "A message is missing: it expired or was taken back before it could be delivered."
 	NoteManyDraws = "The words were drawn many times today. No further ones are drawn until tomorrow. If neither of you asked for them, somebody may sit between you."
@@ -169,9 +169,9 @@ func (v *Conversation) m1Came(f *handshake.Flight) {
 	}
 	// A responder gives up its attempt before it makes an m1 of that hour.
 	givenUp := a.ended() && why == roll && v.knocked > a.hour+2*flightHours
-	if !givenUp && a.reason != noReason && a.role == handshake.Initiator && !a.stale(v.now) && (a.reason > why ||
-		a.reason == why && bytes.Compare(v.c.ownCard.Static[:], v.c.peerCard.Static[:]) < 0) {
-		return // both started: recovery goes before roll, then the lower static key
+	apart := why == recovery && f.Tag != handshake.KnockTag(pair, v.c.side.Other(), v.knocked)
+	if !givenUp && a.reason != noReason && a.role == handshake.Initiator && !a.stale(v.now) && v.goesFirst(why, apart) {
+		return // both started
 	}
 	if a.ended() && why == roll && !givenUp {
 		return // the peer may have the session that this side began
@@ -244,7 +244,7 @@ func (v *Conversation) knock(f *handshake.Flight) (why reason, pair secret.Key, 
 	for d := today - days; d <= today+1; d++ {
 		switch pair, known := v.c.recoveryPair(d); {
 		case !known:
-		case fits(pair):
+		case fits(pair), v.boxed != 0 && v.asksElsewhere(f, pair, d):
 			return recovery, pair, d, true
 		default:
 			pair.Wipe()
@@ -332,7 +332,7 @@ func (v *Conversation) m3Came(f *handshake.Flight) {
 // install makes a new session the one in use. The peer has proved itself. What
 // is not acknowledged is sealed anew; what came before its turn comes again.
 func (v *Conversation) install(hs *handshake.Session, state *ratchet.State, role handshake.Role) {
-	why, hour := v.c.attempt.reason, v.c.attempt.hour
+	why, hour, apart := v.c.attempt.reason, v.c.attempt.hour, v.apart()
 	if why == first {
 		v.c.stage = Met
 		v.c.dial, v.c.recovery = hs.Dial.Clone(), hs.Recovery.Clone()
@@ -399,6 +399,9 @@ func (v *Conversation) install(hs *handshake.Session, state *ratchet.State, role
 		again := v.c.mark == RecoveredNotCompared && v.now.Sub(fromMinute(v.c.markMinute)) < 24*time.Hour
 		v.c.mark, v.c.markMinute = RecoveredNotCompared, minute(v.now)
 		v.note(NoteRecovered)
+		if apart {
+			v.note(NoteApart)
+		}
 		if again {
 			v.note(NoteAgain)
 		}

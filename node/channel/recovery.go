@@ -89,14 +89,19 @@ func (v *Conversation) Reunited(now, put time.Time, cell *wire.Cell) *Output {
 }
 
 // recoverOverDrops begins a recovery without a connection when there is no session in use, or
-// the peer does not come to it, and goes back to one that does not end.
+// the peer does not come to it, or may be in another one, and goes back to one that does not end.
 func (v *Conversation) recoverOverDrops() {
-	if !v.recoveryDue() {
+	if !v.reunites() || !v.recoveryDue() && !v.deaf() {
 		return
 	}
 	a, lost := &v.c.attempt, v.s == nil || v.s.dead
 	old := a.age(v.now)
 	switch {
+	case v.asksApart() && lost:
+		v.endAttempt() // it has no session to name any more
+		v.initiate(recovery)
+	case a.reason != recovery && v.deaf():
+		v.askApart()
 	case a.reason != recovery:
 		v.initiate(recovery)
 	case a.role == handshake.Responder && old > 2*flightHours:
@@ -106,19 +111,26 @@ func (v *Conversation) recoverOverDrops() {
 			v.saveContact() // the one that asked has gone; its keys are of no more use
 		}
 	case a.role == handshake.Initiator && old > flightHours && a.tries+1 < maxRecoveries:
-		tries := a.tries + 1
+		tries, begin := a.tries+1, func() { v.initiate(recovery) }
+		if v.asksApart() {
+			begin = v.askApart
+		}
 		v.endAttempt()
-		v.initiate(recovery)
+		begin()
 		a.tries = tries
 		v.saveContact()
 	}
 }
 
+// reunites reports whether a recovery can be made over drops now.
+func (v *Conversation) reunites() bool {
+	_, ok := v.setOfCards()
+	return ok && v.link == nil && v.c.stage == Met && v.drops.policy != DirectRoute
+}
+
 // recoveryDue reports whether a recovery is to go on, or to begin, over drops.
 func (v *Conversation) recoveryDue() bool {
-	_, ok := v.setOfCards()
-	return ok && v.link == nil && v.c.stage == Met && v.drops.policy != DirectRoute &&
-		(v.s == nil || v.s.dead || v.c.attempt.reason == recovery || v.unfinished())
+	return v.reunites() && (v.s == nil || v.s.dead || v.c.attempt.reason == recovery || v.unfinished())
 }
 
 // unfinished reports whether a recovery that this side began has not been seen to end for so

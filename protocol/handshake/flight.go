@@ -72,6 +72,24 @@ func AnswerTag(pair secret.Key, step byte, m1 *Message) Tag {
 	return tag(pair, "answer", []byte{step}, seen[:])
 }
 
+// PartedTag is the tag of m1 of a recovery under the pair secret of a day, from a side that is
+// in a session and hears nothing of the other one. Its second half names that session, by the
+// pair secret that it led to, to who is in it; to others both halves are noise.
+func PartedTag(day, session secret.Key, from identity.Side, hour uint32) (t Tag) {
+	context := [][]byte{{byte(from)}, binary.BigEndian.AppendUint32(nil, hour)}
+	m1, in := tag(day, "parted", context...), tag(session, "parted in", context...)
+	copy(t[:], m1[:TagSize/2])
+	copy(t[TagSize/2:], in[:TagSize/2])
+	return t
+}
+
+// Parted compares a tag that came with the PartedTag that its sender would have made in one's
+// own session: whether it is such a tag, and whether it names that session.
+func (t Tag) Parted(own Tag) (parted, same bool) {
+	parted = [TagSize / 2]byte(t[:]) == [TagSize / 2]byte(own[:])
+	return parted, parted && t == own
+}
+
 // CardTag is the tag of the first flight of a contact, which holds a card only.
 func CardTag(box secret.Key) Tag { return tag(box, "card") }
 

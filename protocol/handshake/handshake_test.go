@@ -127,9 +127,10 @@ func TestVectors(t *testing.T) {
 	knock := handshake.KnockTag(key(3), identity.Inviter, 480000)
 	answer := handshake.AnswerTag(key(3), 2, new(handshake.Message))
 	card := handshake.CardTag(key(3))
+	parted := handshake.PartedTag(key(3), key(4), identity.Inviter, 480000)
 	made = append(made, prototest.Vector{
 		"name": "tags under key ChaCha8 seed 03", "knock": prototest.Hex(knock[:]), "answer": prototest.Hex(answer[:]),
-		"card": prototest.Hex(card[:]), "recovery-pair": prototest.Hex(day.Bytes()), "recovery-secret": prototest.Hex(later.Bytes()),
+		"card": prototest.Hex(card[:]), "parted": prototest.Hex(parted[:]), "recovery-pair": prototest.Hex(day.Bytes()), "recovery-secret": prototest.Hex(later.Bytes()),
 	})
 	prototest.Replay(t, "testdata/handshake.json", made)
 }
@@ -289,6 +290,37 @@ func TestFlight(t *testing.T) {
 	}
 }
 
+// TestPartedTags: who has the day's pair secret knows such a tag, of whatever session; whether it
+// is of one's own session tells who is in it alone. Every bit of it counts.
+func TestPartedTags(t *testing.T) {
+	of := func(day, session byte, from identity.Side, hour uint32) handshake.Tag {
+		return handshake.PartedTag(key(day), key(session), from, hour)
+	}
+	own := of(1, 2, identity.Inviter, 480000)
+	for name, c := range map[string]struct {
+		tag          handshake.Tag
+		parted, same bool
+	}{
+		"one's own":       {own, true, true},
+		"another session": {of(1, 3, identity.Inviter, 480000), true, false},
+		"another day":     {of(3, 2, identity.Inviter, 480000), false, false},
+		"another hour":    {of(1, 2, identity.Inviter, 480001), false, false},
+		"another side":    {of(1, 2, identity.Accepter, 480000), false, false},
+		"a knock":         {handshake.KnockTag(key(1), identity.Inviter, 480000), false, false},
+	} {
+		if parted, same := c.tag.Parted(own); parted != c.parted || same != c.same {
+			t.Errorf("%s: %v, %v", name, parted, same)
+		}
+	}
+	for i := range 8 * handshake.TagSize {
+		flipped := own
+		flipped[i/8] ^= 1 << (i % 8)
+		if parted, same := flipped.Parted(own); same || parted != (i >= 4*handshake.TagSize) {
+			t.Errorf("bit %d: %v, %v", i, parted, same)
+		}
+	}
+}
+
 func TestTagsDiffer(t *testing.T) {
 	seen := map[handshake.Tag]bool{}
 	for _, pair := range []secret.Key{key(1), key(2)} {
@@ -296,6 +328,7 @@ func TestTagsDiffer(t *testing.T) {
 		for _, side := range []identity.Side{identity.Inviter, identity.Accepter} {
 			for hour := range uint32(49) {
 				seen[handshake.KnockTag(pair, side, hour)] = true
+				seen[handshake.PartedTag(pair, key(3), side, hour)] = true
 			}
 		}
 		for step := byte(2); step <= 3; step++ {
@@ -304,7 +337,7 @@ func TestTagsDiffer(t *testing.T) {
 			}
 		}
 	}
-	if want := 2 * (1 + 2*49 + 2*3); len(seen) != want {
+	if want := 2 * (1 + 2*2*49 + 2*3); len(seen) != want {
 		t.Errorf("%d distinct tags, want %d", len(seen), want)
 	}
 	at := time.Date(2026, 11, 22, 23, 59, 59, 0, time.UTC)
