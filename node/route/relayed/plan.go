@@ -46,6 +46,18 @@ func (m *Machine) drawBeside(from []directory.Member) (b beside, ok bool) {
 	return beside{from[i].ID, from[j].ID}, true
 }
 
+// pairs returns what drawBeside draws from, each equally likely.
+func pairs(from []directory.Member) (all []beside) {
+	for i, a := range from {
+		for j, b := range from {
+			if len(from) >= 2 && (i == j) == (len(from) < few) {
+				all = append(all, beside{a.ID, b.ID})
+			}
+		}
+	}
+	return all
+}
+
 // neighbours returns the relays that the guard has links to, of other operators than its
 // own if there are two of these, and none that loses what it passes on if there are two others.
 func (m *Machine) neighbours() []directory.Member {
