@@ -35,6 +35,9 @@ func Shown(v View, guard, at onion.ID) map[Ends]float64 {
 	}
 	shown := map[Ends]float64{}
 	for f, pairs := range lead {
+		if part[f] == 0 {
+			continue
+		}
 		for _, b := range pairs {
 			out, back := m.lasts(b.out, at), m.lasts(b.back, at)
 			each := part[f] / float64(len(pairs)*len(out)*len(back))
