@@ -14,73 +14,69 @@ import (
 
 // A Behind is what a drop sees of packets, for each guard that their writer may have.
 type Behind struct {
-	Guards int         // each equally likely
-	Index  map[relayed.Ends]int
-	Shown  [][]float64 // by guard, then what is seen: how likely
+	index map[relayed.Ends]int
+	shown [][]float64 // by guard, each equally likely, then by what is seen: how likely
+	mean  []float64   // if nothing is known of the guard
+	both  [][]float64 // of two by one writer; nil until it is asked for
 }
 
 // BehindOf returns it for one drop of a view. Guards are all relays but the drop: machines
 // draw them so, and no relay at which boxes of a talk lie.
 func BehindOf(v relayed.View, at onion.ID) *Behind {
-	b := &Behind{Index: map[relayed.Ends]int{}}
+	b := &Behind{index: map[relayed.Ends]int{}}
 	var all []map[relayed.Ends]float64
 	for _, guard := range v.Members() {
-		if guard.ID == at {
-			continue
-		}
-		shown := relayed.Shown(v, guard.ID, at)
-		if shown == nil {
-			continue
-		}
-		all = append(all, shown)
-		for e := range shown {
-			if _, there := b.Index[e]; !there {
-				b.Index[e] = len(b.Index)
+		if shown := relayed.Shown(v, guard.ID, at); guard.ID != at && shown != nil {
+			all = append(all, shown)
+			for e := range shown {
+				if _, there := b.index[e]; !there {
+					b.index[e] = len(b.index)
+				}
 			}
 		}
 	}
-	b.Guards = len(all)
+	b.mean, b.both = make([]float64, len(b.index)), make([][]float64, len(b.index))
 	for _, shown := range all {
-		line := make([]float64, len(b.Index))
+		line := make([]float64, len(b.index))
 		for e, p := range shown {
-			line[b.Index[e]] = p
+			line[b.index[e]] = p
+			b.mean[b.index[e]] += p / float64(len(all))
 		}
-		b.Shown = append(b.Shown, line)
+		b.shown = append(b.shown, line)
 	}
 	return b
-}
-
-// Mean is how likely each sight is if nothing is known of the guard.
-func (b *Behind) Mean() []float64 {
-	mean := make([]float64, len(b.Index))
-	for _, line := range b.Shown {
-		for i, p := range line {
-			mean[i] += p / float64(b.Guards)
-		}
-	}
-	return mean
 }
 
 // Advantage is that of the best guesser, who knows all of this, of whether two boxes are of
 // one writer or of two, each with a guard of his own: the distance of the two distributions.
 func (b *Behind) Advantage() float64 {
-	mean := b.Mean()
 	sum := 0.0
-	both := make([]float64, len(mean))
-	for i := range mean {
-		clear(both)
-		for _, line := range b.Shown {
-			if w := line[i] / float64(b.Guards); w > 0 {
-				for j, p := range line {
-					both[j] += w * p
-				}
-			}
-		}
-		for j, q := range mean {
-			sum += math.Abs(both[j] - mean[i]*q)
+	for i := range b.mean {
+		for j, p := range b.after(i) {
+			sum += math.Abs(p - b.mean[i]*b.mean[j])
 		}
 	}
 	return sum / 2
+}
+
+// OfOne reports whether he says so of two that he sees.
+func (b *Behind) OfOne(first, then relayed.Ends) bool {
+	i, there := b.index[first]
+	j, too := b.index[then]
+	return there && too && b.after(i)[j] > b.mean[i]*b.mean[j]
+}
+
+// after is how likely one writer's box comes as the i-th, and his next one as each.
+func (b *Behind) after(i int) []float64 {
+	if b.both[i] == nil {
+		b.both[i] = make([]float64, len(b.mean))
+		for _, line := range b.shown {
+			for j, p := range line {
+				b.both[i][j] += line[i] * p / float64(len(b.shown))
+			}
+		}
+	}
+	return b.both[i]
 }
 
 // Links is the mean advantage over drops of a network, at most so many of them.

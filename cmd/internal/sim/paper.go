@@ -82,7 +82,8 @@ func onPaper(cfg Config) (w *World, size int, err error) {
 }
 
 // Ways returns the relays of a network and their links, by the code of relays, as they are
-// when a simulation of the same Config begins; in the order of their numbers beside it.
+// in the first epoch of the trace of a simulation of the same Config; and their names in the
+// order of their numbers.
 func Ways(cfg Config) (v relayed.View, relays []onion.ID, err error) {
 	w, _, err := onPaper(cfg)
 	if err != nil {
@@ -91,7 +92,7 @@ func Ways(cfg Config) (v relayed.View, relays []onion.ID, err error) {
 	for _, r := range w.relays {
 		relays = append(relays, r.id)
 	}
-	return newView(w.set.View(w.network.EpochAt(w.time()))), relays, nil
+	return newView(w.set.View(w.network.EpochAt(begin))), relays, nil
 }
 
 func onWire64(n int) float64 { return float64(onWire(n)) }
