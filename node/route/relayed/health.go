@@ -123,7 +123,10 @@ func worstOf(trips []trip, known []onion.ID) (worst onion.ID, found bool) {
 		if !t.back {
 			total.lost++
 		}
-		for _, id := range t.relays {
+		for i, id := range t.relays {
+			if slices.Contains(t.relays[:i], id) {
+				continue // it stands on both ways
+			}
 			r := of[id]
 			if r == nil {
 				r = &record{}
