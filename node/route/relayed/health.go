@@ -167,7 +167,7 @@ func (m *Machine) judge(now time.Time) {
 	before := m.health.middle
 	rest, trips := m.health.judge()
 	if !slices.Equal(before, m.health.middle) {
-		clear(m.middles)
+		m.forgetWays()
 	}
 	m.health.losing = trips >= window/4 && rest > alarming
 	if trips >= window/4 && !m.health.losing {

@@ -16,10 +16,11 @@ type Ends struct{ From, To onion.ID }
 // by the same rules, for a packet that has all moments of its slot to choose from: where
 // few pairs lead to a drop, others of the slot take some of them.
 func Shown(v View, guard, at onion.ID) map[Ends]float64 {
-	m := &Machine{view: v, health: newHealth(), middles: map[ends][]onion.ID{}}
+	m := &Machine{view: v, many: hasMany(v), health: newHealth()}
+	m.forgetWays()
 	m.guards.pinned[0].id = guard
 	var lead [well + 1][]beside
-	all := pairs(m.neighbours())
+	all := m.pairs(m.neighbours())
 	for _, b := range all {
 		f := m.fits(at, b)
 		lead[f] = append(lead[f], b)
@@ -39,11 +40,15 @@ func Shown(v View, guard, at onion.ID) map[Ends]float64 {
 			continue
 		}
 		for _, b := range pairs {
+			each := part[f] / float64(len(pairs))
 			out, back := m.lasts(b.out, at), m.lasts(b.back, at)
-			each := part[f] / float64(len(pairs)*len(out)*len(back))
-			for _, x := range out {
-				for _, y := range back {
-					shown[Ends{x, y}] += each
+			for x, p := range out {
+				if m.many {
+					shown[Ends{x, x}] += each * p
+					continue
+				}
+				for y, q := range back {
+					shown[Ends{x, y}] += each * p * q
 				}
 			}
 		}
@@ -51,10 +56,15 @@ func Shown(v View, guard, at onion.ID) map[Ends]float64 {
 	return shown
 }
 
-// lasts returns what way draws the relay before the drop from.
-func (m *Machine) lasts(a, at onion.ID) []onion.ID {
+// lasts returns which relay may stand before the drop, and how likely each is.
+func (m *Machine) lasts(a, at onion.ID) map[onion.ID]float64 {
 	if m.view.Middles() == 1 {
-		return []onion.ID{a}
+		return map[onion.ID]float64{a: 1}
 	}
-	return m.between(a, at)
+	all := map[onion.ID]float64{}
+	between := m.between(a, at)
+	for i, p := range m.parts(between, at) {
+		all[between[i]] = p
+	}
+	return all
 }

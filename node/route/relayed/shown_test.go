@@ -102,7 +102,7 @@ func TestPairsAreWhatIsDrawn(t *testing.T) {
 			from[i].ID = onion.ID{byte(i + 1)}
 		}
 		all := map[beside]int{}
-		for _, b := range pairs(from) {
+		for _, b := range m.pairs(from) {
 			all[b] = 0
 		}
 		rounds := 400 * len(all)
@@ -123,4 +123,3 @@ func TestPairsAreWhatIsDrawn(t *testing.T) {
 		}
 	}
 }
-
