@@ -79,16 +79,41 @@ func (b *Behind) after(i int) []float64 {
 	return b.both[i]
 }
 
-// Links is the mean advantage over drops of a network, at most so many of them.
-func Links(cfg sim.Config, drops int) (float64, error) {
+// Least is what no way of drawing the relay before a drop brings the advantage below, if no
+// operator is to stand twice on a way: of an operator that stands there, guards are none. So
+// two boxes of one writer come by the same operator more often than two of two writers, by
+// the variance over guards of how likely each operator is there; and that is least if they
+// share the place so that it is the same for all.
+func Least(v relayed.View, at onion.ID) float64 {
+	drop, _ := v.Member(at)
+	of, there := map[string]float64{}, map[string]bool{}
+	guards := float64(len(v.Members()) - 1)
+	for _, r := range v.Members() {
+		if r.ID != at {
+			of[r.Operator] += 1 / guards
+		}
+		if r.Operator != drop.Operator && v.Linked(r.ID, at) {
+			there[r.Operator] = true
+		}
+	}
+	sum := 0.0
+	for operator := range there {
+		sum += (1 - of[operator]) / of[operator]
+	}
+	return 1 / sum
+}
+
+// Links is the mean advantage over drops of a network, at most so many of them, and the mean
+// of the least.
+func Links(cfg sim.Config, drops int) (advantage, least float64, err error) {
 	v, relays, err := sim.Ways(cfg)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	drops = min(drops, len(relays))
-	sum := 0.0
 	for _, at := range relays[:drops] {
-		sum += BehindOf(v, at).Advantage()
+		advantage += BehindOf(v, at).Advantage() / float64(drops)
+		least += Least(v, at) / float64(drops)
 	}
-	return sum / float64(drops), nil
+	return advantage, least, nil
 }

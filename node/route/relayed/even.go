@@ -65,8 +65,8 @@ func (m *Machine) parts(between []onion.ID, at onion.ID) []float64 {
 	return parts
 }
 
-// evenRounds is after how many rounds weights are good enough: another fifty change what is
-// left to see by less than a hundredth of it.
+// evenRounds is after how many rounds weights are good enough: 200 leave as much to see, to
+// the fourth digit.
 const evenRounds = 50
 
 // even returns weights of the relays that link to a drop: drawn by these, each of them stands
