@@ -48,6 +48,7 @@ type networkAnswer struct {
 	PerBlock    int             `json:"per_block"`
 	BytesPerDay int64           `json:"bytes_per_day"`
 	Relays      []voucherAnswer `json:"relays"`
+	Few         bool            `json:"few_operators"`
 }
 
 func answerOf(f *directory.File) networkAnswer {
@@ -56,6 +57,7 @@ func answerOf(f *directory.File) networkAnswer {
 		V: answerVersion, Name: n.Name, Fingerprint: n.Fingerprint(), Complete: f.Verify() == nil, Threshold: n.Threshold, Founders: founderLines(f),
 		Suite: int(k.Suite), Slot: int64(k.Slot / time.Second), Delay: k.Mean.Milliseconds(), Epoch: int64(k.Epoch / time.Second), Expiry: int64(k.Expiry / time.Hour),
 		Pool: k.Pool, PerOperator: k.PerOperator, PerBlock: k.PerBlock, BytesPerDay: k.BytesPerDay(), Relays: []voucherAnswer{},
+		Few: f.Count(n.EpochAt(time.Now())).FewOperators(),
 	}
 	for _, v := range f.Vouchers() {
 		ans.Relays = append(ans.Relays, voucherAnswer{
@@ -85,6 +87,9 @@ func (a *app) showNetwork(path string, f *directory.File) error {
 		a.say("relays       %d", len(ans.Relays))
 		for _, r := range ans.Relays {
 			a.say("  %-32s %s", r.Operator+" "+r.Address, relayLine(r))
+		}
+		if ans.Few {
+			a.say("operators    under %d: a drop's host can guess which boxes are one writer's", directory.ManyOperators)
 		}
 		if !ans.Complete {
 			a.say("This is a draft: founders have to sign it.")
@@ -167,6 +172,7 @@ type verifyAnswer struct {
 	Relays      int    `json:"relays"`
 	Operators   int    `json:"operators"`
 	Ended       int    `json:"ended"`
+	Few         bool   `json:"few_operators"`
 }
 
 func (a *app) networkVerify() *cobra.Command {
@@ -185,12 +191,14 @@ say: compare the fingerprint with somebody whom you know.`,
 				return missing(err)
 			}
 			c := f.Count(f.Network.EpochAt(time.Now()))
-			ans := verifyAnswer{answerVersion, f.Network.Name, f.Network.Fingerprint(), c.Relays, c.Operators, c.Ended}
+			ans := verifyAnswer{answerVersion, f.Network.Name, f.Network.Fingerprint(), c.Relays, c.Operators, c.Ended, c.FewOperators()}
 			return a.answer(ans, func() {
 				a.say("Enough founders of %s have signed it: %s of %s.", ans.Name, plural(ans.Relays, "relay"), plural(ans.Operators, "operator"))
 				a.say("Compare the fingerprint by voice:  %s", ans.Fingerprint)
 				if c.Relays < directory.MinRelays || c.Operators < directory.MinOperators {
 					a.say("That is too few to hide in: at least %d relays of %d operators are needed.", directory.MinRelays, directory.MinOperators)
+				} else if ans.Few {
+					a.say("Under %d operators: a drop's host can guess which boxes are one writer's.", directory.ManyOperators)
 				}
 			})
 		},

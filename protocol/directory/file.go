@@ -54,6 +54,9 @@ type Count struct {
 	Ended     int // relays that were revoked, or whose voucher has expired
 }
 
+// FewOperators reports whether they are fewer than [ManyOperators].
+func (c Count) FewOperators() bool { return c.Operators < ManyOperators }
+
 // Count counts the relays of the file.
 func (f *File) Count(e Epoch) Count {
 	var c Count

@@ -76,7 +76,7 @@ func TestLinkerSees(t *testing.T) {
 					puts = append(puts, p)
 				}
 			}
-			same, other := l.shown(puts, random)
+			same, other := l.shown(seen{puts: puts}, random)
 			s, o := make([]int, len(same)), make([]int, len(same))
 			for i := range same {
 				s[i], o[i] = same[i].way*times+same[i].time, other[i].way*times+other[i].time

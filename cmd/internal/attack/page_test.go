@@ -110,6 +110,47 @@ func shows() string {
 	return b.String()
 }
 
+// linked is the table of how well a drop's host tells which boxes are of one writer.
+func linked(t *testing.T) string {
+	b := new(strings.Builder)
+	b.WriteString("| relays, operators | advantage | least that any drawing could reach |\n| --- | --- | --- |\n")
+	for _, n := range [][2]int{
+		{6, 3},
+		{6, 6},
+		{8, 4},
+		{10, 5},
+		{10, 10},
+		{12, 4},
+		{12, 6},
+		{12, 12},
+		{14, 14},
+		{20, 10},
+		{20, 20},
+		{24, 12},
+		{50, 10},
+		{50, 14},
+		{50, 25},
+		{50, 50},
+		{120, 12},
+		{120, 20},
+		{120, 30},
+	} {
+		drops := 6
+		if n[0] > 24 {
+			drops = 3
+		}
+		advantage, least, err := Links(sim.Config{Users: 10, Relays: n[0], Operators: n[1], Seed: 1}, drops)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if advantage > 0.03 == (n[1] >= directory.ManyOperators) {
+			t.Errorf("%d relays of %d operators: %.4f", n[0], n[1], advantage)
+		}
+		fmt.Fprintf(b, "| %d, %d | %.3f | %.3f |\n", n[0], n[1], advantage, least)
+	}
+	return b.String()
+}
+
 // TestPage: the tables of "how many users, how many relays" are what the code says.
 func TestPage(t *testing.T) {
 	text, err := os.ReadFile(page)
@@ -117,7 +158,7 @@ func TestPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := string(text)
-	for place, table := range []string{costs(t, sizes), costs(t, others()), shows()} {
+	for place, table := range []string{costs(t, sizes), costs(t, others()), shows(), linked(t)} {
 		if strings.Contains(got, table) {
 			continue
 		}

@@ -33,7 +33,8 @@ type Config struct {
 	Each      bool                // a row for each frame of padded links, not one for a slot of them
 	Rows      func(Row)           // nil, or called for each row, in the order of time
 	Watch     int                 // the relay whose drop is watched, from 1; 0: none
-	Seen      func(Sight)         // what that drop sees
+	WatchAll  bool                // all of them are
+	Seen      func(Sight)         // what the drops that are watched see
 	Passed    func(Passing)       // nil, or called with what guards see of their clients' packets
 	Chains    bool                // a Sight says whose box it is, which the drop does not see
 	Bits      func(float64)       // nil, or called with the entropy of each packet of users that comes to its drop
@@ -64,6 +65,7 @@ type Sight struct {
 	Found   bool
 	From    int // the relay before, from 0
 	To      int // the relay that the reply goes to
+	Drop    int // the drop itself
 
 	// What the drop does not see: whose box it is, one side of a pair by its number from 1 on,
 	// the period, and who writes it. Zero: that of no contact.

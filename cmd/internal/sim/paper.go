@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/backchannel/backchannel/node/route/relayed"
 	"github.com/backchannel/backchannel/protocol/cadence"
 	"github.com/backchannel/backchannel/protocol/directory"
 	"github.com/backchannel/backchannel/protocol/onion"
@@ -33,30 +34,12 @@ type Figures struct {
 // Reckon returns them for so many users, relays and operators with a network's constants.
 // The view, its links and their rates are made by the code of relays.
 func Reckon(cfg Config) (f Figures, err error) {
-	if cfg.Relays < 4 || cfg.Relays > 250 || cfg.Operators < 2 || cfg.Operators > cfg.Relays || cfg.Users < 2 {
-		return f, ErrConfig
-	}
-	w := &World{cfg: cfg, now: -int64(warmUp), places: map[onion.ID]uint8{}}
-	if err := w.found(); err != nil {
+	w, size, err := onPaper(cfg)
+	if err != nil {
 		return f, err
 	}
-	w.frame = onWire(frameKind + w.network.Constants.Suite.Geometry().Packet)
-	for i := range cfg.Relays {
-		r, err := w.newRelay(i)
-		if err != nil {
-			return f, err
-		}
-		w.relays = append(w.relays, r)
-		if err := w.admit(r); err != nil {
-			return f, err
-		}
-		size, err := w.publish(r, w.time().Add(-w.network.Constants.Epoch))
-		if err != nil {
-			return f, err
-		}
-		const held, voucher = 4, 150 // epochs; bytes, with one founder
-		f.Directory += held*size + voucher
-	}
+	const held, voucher = 4, 150 // epochs; bytes, with one founder
+	f.Directory = held*size + cfg.Relays*voucher
 	level, mean := w.expected()
 	c := w.network.Constants
 	f.Slot, f.Mean, f.Held, f.Packet, f.Lag = c.Slot, mean, level, c.Suite.Geometry().Packet, cadence.ReadLag(mean, c.Slot)
@@ -67,6 +50,49 @@ func Reckon(cfg Config) (f Figures, err error) {
 	f.Relay = f.Links*f.Frames*float64(w.frame)/slot + f.Client*float64(cfg.Users)/float64(cfg.Relays)
 	f.Median, f.Late = w.latency(f)
 	return f, nil
+}
+
+// onPaper makes a network in which nothing happens, and returns the bytes of its relays'
+// descriptors.
+func onPaper(cfg Config) (w *World, size int, err error) {
+	if cfg.Relays < 4 || cfg.Relays > 250 || cfg.Operators < 2 || cfg.Operators > cfg.Relays || cfg.Users < 2 {
+		return nil, 0, ErrConfig
+	}
+	w = &World{cfg: cfg, now: -int64(warmUp), places: map[onion.ID]uint8{}}
+	if err := w.found(); err != nil {
+		return nil, 0, err
+	}
+	w.frame = onWire(frameKind + w.network.Constants.Suite.Geometry().Packet)
+	for i := range cfg.Relays {
+		r, err := w.newRelay(i)
+		if err != nil {
+			return nil, 0, err
+		}
+		w.relays = append(w.relays, r)
+		if err := w.admit(r); err != nil {
+			return nil, 0, err
+		}
+		n, err := w.publish(r, w.time().Add(-w.network.Constants.Epoch))
+		if err != nil {
+			return nil, 0, err
+		}
+		size += n
+	}
+	return w, size, nil
+}
+
+// Ways returns the relays of a network and their links, by the code of relays, as they are
+// in the first epoch of the trace of a simulation of the same Config; and their names in the
+// order of their numbers.
+func Ways(cfg Config) (v relayed.View, relays []onion.ID, err error) {
+	w, _, err := onPaper(cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, r := range w.relays {
+		relays = append(relays, r.id)
+	}
+	return newView(w.set.View(w.network.EpochAt(begin))), relays, nil
 }
 
 func onWire64(n int) float64 { return float64(onWire(n)) }

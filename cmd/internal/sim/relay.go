@@ -96,14 +96,14 @@ func (r *relay) take(from mix.Source, packet []byte) {
 // own delay.
 func (r *relay) ask(now time.Time, from mix.Source, a mix.Action) {
 	status, box := r.boxes.answer(now, a.Body)
-	if r.w.cfg.Watch == r.index+1 {
+	if r.w.cfg.Watch == r.index+1 || r.w.cfg.WatchAll {
 		address := a.Body.Key
 		if a.Body.Command == onion.Put {
 			address = drop.AddressOf(a.Body.Key[:])
 		}
 		s := Sight{
 			At: time.Duration(r.w.now), Command: a.Body.Command, Address: short(address), Found: status == drop.Found,
-			From: int(r.w.place(from.ID)), To: int(r.w.place(a.Body.SURB.First)),
+			From: int(r.w.place(from.ID)), To: int(r.w.place(a.Body.SURB.First)), Drop: r.index,
 		}
 		if b, ok := r.w.real[s.Address]; ok {
 			s.Chain, s.Period, s.Writer = b.t.number, b.period, b.t.u.index

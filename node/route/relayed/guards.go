@@ -141,7 +141,7 @@ func (m *Machine) useOther() bool {
 func (m *Machine) guardChanged() {
 	m.guards.lostBefore = m.guards.lostBefore || m.health.losing
 	m.health.trips, m.health.losing = nil, false
-	clear(m.middles)
+	m.forgetWays()
 	if m.view == nil {
 		return
 	}

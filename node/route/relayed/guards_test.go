@@ -129,6 +129,28 @@ func TestDropsDoNotSteerWays(t *testing.T) {
 	}
 }
 
+// TestBothWaysCountOnce: a relay that stands on both ways of a trip is no more to blame for
+// its loss than one that stands on one.
+func TestBothWaysCountOnce(t *testing.T) {
+	judged := func(lost func(i int, t trip) bool) []onion.ID {
+		h := newHealth()
+		for i := range window {
+			a, at := onion.ID{byte(i%2 + 1)}, onion.ID{byte(i%3 + 3)}
+			p := trip{relays: []onion.ID{a, at, a}, exit: at}
+			p.back = !lost(i, p)
+			h.ended(p.relays, p.exit, p.back)
+		}
+		h.judge()
+		return h.bad
+	}
+	if bad := judged(func(i int, _ trip) bool { return i%25 == 0 }); len(bad) > 0 {
+		t.Errorf("%v are blamed for what all lose", bad)
+	}
+	if bad := judged(func(i int, p trip) bool { return p.relays[0] == onion.ID{1} && i%3 > 0 }); !slices.Equal(bad, []onion.ID{{1}}) {
+		t.Errorf("%v are blamed for what one loses", bad)
+	}
+}
+
 // TestInstead: packets that must not leave are made up for, one for one, and look the same
 // to the guard; no relay is blamed for them.
 func TestInstead(t *testing.T) {

@@ -123,7 +123,10 @@ func worstOf(trips []trip, known []onion.ID) (worst onion.ID, found bool) {
 		if !t.back {
 			total.lost++
 		}
-		for _, id := range t.relays {
+		for i, id := range t.relays {
+			if slices.Contains(t.relays[:i], id) {
+				continue // it stands on both ways
+			}
 			r := of[id]
 			if r == nil {
 				r = &record{}
@@ -164,7 +167,7 @@ func (m *Machine) judge(now time.Time) {
 	before := m.health.middle
 	rest, trips := m.health.judge()
 	if !slices.Equal(before, m.health.middle) {
-		clear(m.middles)
+		m.forgetWays()
 	}
 	m.health.losing = trips >= window/4 && rest > alarming
 	if trips >= window/4 && !m.health.losing {

@@ -127,7 +127,9 @@ type Machine struct {
 	answers  int                    // that came in this run
 	errands  []Errand
 	locked   bool
-	middles  map[ends][]onion.ID // see between
+	many     bool                              // operators: replies come back the way that packets go
+	middles  map[ends][]onion.ID               // see between
+	evens    map[onion.ID]map[onion.ID]float64 // see even
 
 	slot    slotState
 	idles   map[idlePlace]bool // idle boxes that were written, and not read
@@ -151,7 +153,7 @@ func New(cfg Config) *Machine {
 	}
 	m := &Machine{
 		cfg: cfg, clocks: clocks{}, health: newHealth(), work: map[onion.ID]int{}, misses: map[onion.ID]int{}, quiet: map[onion.ID]quiet{},
-		middles: map[ends][]onion.ID{}, idles: map[idlePlace]bool{}, pending: map[onion.Tag]*pending{},
+		middles: map[ends][]onion.ID{}, evens: map[onion.ID]map[onion.ID]float64{}, idles: map[idlePlace]bool{}, pending: map[onion.Tag]*pending{},
 	}
 	m.seed, m.idle = m.draw(), m.draw()
 	ways := m.draw()
@@ -217,8 +219,9 @@ func (m *Machine) SetView(now time.Time, v View) *Output {
 	}
 	m.lag = cadence.ReadLag(mean, m.cfg.Constants.Slot)
 	m.trip = time.Duration(2*v.Middles()+3) * mean // guard, middles, the drop and back
+	m.many = hasMany(v)
 	m.keepGuards(now)
-	clear(m.middles)
+	m.forgetWays()
 	m.clocks.keep(v)
 	m.health.keep(v)
 	for _, forget := range []map[onion.ID]int{m.work, m.misses} {

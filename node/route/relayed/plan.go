@@ -30,13 +30,14 @@ type step struct {
 // there would be too few drops left.
 const few = 4
 
-// drawBeside draws what the guard will see of a packet: two of its neighbours.
+// drawBeside draws what the guard will see of a packet: two of its neighbours, or one for
+// both ways.
 func (m *Machine) drawBeside(from []directory.Member) (b beside, ok bool) {
 	if len(from) < 2 {
 		return b, false
 	}
 	i := m.ways.IntN(len(from))
-	if len(from) < few {
+	if m.many || len(from) < few {
 		return beside{from[i].ID, from[i].ID}, true
 	}
 	j := m.ways.IntN(len(from) - 1)
@@ -44,6 +45,18 @@ func (m *Machine) drawBeside(from []directory.Member) (b beside, ok bool) {
 		j++
 	}
 	return beside{from[i].ID, from[j].ID}, true
+}
+
+// pairs returns what drawBeside draws from, each equally likely.
+func (m *Machine) pairs(from []directory.Member) (all []beside) {
+	for i, a := range from {
+		for j, b := range from {
+			if len(from) >= 2 && (i == j) == (m.many || len(from) < few) {
+				all = append(all, beside{a.ID, b.ID})
+			}
+		}
+	}
+	return all
 }
 
 // neighbours returns the relays that the guard has links to, of other operators than its
@@ -128,13 +141,24 @@ func (m *Machine) findBetween(a, at onion.ID) []onion.ID {
 	return all
 }
 
-// way returns the relays from the guard to a drop over the relay beside it.
-func (m *Machine) way(a, at onion.ID) []onion.ID {
+// way returns the relays of the way out, from the guard to a drop, and of the way back.
+func (m *Machine) way(b beside, at onion.ID) (out, back []onion.ID) {
+	out = m.over(b.out, at)
+	if m.many {
+		back = slices.Clone(out)
+	} else {
+		back = m.over(b.back, at)
+	}
+	slices.Reverse(back)
+	return out, back
+}
+
+// over draws the relays from the guard to a drop over the one beside the guard.
+func (m *Machine) over(a, at onion.ID) []onion.ID {
 	if m.view.Middles() == 1 {
 		return []onion.ID{m.guards.active(), a, at}
 	}
-	middles := m.between(a, at)
-	return []onion.ID{m.guards.active(), a, middles[m.below(len(middles))], at}
+	return []onion.ID{m.guards.active(), a, m.drawLast(a, at), at}
 }
 
 // plan draws the steps of the slot that begins, and gives each packet whose drop is

@@ -46,8 +46,7 @@ func (m *Machine) send(now time.Time, p *pending, key []byte, box *wire.Box) boo
 	if m.fits(p.drop, b) == noWay || len(m.pending) >= maxPending {
 		return false
 	}
-	out, back := m.way(b.out, p.drop), m.way(b.back, p.drop)
-	slices.Reverse(back)
+	out, back := m.way(b, p.drop)
 	if box == nil {
 		box = new(wire.Box)
 		m.fill(box[:])

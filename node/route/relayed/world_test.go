@@ -55,6 +55,7 @@ type world struct {
 	real    map[onion.ID]*onion.Relay // with packets of package onion
 	lies    bool                      // a drop says stored and is not to be held to it
 	replays int                       // packets that relays have refused as they came twice
+	made    func(onion.Request)       // nil, or called with each packet
 }
 
 // storedAt is a box that a drop took.
@@ -146,6 +147,9 @@ func (w *world) Middles() int {
 // Create implements Onion.
 func (w *world) Create(_ secret.Key, r onion.Request) ([]byte, onion.Tag, Reply, error) {
 	n := w.rand.Uint64()
+	if w.made != nil {
+		w.made(r)
+	}
 	w.letters[n] = &letter{r: r, out: w.seeds(len(r.Out)), back: w.seeds(len(r.Back))}
 	var tag onion.Tag
 	binary.BigEndian.PutUint64(tag[:], n)
