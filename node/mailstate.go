@@ -197,10 +197,8 @@ func chosen(o channel.Drops, id onion.ID, role string) string {
 		return "neither"
 	case o.Set.Relays[own]:
 		return "you"
-	case o.Set.Relays[1-own]:
+	default:
 		return "them"
-	default: // it stands in for one that is out of reach
-		return "neither"
 	}
 }
 

@@ -97,16 +97,6 @@ func TestVectors(t *testing.T) {
 		"name": "others", "token": hex(token.Append(nil)), "card": hex(card.Write.Bytes()), "m1": hex(m1.Write.Bytes()),
 		"recovery": hex(rec.Write.Bytes()), "idle": hex(idle.Write.Bytes()), "session": hex(sealed.Bytes()),
 	})
-	set := [drop.SetSize]onion.ID{{1}, {2}, {3}}
-	for place := range drop.SetSize {
-		order := []onion.ID{{4}, {5}, {6}, {7}}
-		slices.SortFunc(order, func(a, b onion.ID) int { return drop.StandIn(set, place, a, b) })
-		v := prototest.Vector{"name": fmt.Sprint("stand-ins of place ", place), "set": hex(slices.Concat(set[0][:], set[1][:], set[2][:]))}
-		for i, id := range order {
-			v[fmt.Sprint(i+1)] = hex(id[:])
-		}
-		vectors = append(vectors, v)
-	}
 	prototest.Replay(t, "testdata/drop.json", vectors)
 }
 

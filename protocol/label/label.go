@@ -91,7 +91,6 @@ const (
 	DropAddress  Label = prefix + "drop/address"  // address of a write key
 	DropReplicas Label = prefix + "drop/replicas" // which two drops of three
 	DropNeutral  Label = prefix + "drop/neutral"  // which relay is the third drop of a pair
-	DropStandIn  Label = prefix + "drop/stand-in" // which relay stands in for a drop that is out of reach
 	DropMeeting  Label = prefix + "drop/meeting"  // root of an invitation's boxes for cards
 	DropAnswer   Label = prefix + "drop/answer"   // root of the boxes after a card
 	DropHour     Label = prefix + "drop/hour"     // hour key of either root
@@ -187,7 +186,7 @@ func All() []Label {
 		FileCell, FileNonce,
 		OnionRelay, OnionCoins, OnionHop, OnionPad, OnionSURB, OnionKeys, OnionReply,
 		CadenceDraw,
-		DropChain, DropDay, DropExport, DropBranch, DropBox, DropAddress, DropReplicas, DropNeutral, DropStandIn,
+		DropChain, DropDay, DropExport, DropBranch, DropBox, DropAddress, DropReplicas, DropNeutral,
 		DropMeeting, DropAnswer, DropHour, DropRecovery, DropSession, DropSeal, DropIdle, DropWork, DropRecord,
 		DirectoryNetwork, DirectoryConsent, DirectoryVoucher, DirectoryRelay, DirectoryDescriptor,
 		DirectoryItem, DirectoryKey, DirectoryMembership, DirectoryGraph,

@@ -71,7 +71,6 @@ type contact struct {
 	id        ContactID
 	direction drop.Direction
 	set       [drop.SetSize]onion.ID
-	at        [drop.SetSize]onion.ID // where boxes lie in this slot: set, with stand-ins
 	period    cadence.Period
 	branches  []*branch     // chains, at least one
 	days      drop.Branches // when which of them is written on and read; at least one
@@ -108,7 +107,6 @@ func (m *Machine) AddContact(a Contact) (*Output, error) {
 	c.days = drop.Branches{{Session: c.branches[0].session}}
 	m.begin()
 	m.drop(c.id, a.Chain != nil)
-	c.at = m.at(c.set)
 	m.contacts = append(m.contacts, c)
 	if a.Chain != nil {
 		m.saveRoute(c)
@@ -177,7 +175,7 @@ func (m *Machine) Missing(id ContactID) bool {
 func (m *Machine) SetDrops(id ContactID, set [drop.SetSize]onion.ID) {
 	for _, c := range m.contacts {
 		if c.id == id {
-			c.set, c.at = set, m.at(set)
+			c.set = set
 		}
 	}
 }

@@ -14,6 +14,6 @@
 // Files: machine.go (events and outputs), slots.go (time), plan.go (what the guard sees),
 // lanes.go (which packet is what), contact.go (what is kept of a contact), ways.go (making packets), replies.go
 // (what came of them), health.go (which relays lose packets), guards.go, clocks.go
-// (the time of relays), drops.go (choosing drops), standin.go (drops that are out of reach), errands.go (boxes outside of any
+// (the time of relays), drops.go (choosing drops), errands.go (boxes outside of any
 // contact's periods), successor.go (going on without contacts, when the machine is locked).
 package relayed

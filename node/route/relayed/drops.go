@@ -108,11 +108,6 @@ func (m *Machine) Watchers(id ContactID) (all []Watcher, twice bool) {
 		for _, relay := range c.set {
 			add(relay, "drop")
 		}
-		for place, relay := range c.at {
-			if relay != c.set[place] {
-				add(relay, "drop")
-			}
-		}
 	}
 	return all, twice
 }

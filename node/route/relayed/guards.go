@@ -145,7 +145,6 @@ func (m *Machine) guardChanged() {
 	if m.view == nil {
 		return
 	}
-	m.standIn()
 	from := m.neighbours()
 	for i := range m.slot.plan {
 		if b, ok := m.drawBeside(from); ok {

@@ -174,7 +174,7 @@ func (m *Machine) putBox(now time.Time, l *laneState, replica int) bool {
 	m.fill(random[:])
 	p := &pending{
 		command: onion.Put, contact: c, period: l.period, replica: replica,
-		drop: c.at[drop.Pair(day, c.direction, l.period)[replica]],
+		drop: c.set[drop.Pair(day, c.direction, l.period)[replica]],
 	}
 	return m.send(now, p, keys.Write.Bytes(), m.seal(l.seal, keys.Box, &random, l.content))
 }
@@ -298,11 +298,11 @@ func (m *Machine) question(c *contact, period uint64, place int) (q question, ok
 		return q, false
 	}
 	pair := drop.Pair(q.day, c.direction.Other(), period)
-	if place == 0 && m.prefers(c.at[pair[1]], c.at[pair[0]]) {
+	if place == 0 && m.prefers(c.set[pair[1]], c.set[pair[0]]) {
 		c.book.Turn(period)
 	}
 	q.replica = c.book.Replica(period, place)
-	q.at = c.at[pair[q.replica]]
+	q.at = c.set[pair[q.replica]]
 	return q, true
 }
 
@@ -329,15 +329,11 @@ func (m *Machine) get(now time.Time, c *contact, period uint64, place int) bool 
 	return sent
 }
 
-// getAnything asks any drop to which this packet leads for a random address, once in a slot
-// one that may have come back.
+// getAnything asks any drop to which this packet leads for a random address.
 func (m *Machine) getAnything(now time.Time) bool {
 	address := m.draw()
 	defer address.Wipe()
-	id, ok := m.awaited()
-	if !ok {
-		id, ok = m.anyRelay()
-	}
+	id, ok := m.anyRelay()
 	return ok && m.send(now, &pending{command: onion.Get, drop: id}, address.Bytes(), nil)
 }
 

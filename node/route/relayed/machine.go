@@ -123,8 +123,6 @@ type Machine struct {
 	ownSet   [drop.SetSize]onion.ID // drops of idle boxes
 	work     map[onion.ID]int       // bits of work that drops want
 	misses   map[onion.ID]int       // gets in a row that brought no box, by drop
-	quiet    map[onion.ID]quiet     // relays that did not answer the last packets
-	answers  int                    // that came in this run
 	errands  []Errand
 	locked   bool
 	many     bool                              // operators: replies come back the way that packets go
@@ -152,7 +150,7 @@ func New(cfg Config) *Machine {
 		cfg.Boxes = boxes{}
 	}
 	m := &Machine{
-		cfg: cfg, clocks: clocks{}, health: newHealth(), work: map[onion.ID]int{}, misses: map[onion.ID]int{}, quiet: map[onion.ID]quiet{},
+		cfg: cfg, clocks: clocks{}, health: newHealth(), work: map[onion.ID]int{}, misses: map[onion.ID]int{},
 		middles: map[ends][]onion.ID{}, evens: map[onion.ID]map[onion.ID]float64{}, idles: map[idlePlace]bool{}, pending: map[onion.Tag]*pending{},
 	}
 	m.seed, m.idle = m.draw(), m.draw()
@@ -229,11 +227,6 @@ func (m *Machine) SetView(now time.Time, v View) *Output {
 			if _, ok := v.Member(id); !ok {
 				delete(forget, id)
 			}
-		}
-	}
-	for id := range m.quiet {
-		if _, ok := v.Member(id); !ok {
-			delete(m.quiet, id)
 		}
 	}
 	m.chooseOwnSet()

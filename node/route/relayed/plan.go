@@ -200,7 +200,7 @@ func (m *Machine) dropOf(e cadence.Emission) onion.ID {
 			return m.ownSet[m.idlePair(e.Lane, m.slot.number)[replica]]
 		}
 		day, _ := l.writes.writes(m, l.period)
-		return l.writes.at[drop.Pair(day, l.writes.direction, l.period)[replica]]
+		return l.writes.set[drop.Pair(day, l.writes.direction, l.period)[replica]]
 	case cadence.Current:
 		if l.reads != nil {
 			q, _ := m.question(l.reads, l.readPeriod, 0)

@@ -25,7 +25,6 @@ func (m *Machine) Reply(now time.Time, packet []byte) *Output {
 	p.reply.Wipe()
 	status, box, err := drop.Read(p.command, answer)
 	m.slot.replies++
-	m.answered(p.drop)
 	if p.guard == m.guards.active() {
 		m.health.ended(p.relays, p.drop, m.prompt(now, p))
 	}
@@ -151,9 +150,6 @@ func (m *Machine) lost(p *pending) {
 	defer p.box.Wipe()
 	if p.guard == m.guards.active() && !p.unsent {
 		m.health.ended(p.relays, p.drop, false)
-		if m.guards.linked && p.home == m.guards.home { // else it ended with its link, perhaps
-			m.unanswered(p.drop)
-		}
 	}
 	switch {
 	case p.errand != nil:

@@ -20,7 +20,6 @@ type slotState struct {
 	running bool
 	replies int // that came in it
 	sent    int
-	awaited bool // a drop that is out of reach was asked in it
 }
 
 func (s *slotState) end() time.Time { return s.begin.Add(s.length) }
@@ -128,7 +127,6 @@ func (m *Machine) enter(now time.Time) {
 		m.forget()
 		m.giveBack()
 	}
-	m.standIn()
 	periods := make([]cadence.Period, len(m.contacts))
 	for i, c := range m.contacts {
 		periods[i] = c.period

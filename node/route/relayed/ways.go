@@ -30,7 +30,6 @@ type pending struct {
 
 	reply  Reply
 	guard  onion.ID
-	home   onion.ID   // the machine's name there, by which the reply finds it
 	relays []onion.ID // on the way out and back, but the guard
 	sent   time.Time
 	packet *byte         // the first byte of the packet, by which its owner names it
@@ -64,7 +63,7 @@ func (m *Machine) send(now time.Time, p *pending, key []byte, box *wire.Box) boo
 	if err != nil {
 		return false
 	}
-	p.reply, p.guard, p.home, p.sent = reply, m.guards.active(), m.guards.home, now
+	p.reply, p.guard, p.sent = reply, m.guards.active(), now
 	p.packet = &packet[0]
 	p.out, p.back = m.delays(r, reply)
 	p.relays = append(slices.Clone(out[1:]), back[1:len(back)-1]...)
