@@ -32,6 +32,9 @@ func (v *Conversation) deaf() bool {
 	if v.s == nil || v.s.dead || !begun || v.c.m3 != nil || v.now.IsZero() {
 		return false
 	}
+	if a.reason == noReason && v.aged() && v.overDrops() && v.s.confirmed && !v.manyDraws() {
+		return false // a roll goes first: the peer may be in the next session already, and wait for it
+	}
 	since := max(v.c.heard, handshake.Hour(fromMinute(v.s.began)))
 	if a.reason == roll {
 		since = max(since, a.hour) // who comes back after weeks answers that first

@@ -9,6 +9,7 @@ import (
 
 	"github.com/backchannel/backchannel/node/channel"
 	"github.com/backchannel/backchannel/node/store/storetest"
+	"github.com/backchannel/backchannel/protocol/handshake"
 	"github.com/backchannel/backchannel/protocol/prototest"
 )
 
@@ -332,4 +333,47 @@ func noticed(s *side) (n int) {
 		}
 	}
 	return n
+}
+
+// TestCutOffWithinARoll: a connection takes m3 of a roll and is cut, so that one side is in the
+// next session; then one of the two is away until the other has given that roll up, and what
+// was put is gone. Nobody was put back. They find each other, and nobody is asked for anything.
+func TestCutOffWithinARoll(t *testing.T) {
+	for _, away := range []handshake.Role{handshake.Initiator, handshake.Responder} {
+		for _, days := range []int{22, 29} {
+			d := metAtDrops(t, 230)
+			w := d.w
+			w.now = w.now.Add(31 * 24 * time.Hour)
+			w.a.do(w.a.c.Tick(w.a.now()))
+			for _, step := range []struct{ from, to *side }{{w.a, w.b}, {w.b, w.a}} {
+				flight, ok := d.flightOf(step.from)
+				if !ok {
+					t.Fatalf("%s has no flight", step.from.name)
+				}
+				handOver(step.to, flight)
+			}
+			w.connect()
+			w.cut()
+			if w.a.c.Epoch() != 2 || w.b.c.Epoch() != 1 {
+				t.Fatalf("sessions %d and %d", w.a.c.Epoch(), w.b.c.Epoch())
+			}
+			on := w.a
+			if away == handshake.Initiator {
+				on = w.b
+			}
+			w.now = w.now.Add(20 * 24 * time.Hour)
+			d.boxes = map[*side][]placed{}
+			d.alone(on, days-20)
+			n := 0
+			for ; n < 12 && !d.together(); n++ {
+				d.days(1, nil)
+			}
+			if !d.together() {
+				t.Errorf("the %v is away for %d days, and they do not find each other in %d: sessions %d and %d", away, days, n, w.a.c.Epoch(), w.b.c.Epoch())
+			}
+			if w.a.c.View().Paused || w.b.c.View().Paused {
+				t.Errorf("the %v is away for %d days, and somebody is asked to go on", away, days)
+			}
+		}
+	}
 }

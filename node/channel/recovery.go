@@ -110,6 +110,9 @@ func (v *Conversation) recoverOverDrops() {
 		} else {
 			v.saveContact() // the one that asked has gone; its keys are of no more use
 		}
+	case v.asksApart() && old > int64(deafAfter/time.Hour) && v.aged() && v.overDrops():
+		v.endAttempt() // by turns with a roll
+		v.saveContact()
 	case a.role == handshake.Initiator && old > flightHours && a.tries+1 < maxRecoveries:
 		tries, begin := a.tries+1, func() { v.initiate(recovery) }
 		if v.asksApart() {
