@@ -140,7 +140,8 @@ func (m *Machine) useOther() bool {
 // the ways behind it, and what is left of the slot.
 func (m *Machine) guardChanged() {
 	m.guards.lostBefore = m.guards.lostBefore || m.health.losing
-	m.health.trips, m.health.losing = nil, false
+	m.health.forget()
+	m.health.losing = false
 	m.forgetWays()
 	if m.view == nil {
 		return

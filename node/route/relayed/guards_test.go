@@ -103,14 +103,21 @@ func TestLosingAtBothGuards(t *testing.T) {
 	}
 }
 
+// A journey is what became of a packet.
+type journey struct {
+	relays []onion.ID
+	exit   onion.ID
+	back   bool
+}
+
 // TestDropsDoNotSteerWays: what a drop loses of its own users is told to people, and ways
 // go over it as before; what it does not pass on counts.
 func TestDropsDoNotSteerWays(t *testing.T) {
 	x := onion.ID{9}
-	judged := func(lost func(t trip) bool) health {
+	judged := func(lost func(t journey) bool) health {
 		h := newHealth()
 		for i := range window {
-			t := trip{relays: []onion.ID{{byte(i%5 + 1)}, {byte(i%4 + 6)}, {byte(i%3 + 1)}}}
+			t := journey{relays: []onion.ID{{byte(i%5 + 1)}, {byte(i%4 + 6)}, {byte(i%3 + 1)}}}
 			t.exit = t.relays[1]
 			if i%7 == 0 {
 				t.relays[0] = x
@@ -121,10 +128,10 @@ func TestDropsDoNotSteerWays(t *testing.T) {
 		h.judge()
 		return h
 	}
-	if h := judged(func(t trip) bool { return t.exit == x }); !h.isBad(x) || len(h.middle) > 0 {
+	if h := judged(func(t journey) bool { return t.exit == x }); !h.isBad(x) || len(h.middle) > 0 {
 		t.Errorf("as a drop: bad %v, on ways %v", h.bad, h.middle)
 	}
-	if h := judged(func(t trip) bool { return t.relays[0] == x }); !slices.Equal(h.middle, []onion.ID{x}) {
+	if h := judged(func(t journey) bool { return t.relays[0] == x }); !slices.Equal(h.middle, []onion.ID{x}) {
 		t.Errorf("on ways: bad %v, on ways %v", h.bad, h.middle)
 	}
 }
@@ -132,21 +139,21 @@ func TestDropsDoNotSteerWays(t *testing.T) {
 // TestBothWaysCountOnce: a relay that stands on both ways of a trip is no more to blame for
 // its loss than one that stands on one.
 func TestBothWaysCountOnce(t *testing.T) {
-	judged := func(lost func(i int, t trip) bool) []onion.ID {
+	judged := func(lost func(i int, t journey) bool) []onion.ID {
 		h := newHealth()
 		for i := range window {
 			a, at := onion.ID{byte(i%2 + 1)}, onion.ID{byte(i%3 + 3)}
-			p := trip{relays: []onion.ID{a, at, a}, exit: at}
+			p := journey{relays: []onion.ID{a, at, a}, exit: at}
 			p.back = !lost(i, p)
 			h.ended(p.relays, p.exit, p.back)
 		}
 		h.judge()
 		return h.bad
 	}
-	if bad := judged(func(i int, _ trip) bool { return i%25 == 0 }); len(bad) > 0 {
+	if bad := judged(func(i int, _ journey) bool { return i%25 == 0 }); len(bad) > 0 {
 		t.Errorf("%v are blamed for what all lose", bad)
 	}
-	if bad := judged(func(i int, p trip) bool { return p.relays[0] == onion.ID{1} && i%3 > 0 }); !slices.Equal(bad, []onion.ID{{1}}) {
+	if bad := judged(func(i int, p journey) bool { return p.relays[0] == onion.ID{1} && i%3 > 0 }); !slices.Equal(bad, []onion.ID{{1}}) {
 		t.Errorf("%v are blamed for what one loses", bad)
 	}
 }

@@ -20,25 +20,78 @@ const (
 )
 
 // health is what became of the last packets: each trip went over the guard and some
-// relays, and came back or did not.
+// relays, and came back or did not. It is counted by relay as trips end, not at each look
+// at it: that took a fifth of all time.
 type health struct {
 	trips  []trip
+	names  []onion.ID          // of relays that trips went over; trips have them by place
+	places map[onion.ID]uint16 // in names
+	whole  counts              // of all trips
+	passed counts              // likewise, without the trips' drops
+
 	bad    []onion.ID // by all their trips: for people, and for which drop is asked first
 	middle []onion.ID // by the trips on which they were no drop: for ways
 	losing bool       // at the end of the last slot, what Losing tells
 }
 
+// A trip has its relays by their places.
 type trip struct {
-	relays []onion.ID
-	exit   onion.ID // the drop, one of them
+	passed [2 * onion.MaxHops]uint16 // each once: one may stand on both ways
+	n      uint8                     // so many
 	back   bool
+	drop   uint16    // noPlace: it is not known
+	beside [2]uint16 // the first relay and the last
 }
 
-func newHealth() health { return health{} }
+const noPlace = math.MaxUint16
 
+func newHealth() health { return health{places: map[onion.ID]uint16{}} }
+
+// forget forgets all trips. Who was to blame still is, until there are others.
+func (h *health) forget() {
+	*h = health{places: map[onion.ID]uint16{}, bad: h.bad, middle: h.middle, losing: h.losing}
+}
+
+// ended notes what became of a packet that went over some relays, at most 2 * MaxHops of
+// them, to a drop that is one of them, or is not known.
 func (h *health) ended(relays []onion.ID, exit onion.ID, back bool) {
-	h.trips = append(h.trips, trip{relays, exit, back})
-	h.trips = h.trips[max(0, len(h.trips)-window):]
+	t := trip{back: back, drop: noPlace}
+	for i, id := range relays {
+		p := h.place(id)
+		switch {
+		case id == exit:
+			t.drop = p
+		case !slices.Contains(t.passed[:t.n], p):
+			t.passed[t.n] = p
+			t.n++
+		}
+		if i == 0 {
+			t.beside[0] = p
+		}
+		t.beside[1] = p
+	}
+	h.add(t)
+}
+
+func (h *health) place(id onion.ID) uint16 {
+	p, ok := h.places[id]
+	if !ok {
+		p = uint16(len(h.names))
+		h.places[id], h.names = p, append(h.names, id)
+	}
+	return p
+}
+
+func (h *health) add(t trip) {
+	h.trips = append(h.trips, t)
+	h.whole.count(&t, true, 1)
+	h.passed.count(&t, false, 1)
+	if len(h.trips) > window {
+		first := &h.trips[0]
+		h.whole.count(first, true, -1)
+		h.passed.count(first, false, -1)
+		h.trips = h.trips[1:]
+	}
 }
 
 // isBad reports whether a relay loses packets.
@@ -50,103 +103,128 @@ func (h *health) isBad(id onion.ID) bool { return slices.Contains(h.bad, id) }
 // users ask it for and nothing else, and would make their guards see who they are.
 func (h *health) isBadMiddle(id onion.ID) bool { return slices.Contains(h.middle, id) }
 
+// keep forgets who is not in the view any more, and what is not in the last trips.
+// keep forgets who is not in the view any more, and the names of whom no trip went over.
 func (h *health) keep(v View) {
 	gone := func(id onion.ID) bool {
 		_, ok := v.Member(id)
 		return !ok
 	}
 	h.bad, h.middle = slices.DeleteFunc(h.bad, gone), slices.DeleteFunc(h.middle, gone)
+	old := *h
+	h.forget()
+	move := func(p *uint16) {
+		if *p != noPlace {
+			*p = h.place(old.names[*p])
+		}
+	}
+	for _, t := range old.trips {
+		for i := range t.passed[:t.n] {
+			move(&t.passed[i])
+		}
+		move(&t.drop)
+		move(&t.beside[0])
+		move(&t.beside[1])
+		h.add(t)
+	}
+}
+
+// counts is how many trips there were, and how many went over each relay, by its place.
+type counts struct {
+	all tally
+	of  []tally
+}
+
+type tally struct{ trips, lost int }
+
+// count counts a trip, or takes it out again. Its drop counts, or does not.
+func (c *counts) count(t *trip, drop bool, by int) {
+	c.all.count(t, by)
+	for _, p := range t.passed[:t.n] {
+		c.at(p).count(t, by)
+	}
+	if drop && t.drop != noPlace {
+		c.at(t.drop).count(t, by)
+	}
+}
+
+func (c *counts) at(p uint16) *tally {
+	for int(p) >= len(c.of) {
+		c.of = append(c.of, tally{})
+	}
+	return &c.of[p]
+}
+
+func (n *tally) count(t *trip, by int) {
+	n.trips += by
+	if !t.back {
+		n.lost += by
+	}
 }
 
 // judge finds the relays to blame: the one whose trips surely lose most, then, without
 // its trips, the next, and so on. What is lost of the rest is the guard's doing, or the
 // network's.
 func (h *health) judge() (rest float64, trips int) {
-	bad, left := blame(slices.Clone(h.trips), h.bad)
+	bad, left := h.blame(h.whole, h.bad, true, func(*trip) bool { return true })
 	h.bad = bad
-	h.middle, _ = blame(h.passed(), nil)
-	if len(left) == 0 {
-		return 0, 0
+	// Which relays were on the way to a drop that loses packets does not matter.
+	passed, honest := h.passed, func(t *trip) bool { return t.drop == noPlace || !h.isBad(h.names[t.drop]) }
+	if len(bad) > 0 {
+		passed = h.recount(nil, false, honest)
 	}
-	return share(left), len(left)
+	h.middle, _ = h.blame(passed, nil, false, honest)
+	return left.share(), left.trips
 }
 
-// passed is the trips without their drops, and without those to a drop that loses
-// packets: which relays were on the way there does not matter.
-func (h *health) passed() (all []trip) {
-	for _, t := range h.trips {
-		if !h.isBad(t.exit) {
-			t.relays = slices.DeleteFunc(slices.Clone(t.relays), func(id onion.ID) bool { return id == t.exit })
-			all = append(all, t)
-		}
-	}
-	return all
-}
-
-// blame returns the relays to blame for what is lost, and the trips that went over none
-// of them. Known are those that are blamed already.
-func blame(trips []trip, known []onion.ID) (bad []onion.ID, left []trip) {
+// blame returns the relays to blame for what is lost, and what is lost of the trips that
+// went over none of them. Known are those that are blamed already. Of the trips some
+// count, with their drops or without.
+func (h *health) blame(c counts, known []onion.ID, drop bool, counted func(*trip) bool) (bad []onion.ID, left tally) {
+	var places []uint16
 	for {
-		worst, found := worstOf(trips, known)
+		worst, found := h.worstOf(c, known)
 		if !found {
-			return bad, trips
+			return bad, c.all
 		}
-		bad = append(bad, worst)
-		trips = slices.DeleteFunc(trips, func(t trip) bool { return slices.Contains(t.relays, worst) })
+		bad, places = append(bad, h.names[worst]), append(places, worst)
+		c = h.recount(places, drop, counted)
 	}
+}
+
+// recount counts the trips that went over none of some relays.
+func (h *health) recount(without []uint16, drop bool, counted func(*trip) bool) (c counts) {
+	for i := range h.trips {
+		t := &h.trips[i]
+		over := slices.ContainsFunc(without, func(p uint16) bool {
+			return drop && p == t.drop || slices.Contains(t.passed[:t.n], p)
+		})
+		if !over && counted(t) {
+			c.count(t, drop, 1)
+		}
+	}
+	return c
 }
 
 // share is the part of trips that did not come back.
-func share(trips []trip) float64 { return float64(lost(trips)) / float64(max(1, len(trips))) }
-
-// lost is how many trips did not come back.
-func lost(trips []trip) (n int) {
-	for _, t := range trips {
-		if !t.back {
-			n++
-		}
-	}
-	return n
-}
+func (n tally) share() float64 { return float64(n.lost) / float64(max(1, n.trips)) }
 
 // worstOf returns the relay whose trips lose most compared with those that do not go
 // over it, if that is surely too many.
-func worstOf(trips []trip, known []onion.ID) (worst onion.ID, found bool) {
-	if lost(trips) < leastLost {
+func (h *health) worstOf(c counts, known []onion.ID) (worst uint16, found bool) {
+	if c.all.lost < leastLost {
 		return worst, false
 	}
-	type record struct{ all, lost int }
-	of := map[onion.ID]*record{}
-	total := record{}
-	for _, t := range trips {
-		total.all++
-		if !t.back {
-			total.lost++
-		}
-		for i, id := range t.relays {
-			if slices.Contains(t.relays[:i], id) {
-				continue // it stands on both ways
-			}
-			r := of[id]
-			if r == nil {
-				r = &record{}
-				of[id] = r
-			}
-			r.all++
-			if !t.back {
-				r.lost++
-			}
-		}
-	}
 	most := 0.0
-	for id, r := range of {
-		if r.all < sameTrips || r.all < minTrips && !slices.Contains(known, id) {
+	for i, r := range c.of {
+		id := &h.names[i]
+		if r.trips < sameTrips || r.trips < minTrips && !slices.Contains(known, *id) {
 			continue
 		}
-		others := float64(total.lost-r.lost) / float64(max(1, total.all-r.all))
-		surely := lower(r.lost, r.all)
-		if excess := surely - others; excess > tooMany && (excess > most || excess == most && bytes.Compare(id[:], worst[:]) < 0) {
-			worst, most, found = id, excess, true
+		others := tally{c.all.trips - r.trips, c.all.lost - r.lost}
+		excess := lower(r.lost, r.trips) - others.share()
+		if excess > tooMany && (excess > most || excess == most && bytes.Compare(id[:], h.names[worst][:]) < 0) {
+			worst, most, found = uint16(i), excess, true
 		}
 	}
 	return worst, found

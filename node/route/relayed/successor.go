@@ -45,10 +45,11 @@ func (m *Machine) Successor(now time.Time) *Machine {
 // stood beside the guard, and what came back. Drops are left out, and packets to those that
 // lose some: who asked there, and how often, is a contact's.
 func (h *health) bare() health {
-	b := health{middle: slices.Clone(h.middle), losing: h.losing}
+	b := newHealth()
+	b.middle, b.losing = slices.Clone(h.middle), h.losing
 	for _, t := range h.trips {
-		if !h.isBad(t.exit) {
-			b.trips = append(b.trips, trip{relays: []onion.ID{t.relays[0], t.relays[len(t.relays)-1]}, back: t.back})
+		if t.drop == noPlace || !h.isBad(h.names[t.drop]) {
+			b.ended([]onion.ID{h.names[t.beside[0]], h.names[t.beside[1]]}, onion.ID{}, t.back)
 		}
 	}
 	return b

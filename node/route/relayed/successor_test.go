@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/backchannel/backchannel/protocol/cadence"
-	"github.com/backchannel/backchannel/protocol/onion"
 	"github.com/backchannel/backchannel/protocol/prototest"
 )
 
@@ -106,7 +105,7 @@ func TestSuccessorHasNothingOfContacts(t *testing.T) {
 		t.Error("something of what was sent is left")
 	}
 	for _, p := range s.health.trips {
-		if p.exit != (onion.ID{}) || len(p.relays) != 2 {
+		if p.drop != noPlace || p.n > 2 {
 			t.Fatal("a drop is left")
 		}
 	}
