@@ -29,8 +29,11 @@ what somebody sees who taps every link (--trace) and what was true (--truth).
 The formats are in docs/simulator.md. Flags:
 `
 
-// memoryLimit is when the collector begins to save memory rather than time.
-const memoryLimit = 6 << 30
+// The collector saves time rather than memory until there is so much.
+const (
+	memoryLimit = 6 << 30
+	garbage     = 200 // percent of what is alive
+)
 
 // options are the flags of one call.
 type options struct {
@@ -83,6 +86,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 	debug.SetMemoryLimit(memoryLimit)
+	debug.SetGCPercent(garbage)
 	if err := o.simulate(stdout, stderr); err != nil {
 		_, _ = fmt.Fprintln(stderr, "backchannel-sim:", err)
 		if errors.Is(err, sim.ErrConfig) {

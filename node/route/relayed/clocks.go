@@ -1,7 +1,7 @@
 package relayed
 
 import (
-	"maps"
+	"iter"
 	"slices"
 	"time"
 
@@ -42,22 +42,26 @@ func (c clocks) heard(relay onion.ID, sent, now time.Time, out, back time.Durati
 	c[relay] = all[max(0, len(all)-readings):]
 }
 
-// each returns how far the clock of each relay is ahead, by readings that are fresh.
-func (c clocks) each(now time.Time) map[onion.ID]time.Duration {
-	all := map[onion.ID]time.Duration{}
-	for id, rs := range c {
-		rs = slices.DeleteFunc(rs, func(r reading) bool { return now.Sub(r.at) > fresh })
-		if c[id] = rs; len(rs) == 0 {
-			delete(c, id)
-			continue
+// each yields how far the clock of each relay is ahead, by readings that are fresh, and
+// forgets others.
+func (c clocks) each(now time.Time) iter.Seq2[onion.ID, time.Duration] {
+	return func(yield func(onion.ID, time.Duration) bool) {
+		for id, rs := range c {
+			rs = slices.DeleteFunc(rs, func(r reading) bool { return now.Sub(r.at) > fresh })
+			if len(rs) == 0 {
+				delete(c, id)
+				continue
+			}
+			c[id] = rs
+			var sum time.Duration
+			for _, r := range rs {
+				sum += r.ahead
+			}
+			if !yield(id, sum/time.Duration(len(rs))) {
+				return
+			}
 		}
-		var sum time.Duration
-		for _, r := range rs {
-			sum += r.ahead
-		}
-		all[id] = sum / time.Duration(len(rs))
 	}
-	return all
 }
 
 // Clocks returns how far the clocks of relays are ahead of this machine's, and when each
@@ -79,7 +83,11 @@ type Clock struct {
 
 // ahead returns the median over relays, and whether enough of them are known.
 func (c clocks) ahead(now time.Time, relays int) (time.Duration, bool) {
-	all := slices.Sorted(maps.Values(c.each(now)))
+	all := make([]time.Duration, 0, len(c))
+	for _, ahead := range c.each(now) {
+		all = append(all, ahead)
+	}
+	slices.Sort(all)
 	if len(all) == 0 || len(all) < min(minClocks, relays-1) {
 		return 0, false
 	}

@@ -63,8 +63,9 @@ func (m *Machine) pairs(from []directory.Member) (all []beside) {
 // own if there are two of these, and none that loses what it passes on if there are two others.
 func (m *Machine) neighbours() []directory.Member {
 	guard, _ := m.view.Member(m.guards.active())
-	var all []directory.Member
-	for _, r := range m.view.Members() {
+	members := m.view.Members()
+	all := make([]directory.Member, 0, len(members))
+	for _, r := range members {
 		if r.ID != guard.ID && m.view.Linked(guard.ID, r.ID) {
 			all = append(all, r)
 		}
@@ -73,8 +74,14 @@ func (m *Machine) neighbours() []directory.Member {
 		func(r directory.Member) bool { return r.Operator == guard.Operator },
 		func(r directory.Member) bool { return m.health.isBadMiddle(r.ID) },
 	} {
-		if left := slices.DeleteFunc(slices.Clone(all), unwanted); len(left) >= 2 {
-			all = left
+		left := 0
+		for _, r := range all {
+			if !unwanted(r) {
+				left++
+			}
+		}
+		if left >= 2 {
+			all = slices.DeleteFunc(all, unwanted)
 		}
 	}
 	return all
