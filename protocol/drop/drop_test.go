@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 
@@ -242,6 +243,68 @@ func TestChainRecordIsStrict(t *testing.T) {
 		b[i] ^= 1
 		if c, err := drop.ParseChain(b); err == nil && !bytes.Equal(c.Append(nil), b) {
 			t.Errorf("byte %d: two encodings", i)
+		}
+	}
+}
+
+// TestChainKeysHaveBounds: a clock that is far off is not followed, neither way.
+func TestChainKeysHaveBounds(t *testing.T) {
+	c := drop.NewChain(key(9), firstDay)
+	if _, ok := c.Key(firstDay + 4000); !ok {
+		t.Error("a day in ten years has no key")
+	}
+	for _, d := range []drop.Day{firstDay + 4001, firstDay - 1, 0, math.MaxUint32} {
+		if _, ok := c.Key(d); ok {
+			t.Errorf("day %d has a key", d)
+		}
+	}
+	if _, ok := drop.NewChain(key(9), math.MaxUint32-1).Key(3); ok {
+		t.Error("after the last day come the first ones")
+	}
+}
+
+// TestChainRecordHasOneOrder: exports stand by day and number, each number once, all of
+// them after the day of the key, and no more than a chain takes.
+func TestChainRecordHasOneOrder(t *testing.T) {
+	type at struct {
+		day    drop.Day
+		number uint32
+	}
+	record := func(exports ...at) []byte {
+		b := drop.NewChain(key(9), firstDay).Append(nil)
+		b[len(b)-1] = byte(len(exports))
+		for _, e := range exports {
+			b = binary.BigEndian.AppendUint32(b, uint32(e.day))
+			b = binary.BigEndian.AppendUint32(b, e.number)
+			b = append(b, key(byte(e.number)).Bytes()...)
+		}
+		return b
+	}
+	many := func(n uint32) (all []at) {
+		for i := range n {
+			all = append(all, at{firstDay + 1, i})
+		}
+		return all
+	}
+	for name, good := range map[string][]byte{
+		"in order": record(at{firstDay + 1, 5}, at{firstDay + 1, 6}, at{firstDay + 2, 4}),
+		"full":     record(many(drop.MaxExports)...),
+	} {
+		if c, err := drop.ParseChain(good); err != nil || !bytes.Equal(c.Append(nil), good) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, bad := range map[string][]byte{
+		"on the day of the key":      record(at{firstDay, 1}),
+		"before it":                  record(at{firstDay - 1, 1}),
+		"days fall":                  record(at{firstDay + 2, 1}, at{firstDay + 1, 2}),
+		"numbers of a day fall":      record(at{firstDay + 1, 2}, at{firstDay + 1, 1}),
+		"a number twice in a day":    record(at{firstDay + 1, 2}, at{firstDay + 1, 2}),
+		"a number twice in two days": record(at{firstDay + 1, 2}, at{firstDay + 2, 2}),
+		"too many":                   record(many(drop.MaxExports + 1)...),
+	} {
+		if _, err := drop.ParseChain(bad); err == nil {
+			t.Errorf("%s: accepted", name)
 		}
 	}
 }
