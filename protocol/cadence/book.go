@@ -64,7 +64,7 @@ func (b *Book) Block(period uint64) (number uint64, record []byte) {
 // periods. A get that was under way when the machine stopped counts as failed: the
 // other replica is asked then.
 func (b *Book) Load(number uint64, record []byte) error {
-	if len(record) != BlockSize || number > 1<<56 {
+	if len(record) != BlockSize || number >= 1<<56 {
 		return ErrBook
 	}
 	for i, r := range record {

@@ -2,6 +2,7 @@ package cadence_test
 
 import (
 	"bytes"
+	"math"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -95,6 +96,13 @@ func TestBookRefusesOtherRecords(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 		}
 	}
+	first := make([]byte, cadence.BlockSize)
+	first[0] = 1
+	for _, number := range []uint64{1 << 56, 3 << 56, 1<<56 + 1} { // their periods are beyond 64 bits, and would be early ones
+		if cadence.NewBook(0).Load(number, first) == nil {
+			t.Errorf("block %#x: accepted", number)
+		}
+	}
 	far := make([]byte, cadence.BlockSize)
 	far[0] = 1
 	if cadence.NewBook(0).Load(100, far) == nil {
@@ -102,5 +110,35 @@ func TestBookRefusesOtherRecords(t *testing.T) {
 	}
 	if err := cadence.NewBook(100*cadence.BlockSize).Load(0, far); err != nil {
 		t.Error("a period that was forgotten: refused")
+	}
+}
+
+// TestHas: a book has what was found, and nothing else.
+func TestHas(t *testing.T) {
+	b := cadence.NewBook(1000)
+	b.Asked(1001, 0)
+	b.Failed(1002)
+	b.Asked(1002, 1)
+	b.Written(1003, 1003)
+	b.Turn(1004)
+	b.Found(1005)
+	b.Found(5)
+	for _, period := range []uint64{0, 5, 999, 1000, 1001, 1002, 1003, 1004, 1006, 1 << 40} {
+		if b.Has(period) {
+			t.Errorf("it has period %d", period)
+		}
+	}
+	if !b.Has(1005) {
+		t.Error("it has not what was found")
+	}
+}
+
+// TestTheLastPeriods: behind the last period that a number can say there is none, least of
+// all the first one.
+func TestTheLastPeriods(t *testing.T) {
+	b := cadence.NewBook(math.MaxUint64 - 5)
+	b.Found(3)
+	if b.Has(3) || !b.Known(3) || b.End() != math.MaxUint64-5 {
+		t.Errorf("period 3 is in a book that begins at the end: it reaches to %d", b.End())
 	}
 }

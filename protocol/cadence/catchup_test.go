@@ -164,7 +164,53 @@ func TestBookIsBounded(t *testing.T) {
 	if q := cadence.Ask(seed, []cadence.Reader{r}, 1<<40-1, lag, 0); q.Contact != -1 {
 		t.Errorf("after all was forgotten: %v", q)
 	}
-	if _, ok := cadence.Overdue(7, lag, 8); ok {
-		t.Error("a period is overdue before there was one")
+	for _, slot := range []cadence.Slot{0, 7, lag, 2*lag - 1, 2 * lag, 2*lag + 1} {
+		if period, ok := cadence.Overdue(slot, lag, 1); ok {
+			t.Errorf("slot %d: period %d is overdue before there was one", slot, period)
+		}
+	}
+	if period, ok := cadence.Overdue(2*lag+2, lag, 1); !ok || period != 0 {
+		t.Errorf("the first period: %d, %v", period, ok)
+	}
+	for _, first := range []uint64{1 << 40, 1} { // it begins later, and it ends long before
+		r := cadence.Reader{Book: cadence.NewBook(first), Period: 1, Missing: true}
+		if q := cadence.Ask(seed, []cadence.Reader{r}, 1<<30, lag, 0); q.Contact != -1 {
+			t.Errorf("a book that begins with period %d: %v", first, q)
+		}
+	}
+}
+
+// TestPassedOver: a question that the packet does not lead to is passed over, wherever in the
+// order it stands, and the next one is asked.
+func TestPassedOver(t *testing.T) {
+	const slot = 1012 + 2*lag + 2 // periods to 1012 are overdue
+	book := func() *cadence.Book {
+		b := cadence.NewBook(1000)
+		b.Written(1001, 1003)
+		b.Failed(1002)
+		b.Found(1010)
+		b.Failed(1011)
+		return b
+	}
+	first := func(missing bool, skip map[cadence.Question]bool) cadence.Question {
+		return cadence.Ask(seed, []cadence.Reader{{Book: book(), Period: 1, Missing: missing, Skip: func(p uint64, r int) bool {
+			return skip[cadence.Question{Period: p, Replica: r}]
+		}}}, slot, lag, 0)
+	}
+	for _, missing := range []bool{true, false} {
+		want := []cadence.Question{{Period: 1012}, {Period: 1011, Replica: 1}}
+		if missing {
+			want = append([]cadence.Question{{Period: 1003}, {Period: 1002, Replica: 1}, {Period: 1001}}, want...)
+		}
+		skip := map[cadence.Question]bool{}
+		for _, q := range want {
+			if got := first(missing, skip); got != q {
+				t.Errorf("missing %v, %d passed over: %v, want %v", missing, len(skip), got, q)
+			}
+			skip[q] = true
+		}
+		if got := first(missing, skip); skip[got] {
+			t.Errorf("missing %v: %v was to be passed over", missing, got)
+		}
 	}
 }

@@ -87,12 +87,17 @@ func TestTooManyContacts(t *testing.T) {
 	contacts := []cadence.Period{1, 1, 1, 2, 2, 4, 4, 8, 8} // twice and a bit what there is
 	const slots = 8000
 	served := make([]float64, len(contacts))
+	once := map[cadence.Turn]bool{}
 	for slot := range cadence.Slot(slots) {
 		for _, turn := range cadence.Writers(seed, contacts, slot) {
 			if turn.Contact < 0 {
 				t.Fatalf("slot %d: a lane is idle though contacts wait", slot)
 			}
 			served[turn.Contact]++
+			if once[turn] {
+				t.Fatalf("slot %d: period %d of contact %d is written again", slot, turn.Period, turn.Contact)
+			}
+			once[turn] = true
 		}
 	}
 	for c, p := range contacts {
