@@ -191,6 +191,7 @@ func Version1(kind store.Kind, value []byte) []byte {
 		at := 1 + 1 + 4 + 4 + len(c.name) + 1 + 1 + 4 + key(c.static) + 1 + 2*identity.CardSize + 4 + len(c.invitation)
 		return cut(at+key(c.pair)+key(c.previous)+key(c.dial)+key(c.recovery), 4)
 	case KindSession:
+		value = SessionOfVersion2(value)
 		s, err := parseSession(value)
 		if err != nil {
 			panic(err)
@@ -205,6 +206,17 @@ func Version1(kind store.Kind, value []byte) []byte {
 		return cut(len(value)-n, n)
 	}
 	return value
+}
+
+// SessionOfVersion2 returns the record of a session as version 2 wrote it.
+func SessionOfVersion2(value []byte) []byte {
+	s, err := parseSession(value)
+	if err != nil {
+		panic(err)
+	}
+	n := 4 + startSize*int(s.starts.count())
+	at := len(value) - 4 - len(s.ratchet.Append(nil)) - n
+	return append([]byte{2}, slices.Delete(slices.Clone(value), at, at+n)[1:]...)
 }
 
 func (e *encoder) keyed(k secret.Key) []byte {

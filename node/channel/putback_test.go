@@ -377,3 +377,54 @@ func TestCutOffWithinARoll(t *testing.T) {
 		}
 	}
 }
+
+// TestNumbersUsedAgain: a machine that was put back gives the numbers that it forgot to other
+// texts, as many as it forgot or more, before it reads a box. The other one cannot open them,
+// and its counters acknowledge them. It notices by how their nonces begin, also when it was
+// started anew, and when its own texts came between: then it has not even the keys of their
+// headers. Both recover, and nothing is lost.
+func TestNumbersUsedAgain(t *testing.T) {
+	for _, x := range []struct {
+		texts              int
+		restarts, answered bool
+	}{{1, true, false}, {2, true, true}, {2, false, true}} {
+		d := metAtDrops(t, 190).places()
+		w := d.w
+		started := func(*side) {
+			if x.restarts {
+				w.b.restart()
+			}
+		}
+		d.days(2, nil)
+		old := d.image(w.a)
+		for i := range x.texts {
+			w.a.send(fmt.Sprint("forgotten ", i))
+			if d.days(1, started); x.answered {
+				w.b.send(fmt.Sprint("answer ", i))
+			}
+		}
+		d.days(1, started)
+		d.putBack(w.a, old)
+		d.boxes = map[*side][]placed{}
+		started(nil)
+		var want []string
+		for i := range x.texts {
+			want = append(want, fmt.Sprint("in its next life ", i))
+			w.a.send(want[i])
+		}
+		d.days(3, started)
+		for _, s := range []*side{w.a, w.b} {
+			if !s.saw(channel.NoteRecovered, start) {
+				t.Errorf("%+v: %s is not told of a recovery", x, s.name)
+			}
+		}
+		if err := d.goOn(3); err != nil {
+			t.Errorf("%+v: %v", x, err)
+		}
+		for _, text := range want {
+			if !slices.Contains(w.b.texts(channel.In), text) {
+				t.Errorf("%+v: %q is lost", x, text)
+			}
+		}
+	}
+}
