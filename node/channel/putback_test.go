@@ -381,8 +381,7 @@ func TestCutOffWithinARoll(t *testing.T) {
 // TestNumbersUsedAgain: a machine that was put back gives the numbers that it forgot to other
 // texts, as many as it forgot or more, before it reads a box. The other one cannot open them,
 // and its counters acknowledge them. It notices by how their nonces begin, also when it was
-// started anew, and when its own texts came between: then it has not even the keys of their
-// headers. Both recover, and nothing is lost.
+// started anew, and when its own texts came between. Both recover, and nothing is lost.
 func TestNumbersUsedAgain(t *testing.T) {
 	for _, x := range []struct {
 		texts              int
