@@ -22,6 +22,10 @@ func (v *Conversation) cell(c wire.Control, cell *wire.Cell) {
 	if err != nil || f.Number > v.s.received+wire.Window {
 		return // not stored, not acknowledged: the state stays what it was
 	}
+	if _, came := v.s.starts.of(f.Number); came {
+		v.recover() // a cell opens once: this is another one of a number that came, on another chain
+		return
+	}
 	if h, ok := v.s.ratchet.Peek(cell); ok {
 		v.remember(h, cell)
 	}

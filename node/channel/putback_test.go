@@ -427,3 +427,54 @@ func TestNumbersUsedAgain(t *testing.T) {
 		}
 	}
 }
+
+// TestNumberUsedAgainOnAnotherChain: a text is in flight to a machine, which is put back to
+// before it wrote the last one of its own. Now it reads that text first, and so seals its next
+// one on a new chain: the cell opens, under a number that came. Nothing is lost.
+func TestNumberUsedAgainOnAnotherChain(t *testing.T) {
+	for _, restarts := range []bool{false, true} {
+		d := metAtDrops(t, 191).places()
+		w := d.w
+		d.days(2, nil)
+		w.a.send("the first of a chain")
+		d.hour(w.a)
+		d.hour(w.b)
+		w.b.send("in flight")
+		for range 6 {
+			d.write(w.b)
+		}
+		old, flight := d.image(w.a), slices.Clone(d.boxes[w.b])
+		w.a.send("forgotten")
+		for range 6 {
+			d.write(w.a)
+		}
+		d.hour(w.b)
+		if got := w.b.texts(channel.In); !slices.Contains(got, "forgotten") {
+			t.Fatalf("%q", got)
+		}
+		d.putBack(w.a, old)
+		d.boxes = map[*side][]placed{w.b: flight}
+		for len(d.boxes[w.b]) > 0 {
+			d.read(w.a)
+		}
+		if got := w.a.texts(channel.In); !slices.Contains(got, "in flight") {
+			t.Fatalf("%q", got)
+		}
+		if restarts {
+			w.b.restart()
+		}
+		w.a.send("in its next life")
+		d.days(3, nil)
+		for _, s := range []*side{w.a, w.b} {
+			if !s.saw(channel.NoteRecovered, start) {
+				t.Errorf("restarts %v: %s is not told of a recovery", restarts, s.name)
+			}
+		}
+		if err := d.goOn(3); err != nil {
+			t.Errorf("restarts %v: %v", restarts, err)
+		}
+		if !slices.Contains(w.b.texts(channel.In), "in its next life") {
+			t.Errorf("restarts %v: the text is lost", restarts)
+		}
+	}
+}
