@@ -256,3 +256,12 @@ func (v *Conversation) FormerRoot() secret.Key {
 
 // BranchName is the name of the chain of the session in use.
 func (v *Conversation) BranchName() drop.BranchName { return v.branchInUse().name }
+
+// KeptStarts returns of how many numbers something is kept of nonces, in the session in use and
+// in the one before.
+func (v *Conversation) KeptStarts() (session, former uint32) {
+	if v.former != nil {
+		former = v.former.s.starts.count()
+	}
+	return v.s.starts.count(), former
+}

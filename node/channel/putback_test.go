@@ -478,3 +478,21 @@ func TestNumberUsedAgainOnAnotherChain(t *testing.T) {
 		}
 	}
 }
+
+// TestNothingOfNoncesAfterARoll: what is kept of nonces ends with its session, although that is
+// read on after a roll.
+func TestNothingOfNoncesAfterARoll(t *testing.T) {
+	d := metAtDrops(t, 192).places()
+	n := 0
+	d.days(4, func(s *side) { n++; s.send(fmt.Sprint(n)) })
+	before, _ := d.w.a.c.KeptStarts()
+	d.w.now = d.w.now.Add(28 * 24 * time.Hour)
+	d.comesTo(2, nil)
+	session, former := d.w.a.c.KeptStarts()
+	if before < 4 || session >= before || former != 0 {
+		t.Errorf("of %d numbers before the roll; after it of %d, and of %d of the session before", before, session, former)
+	}
+	if len(d.w.a.c.Seals()) < 2 {
+		t.Error("the session before is not read any more: the test does not test")
+	}
+}
