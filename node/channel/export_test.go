@@ -214,7 +214,7 @@ func SessionOfVersion2(value []byte) []byte {
 	if err != nil {
 		panic(err)
 	}
-	n := 4 + startSize*int(s.starts.count())
+	n := 4 + startSize*int(s.starts.count()) + 4 + 1 + 8*len(s.gaps.spans)
 	at := len(value) - 4 - len(s.ratchet.Append(nil)) - n
 	return append([]byte{2}, slices.Delete(slices.Clone(value), at, at+n)[1:]...)
 }
@@ -265,3 +265,6 @@ func (v *Conversation) KeptStarts() (session, former uint32) {
 	}
 	return v.s.starts.count(), former
 }
+
+// Gaps returns the stretches of numbers that are owed no more and were not acknowledged.
+func (v *Conversation) Gaps() []wire.Missing { return v.s.gaps.spans }

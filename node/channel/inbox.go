@@ -226,6 +226,8 @@ func (v *Conversation) deliver(f wire.Frame, content string) {
 		v.branchCame([]byte(content))
 	case wire.FrameMembership:
 		v.membershipCame([]byte(content))
+	case wire.FrameMissing:
+		v.missingCame([]byte(content))
 	default:
 		// A kind of a later version: acknowledged, and set aside.
 	}
@@ -245,7 +247,9 @@ func (v *Conversation) notOwed(c wire.Control) {
 		} else {
 			v.note(NoteMissing)
 		}
+		from := v.s.received + 1
 		v.s.received = v.nextStored(c.Lowest()) - 1 // one note for a stretch
+		v.passedOver(wire.Missing{From: from, To: v.s.received})
 	}
 	if v.s.received != before {
 		v.advance()

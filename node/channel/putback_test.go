@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -494,5 +495,101 @@ func TestNothingOfNoncesAfterARoll(t *testing.T) {
 	}
 	if len(d.w.a.c.Seals()) < 2 {
 		t.Error("the session before is not read any more: the test does not test")
+	}
+}
+
+// TestReaderPutBack: a machine that was put back to before it read a text, and acknowledged that,
+// passes over the number of it, and says so; so the other one sees that what it shows as
+// delivered is not there. Both recover, and the text comes again.
+func TestReaderPutBack(t *testing.T) {
+	for _, x := range []struct {
+		name           string
+		size           int
+		writes, resets bool // the machine before it reads; the other one is started anew
+	}{{"it reads first", 9, false, false}, {"it writes first", 9, true, false}, {"long", 9000, false, true}, {"long, and it writes first", 9000, true, true}} {
+		d := metAtDrops(t, 193).places()
+		w := d.w
+		w.b.send("before")
+		d.days(3, nil)
+		old, text := d.image(w.b), strings.Repeat("f", x.size)
+		seq := w.a.send(text)
+		d.days(2, nil)
+		if got := w.a.state(seq); got != channel.Delivered {
+			t.Fatalf("%s: the text is %q", x.name, got)
+		}
+		d.putBack(w.b, old)
+		d.boxes = map[*side][]placed{}
+		if x.writes {
+			w.b.send("in its next life")
+			for range 12 {
+				d.write(w.b)
+			}
+		}
+		if x.resets {
+			w.a.restart()
+		}
+		d.days(4, nil)
+		for _, s := range []*side{w.a, w.b} {
+			if noticed(s) != 1 {
+				t.Errorf("%s: %s is told of %d recoveries: %q", x.name, s.name, noticed(s), s.texts(channel.Notice))
+			}
+		}
+		if got := w.a.state(seq); got == channel.Delivered {
+			t.Errorf("%s: the text is %q, and not there", x.name, got)
+		}
+		if err := d.goOn(4); err != nil {
+			t.Errorf("%s: %v", x.name, err)
+		}
+		if !slices.Contains(w.b.texts(channel.In), text) || w.a.state(seq) != channel.Delivered {
+			t.Errorf("%s: the text is lost, and %q", x.name, w.a.state(seq))
+		}
+		if noticed(w.a) != 1 || noticed(w.b) != 1 {
+			t.Errorf("%s: %d and %d recoveries in the end", x.name, noticed(w.a), noticed(w.b))
+		}
+	}
+}
+
+// TestMissingIsNoAlarm: numbers are passed over whose messages expired, were burned, or were of a
+// long text that expired in the middle, with machines started anew. Nobody recovers.
+func TestMissingIsNoAlarm(t *testing.T) {
+	d := metAtDrops(t, 194).places()
+	w := d.w
+	d.lossy = true // what expires is missing
+	restarts := func(*side) { w.a.restart(); w.b.restart() }
+	d.days(2, restarts)
+	for i, burns := range []bool{false, true, false, true} {
+		w.a.send(fmt.Sprint("delivered ", i))
+		d.days(2, restarts)
+		w.a.send(fmt.Sprint("not delivered ", i))
+		w.a.send(strings.Repeat("x", 9000))
+		for range 12 {
+			d.write(w.a)
+		}
+		d.boxes = map[*side][]placed{} // lost
+		if burns {
+			w.a.do(w.a.c.Burn(w.now))
+			w.a.restart()
+			for done := false; !done; {
+				var out *channel.Output
+				out, done = w.a.c.Sweep(w.now)
+				w.a.do(out)
+				w.a.restart()
+			}
+		} else {
+			w.now = w.now.Add(15 * 24 * time.Hour)
+			w.a.do(w.a.c.Tick(w.now))
+		}
+		d.days(3, restarts)
+	}
+	if n := len(w.a.c.Gaps()); n == 0 {
+		t.Error("nothing was passed over: the test does not test")
+	}
+	if noticed(w.a)+noticed(w.b) != 0 {
+		t.Errorf("%d and %d recoveries", noticed(w.a), noticed(w.b))
+	}
+	w.a.send("the end")
+	d.days(3, nil)
+	if got := w.b.texts(channel.In); got[len(got)-1] != "the end" {
+		t.Errorf("%q", got)
 	}
 }

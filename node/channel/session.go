@@ -42,6 +42,7 @@ type session struct {
 	boxed    uint32         // when the reunion box of its m2 was put, in seconds; 0: it came otherwise
 	controls []controlFrame // frames of the contact itself that wait for their turn
 	starts   starts
+	gaps     gaps
 	ratchet  *ratchet.State
 }
 
@@ -100,6 +101,7 @@ func (s *session) append(b []byte) []byte {
 		e.bytes(c.content)
 	}
 	s.starts.append(&e)
+	s.gaps.append(&e)
 	e.bytes(s.ratchet.Append(nil))
 	return e.b
 }
@@ -144,6 +146,9 @@ func parseSession(b []byte) (*session, error) {
 	}
 	if known {
 		s.starts.parse(&d)
+		s.gaps.parse(&d)
+	} else {
+		s.gaps.unknown = s.sent
 	}
 	raw := d.bytes()
 	if err := d.end(); err != nil || s.box.IsZero() || w.nonce.IsZero() && (w.started || w.hasCommit) ||
