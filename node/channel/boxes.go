@@ -294,7 +294,7 @@ func (v *Conversation) sessionBox(c wire.Control, cell *wire.Cell) {
 	v.notOwed(c)
 	switch {
 	case c.Flags&wire.FlagCell != 0:
-		v.cell(cell)
+		v.cell(c, cell)
 	case c.Flags&wire.FlagFile != 0:
 		v.fileCell(cell, false)
 	case c.Flags&wire.FlagReport != 0:

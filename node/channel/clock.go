@@ -244,23 +244,33 @@ func (v *Conversation) expire() {
 
 // unseal drops the cells of a message that is owed no more.
 func (v *Conversation) unseal(seq uint64) {
+	before := len(v.sealed)
 	for n, cell := range v.sealed {
 		if cell.message == seq {
 			delete(v.sealed, n)
 			v.drop(KindSealed, v.cellKey(n))
+			v.s.gaps.add(n)
 		}
 	}
-	if v.s != nil && v.s.partSeq == seq {
+	partial := v.s != nil && v.s.partSeq == seq
+	if partial {
 		v.s.partSeq, v.s.partNext = 0, 0
+	}
+	if partial || len(v.sealed) < before {
 		v.saveSession()
 	}
 }
 
 // dropStale deletes records of former sessions, some at a time.
 func (v *Conversation) dropStale() {
+	gaps := false
 	for len(v.stale) > 0 && !v.full() {
+		gaps = gaps || v.s != nil && v.stale[0].Kind == KindSealed
 		v.out.Writes = append(v.out.Writes, store.Write{Key: v.stale[0], Delete: true})
 		v.stale = v.stale[1:]
+	}
+	if gaps {
+		v.saveSession() // that these numbers are owed no more is known by the cells, or by it
 	}
 	if v.burning && len(v.stale) == 0 && len(v.lapsed) == 0 {
 		v.burning, v.out.Burned = false, true

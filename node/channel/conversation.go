@@ -296,6 +296,9 @@ func (v *Conversation) loadLists() error {
 		switch {
 		case cell.message != 0 && (v.gone(cell.message) || v.ofBurned(cell)):
 			v.stale, v.burning = append(v.stale, r.Key), v.burning || v.ofBurned(cell)
+			if v.s != nil && r.Key.Seq>>32 == uint64(v.s.epoch) {
+				v.s.gaps.add(uint32(r.Key.Seq))
+			}
 		case v.current(r.Key):
 			v.sealed[uint32(r.Key.Seq)] = cell
 		}

@@ -191,6 +191,7 @@ func Version1(kind store.Kind, value []byte) []byte {
 		at := 1 + 1 + 4 + 4 + len(c.name) + 1 + 1 + 4 + key(c.static) + 1 + 2*identity.CardSize + 4 + len(c.invitation)
 		return cut(at+key(c.pair)+key(c.previous)+key(c.dial)+key(c.recovery), 4)
 	case KindSession:
+		value = SessionOfVersion2(value)
 		s, err := parseSession(value)
 		if err != nil {
 			panic(err)
@@ -205,6 +206,17 @@ func Version1(kind store.Kind, value []byte) []byte {
 		return cut(len(value)-n, n)
 	}
 	return value
+}
+
+// SessionOfVersion2 returns the record of a session as version 2 wrote it.
+func SessionOfVersion2(value []byte) []byte {
+	s, err := parseSession(value)
+	if err != nil {
+		panic(err)
+	}
+	n := 4 + startSize*int(s.starts.count()) + 4 + 1 + 8*len(s.gaps.spans)
+	at := len(value) - 4 - len(s.ratchet.Append(nil)) - n
+	return append([]byte{2}, slices.Delete(slices.Clone(value), at, at+n)[1:]...)
 }
 
 func (e *encoder) keyed(k secret.Key) []byte {
@@ -244,3 +256,15 @@ func (v *Conversation) FormerRoot() secret.Key {
 
 // BranchName is the name of the chain of the session in use.
 func (v *Conversation) BranchName() drop.BranchName { return v.branchInUse().name }
+
+// KeptStarts returns of how many numbers something is kept of nonces, in the session in use and
+// in the one before.
+func (v *Conversation) KeptStarts() (session, former uint32) {
+	if v.former != nil {
+		former = v.former.s.starts.count()
+	}
+	return v.s.starts.count(), former
+}
+
+// Gaps returns the stretches of numbers that are owed no more and were not acknowledged.
+func (v *Conversation) Gaps() []wire.Missing { return v.s.gaps.spans }

@@ -66,7 +66,7 @@ func (v *Conversation) keepFormer() {
 	v.s.words.nonce.Wipe()
 	v.s.drops.Wipe() // no chain begins with it any more
 	v.s.drops = secret.Key{}
-	v.s.words, v.s.controls = words{}, nil
+	v.s.words, v.s.controls, v.s.starts, v.s.gaps = words{}, nil, starts{}, gaps{}
 	v.former = &former{s: v.s, inbound: v.inbound, peerSent: v.mail.peerSent}
 	v.saveFormer()
 }

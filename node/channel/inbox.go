@@ -10,21 +10,26 @@ import (
 	"github.com/backchannel/backchannel/protocol/wire"
 )
 
-// cell handles a ratchet message. Its effects and the ratchet's new state are
-// one commit; only after it the acknowledgement leaves.
-func (v *Conversation) cell(cell *wire.Cell) {
+// cell handles a ratchet message, in a box with a control block. Its effects and the
+// ratchet's new state are one commit; only after it the acknowledgement leaves.
+func (v *Conversation) cell(c wire.Control, cell *wire.Cell) {
 	next, body, err := v.s.ratchet.Open(cell, handshake.Day(v.now))
 	if err != nil {
-		v.notOpened(cell)
+		v.notOpened(c, cell)
 		return
 	}
 	f, err := wire.ParseFrame(body[:])
 	if err != nil || f.Number > v.s.received+wire.Window {
 		return // not stored, not acknowledged: the state stays what it was
 	}
+	if _, came := v.s.starts.of(f.Number); came {
+		v.recover() // a cell opens once: this is another one of a number that came, on another chain
+		return
+	}
 	if h, ok := v.s.ratchet.Peek(cell); ok {
 		v.remember(h, cell)
 	}
+	v.s.starts.note(f.Number, cell)
 	v.s.ratchet = next
 	if _, twice := v.inbound[f.Number]; f.Number > v.s.received && !twice {
 		v.inbound[f.Number] = f
@@ -39,11 +44,15 @@ func (v *Conversation) cell(cell *wire.Cell) {
 	v.ackSoon()
 }
 
-// notOpened handles a cell whose body does not open. A name that was seen under
-// another nonce is proof that the peer was put back to an older state and sent
-// something else in its place; a cell that was seen already is one that the peer
+// notOpened handles a cell whose body does not open. A name or a number that was
+// seen under another nonce is proof that the peer was put back to an older state and
+// sent something else in its place; a cell that was seen already is one that the peer
 // does not know to have arrived.
-func (v *Conversation) notOpened(cell *wire.Cell) {
+func (v *Conversation) notOpened(c wire.Control, cell *wire.Cell) {
+	if v.s.starts.usedAgain(c, cell) {
+		v.recover()
+		return
+	}
 	h, ok := v.s.ratchet.Peek(cell)
 	if !ok {
 		return
@@ -63,7 +72,7 @@ func name(chain [32]byte, n uint32) [36]byte {
 }
 
 // remember keeps the nonces of cells opened in this run, for notOpened. They are
-// not stored: after a restart the peer's resume tells the same.
+// not stored: after a restart there are starts.
 func (v *Conversation) remember(h ratchet.Header, cell *wire.Cell) {
 	if len(v.recent) >= 2*wire.Window {
 		clear(v.recent)
@@ -217,6 +226,8 @@ func (v *Conversation) deliver(f wire.Frame, content string) {
 		v.branchCame([]byte(content))
 	case wire.FrameMembership:
 		v.membershipCame([]byte(content))
+	case wire.FrameMissing:
+		v.missingCame([]byte(content))
 	default:
 		// A kind of a later version: acknowledged, and set aside.
 	}
@@ -236,7 +247,9 @@ func (v *Conversation) notOwed(c wire.Control) {
 		} else {
 			v.note(NoteMissing)
 		}
+		from := v.s.received + 1
 		v.s.received = v.nextStored(c.Lowest()) - 1 // one note for a stretch
+		v.passedOver(wire.Missing{From: from, To: v.s.received})
 	}
 	if v.s.received != before {
 		v.advance()

@@ -188,7 +188,7 @@ func (v *Conversation) mailed(control drop.Control, cell *wire.Cell) {
 	v.notOwed(c)
 	switch {
 	case c.Flags&wire.FlagCell != 0:
-		v.cell(cell)
+		v.cell(c, cell)
 	case c.Flags&wire.FlagFile != 0:
 		v.fileCell(cell, true)
 	case c.Flags&wire.FlagReport != 0:

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -375,5 +376,220 @@ func TestCutOffWithinARoll(t *testing.T) {
 				t.Errorf("the %v is away for %d days, and somebody is asked to go on", away, days)
 			}
 		}
+	}
+}
+
+// TestNumbersUsedAgain: a machine that was put back gives the numbers that it forgot to other
+// texts, as many as it forgot or more, before it reads a box. The other one cannot open them,
+// and its counters acknowledge them. It notices by how their nonces begin, also when it was
+// started anew, and when its own texts came between. Both recover, and nothing is lost.
+func TestNumbersUsedAgain(t *testing.T) {
+	for _, x := range []struct {
+		texts              int
+		restarts, answered bool
+	}{{1, true, false}, {2, true, true}, {2, false, true}} {
+		d := metAtDrops(t, 190).places()
+		w := d.w
+		started := func(*side) {
+			if x.restarts {
+				w.b.restart()
+			}
+		}
+		d.days(2, nil)
+		old := d.image(w.a)
+		for i := range x.texts {
+			w.a.send(fmt.Sprint("forgotten ", i))
+			if d.days(1, started); x.answered {
+				w.b.send(fmt.Sprint("answer ", i))
+			}
+		}
+		d.days(1, started)
+		d.putBack(w.a, old)
+		d.boxes = map[*side][]placed{}
+		started(nil)
+		var want []string
+		for i := range x.texts {
+			want = append(want, fmt.Sprint("in its next life ", i))
+			w.a.send(want[i])
+		}
+		d.days(3, started)
+		for _, s := range []*side{w.a, w.b} {
+			if !s.saw(channel.NoteRecovered, start) {
+				t.Errorf("%+v: %s is not told of a recovery", x, s.name)
+			}
+		}
+		if err := d.goOn(3); err != nil {
+			t.Errorf("%+v: %v", x, err)
+		}
+		for _, text := range want {
+			if !slices.Contains(w.b.texts(channel.In), text) {
+				t.Errorf("%+v: %q is lost", x, text)
+			}
+		}
+	}
+}
+
+// TestNumberUsedAgainOnAnotherChain: a text is in flight to a machine, which is put back to
+// before it wrote the last one of its own. Now it reads that text first, and so seals its next
+// one on a new chain: the cell opens, under a number that came. Nothing is lost.
+func TestNumberUsedAgainOnAnotherChain(t *testing.T) {
+	for _, restarts := range []bool{false, true} {
+		d := metAtDrops(t, 191).places()
+		w := d.w
+		d.days(2, nil)
+		w.a.send("the first of a chain")
+		d.hour(w.a)
+		d.hour(w.b)
+		w.b.send("in flight")
+		for range 6 {
+			d.write(w.b)
+		}
+		old, flight := d.image(w.a), slices.Clone(d.boxes[w.b])
+		w.a.send("forgotten")
+		for range 6 {
+			d.write(w.a)
+		}
+		d.hour(w.b)
+		if got := w.b.texts(channel.In); !slices.Contains(got, "forgotten") {
+			t.Fatalf("%q", got)
+		}
+		d.putBack(w.a, old)
+		d.boxes = map[*side][]placed{w.b: flight}
+		for len(d.boxes[w.b]) > 0 {
+			d.read(w.a)
+		}
+		if got := w.a.texts(channel.In); !slices.Contains(got, "in flight") {
+			t.Fatalf("%q", got)
+		}
+		if restarts {
+			w.b.restart()
+		}
+		w.a.send("in its next life")
+		d.days(3, nil)
+		for _, s := range []*side{w.a, w.b} {
+			if !s.saw(channel.NoteRecovered, start) {
+				t.Errorf("restarts %v: %s is not told of a recovery", restarts, s.name)
+			}
+		}
+		if err := d.goOn(3); err != nil {
+			t.Errorf("restarts %v: %v", restarts, err)
+		}
+		if !slices.Contains(w.b.texts(channel.In), "in its next life") {
+			t.Errorf("restarts %v: the text is lost", restarts)
+		}
+	}
+}
+
+// TestNothingOfNoncesAfterARoll: what is kept of nonces ends with its session, although that is
+// read on after a roll.
+func TestNothingOfNoncesAfterARoll(t *testing.T) {
+	d := metAtDrops(t, 192).places()
+	n := 0
+	d.days(4, func(s *side) { n++; s.send(fmt.Sprint(n)) })
+	before, _ := d.w.a.c.KeptStarts()
+	d.w.now = d.w.now.Add(28 * 24 * time.Hour)
+	d.comesTo(2, nil)
+	session, former := d.w.a.c.KeptStarts()
+	if before < 4 || session >= before || former != 0 {
+		t.Errorf("of %d numbers before the roll; after it of %d, and of %d of the session before", before, session, former)
+	}
+	if len(d.w.a.c.Seals()) < 2 {
+		t.Error("the session before is not read any more: the test does not test")
+	}
+}
+
+// TestReaderPutBack: a machine that was put back to before it read a text, and acknowledged that,
+// passes over the number of it, and says so; so the other one sees that what it shows as
+// delivered is not there. Both recover, and the text comes again.
+func TestReaderPutBack(t *testing.T) {
+	for _, x := range []struct {
+		name           string
+		size           int
+		writes, resets bool // the machine before it reads; the other one is started anew
+	}{{"it reads first", 9, false, false}, {"it writes first", 9, true, false}, {"long", 9000, false, true}, {"long, and it writes first", 9000, true, true}} {
+		d := metAtDrops(t, 193).places()
+		w := d.w
+		w.b.send("before")
+		d.days(3, nil)
+		old, text := d.image(w.b), strings.Repeat("f", x.size)
+		seq := w.a.send(text)
+		d.days(2, nil)
+		if got := w.a.state(seq); got != channel.Delivered {
+			t.Fatalf("%s: the text is %q", x.name, got)
+		}
+		d.putBack(w.b, old)
+		d.boxes = map[*side][]placed{}
+		if x.writes {
+			w.b.send("in its next life")
+			for range 12 {
+				d.write(w.b)
+			}
+		}
+		if x.resets {
+			w.a.restart()
+		}
+		d.days(4, nil)
+		for _, s := range []*side{w.a, w.b} {
+			if noticed(s) != 1 {
+				t.Errorf("%s: %s is told of %d recoveries: %q", x.name, s.name, noticed(s), s.texts(channel.Notice))
+			}
+		}
+		if got := w.a.state(seq); got == channel.Delivered {
+			t.Errorf("%s: the text is %q, and not there", x.name, got)
+		}
+		if err := d.goOn(4); err != nil {
+			t.Errorf("%s: %v", x.name, err)
+		}
+		if !slices.Contains(w.b.texts(channel.In), text) || w.a.state(seq) != channel.Delivered {
+			t.Errorf("%s: the text is lost, and %q", x.name, w.a.state(seq))
+		}
+		if noticed(w.a) != 1 || noticed(w.b) != 1 {
+			t.Errorf("%s: %d and %d recoveries in the end", x.name, noticed(w.a), noticed(w.b))
+		}
+	}
+}
+
+// TestMissingIsNoAlarm: numbers are passed over whose messages expired, were burned, or were of a
+// long text that expired in the middle, with machines started anew. Nobody recovers.
+func TestMissingIsNoAlarm(t *testing.T) {
+	d := metAtDrops(t, 194).places()
+	w := d.w
+	d.lossy = true // what expires is missing
+	restarts := func(*side) { w.a.restart(); w.b.restart() }
+	d.days(2, restarts)
+	for i, burns := range []bool{false, true, false, true} {
+		w.a.send(fmt.Sprint("delivered ", i))
+		d.days(2, restarts)
+		w.a.send(fmt.Sprint("not delivered ", i))
+		w.a.send(strings.Repeat("x", 9000))
+		for range 12 {
+			d.write(w.a)
+		}
+		d.boxes = map[*side][]placed{} // lost
+		if burns {
+			w.a.do(w.a.c.Burn(w.now))
+			w.a.restart()
+			for done := false; !done; {
+				var out *channel.Output
+				out, done = w.a.c.Sweep(w.now)
+				w.a.do(out)
+				w.a.restart()
+			}
+		} else {
+			w.now = w.now.Add(15 * 24 * time.Hour)
+			w.a.do(w.a.c.Tick(w.now))
+		}
+		d.days(3, restarts)
+	}
+	if n := len(w.a.c.Gaps()); n == 0 {
+		t.Error("nothing was passed over: the test does not test")
+	}
+	if noticed(w.a)+noticed(w.b) != 0 {
+		t.Errorf("%d and %d recoveries", noticed(w.a), noticed(w.b))
+	}
+	w.a.send("the end")
+	d.days(3, nil)
+	if got := w.b.texts(channel.In); got[len(got)-1] != "the end" {
+		t.Errorf("%q", got)
 	}
 }

@@ -9,8 +9,9 @@ import (
 )
 
 // sessionVersion is that of docs/spec/session.md. In version 1 the chain of boxes at drops
-// began with the root of the box keys, and a session was the only one on its chain.
-const sessionVersion = 2
+// began with the root of the box keys, and a session was the only one on its chain. Until
+// version 2 nothing was kept of nonces.
+const sessionVersion = 3
 
 // session is what is kept of the session in use.
 type session struct {
@@ -40,6 +41,8 @@ type session struct {
 	hour     uint32         // an m1 of the peer's from before is of a handshake that is over
 	boxed    uint32         // when the reunion box of its m2 was put, in seconds; 0: it came otherwise
 	controls []controlFrame // frames of the contact itself that wait for their turn
+	starts   starts
+	gaps     gaps
 	ratchet  *ratchet.State
 }
 
@@ -97,6 +100,8 @@ func (s *session) append(b []byte) []byte {
 		e.u8(byte(c.kind))
 		e.bytes(c.content)
 	}
+	s.starts.append(&e)
+	s.gaps.append(&e)
 	e.bytes(s.ratchet.Append(nil))
 	return e.b
 }
@@ -111,7 +116,7 @@ func (s *session) wipe() {
 
 func parseSession(b []byte) (*session, error) {
 	d := decoder{b: b}
-	s, old := &session{}, d.first()
+	s, old, known := &session{}, d.first(), !d.upTo(2)
 	if err := d.version(sessionVersion); err != nil {
 		return nil, err
 	}
@@ -138,6 +143,12 @@ func parseSession(b []byte) (*session, error) {
 	}
 	for n := d.u32(); n > 0 && !d.bad; n-- {
 		s.controls = append(s.controls, controlFrame{wire.FrameKind(d.u8()), d.bytes()})
+	}
+	if known {
+		s.starts.parse(&d)
+		s.gaps.parse(&d)
+	} else {
+		s.gaps.unknown = s.sent
 	}
 	raw := d.bytes()
 	if err := d.end(); err != nil || s.box.IsZero() || w.nonce.IsZero() && (w.started || w.hasCommit) ||

@@ -3,6 +3,7 @@ package channel_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -22,7 +23,7 @@ func TestNewerRecords(t *testing.T) {
 	w.settle()
 	w.b.do(w.b.c.KeepEndings(w.now, 1, 0))
 	w.cut()
-	for kind, known := range map[store.Kind]byte{channel.KindContact: 2, channel.KindSession: 2, channel.KindDrops: 3, channel.KindFile: 2, channel.KindEnded: 1} {
+	for kind, known := range map[store.Kind]byte{channel.KindContact: 2, channel.KindSession: 3, channel.KindDrops: 3, channel.KindFile: 2, channel.KindEnded: 1} {
 		for version, want := range map[byte]error{known: nil, known + 1: store.ErrNewer, 255: store.ErrNewer, 0: channel.ErrRecord} {
 			changed, found := w.b.store.Copy(), 0
 			for r, err := range w.b.store.Scan(kind, w.b.id) {
@@ -109,6 +110,42 @@ func TestRecordsOfVersion1(t *testing.T) {
 		w.settle()
 		if v := w.b.c.View(); !v.Paused {
 			t.Error("no recovery")
+		}
+	}
+}
+
+// TestSessionOfVersion2 loads sessions over drops that were written before anything was kept of
+// nonces. They go on; of numbers from before nothing is known, and of those after it is.
+func TestSessionOfVersion2(t *testing.T) {
+	d := metAtDrops(t, 88).places()
+	say := func(s *side) { s.send(fmt.Sprint(s.name, d.period)) }
+	d.days(2, say)
+	for _, s := range []*side{d.w.a, d.w.b} {
+		for r, err := range s.store.Scan(channel.KindSession, s.id) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.store.Commit(store.Write{Key: r.Key, Value: channel.SessionOfVersion2(r.Value)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.restart()
+	}
+	d.days(3, say)
+	d.days(2, nil)
+	d.w.checkAll()
+	d.want(1)
+	old := d.image(d.w.a)
+	d.w.a.send("forgotten")
+	d.days(1, nil)
+	d.putBack(d.w.a, old)
+	d.w.b.restart()
+	d.boxes = map[*side][]placed{}
+	d.w.a.send("in its next life")
+	d.days(3, nil)
+	for _, s := range []*side{d.w.a, d.w.b} {
+		if !s.saw(channel.NoteRecovered, start) {
+			t.Errorf("%s is not told of a recovery", s.name)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/backchannel/backchannel/protocol/handshake"
 	"github.com/backchannel/backchannel/protocol/identity"
 	"github.com/backchannel/backchannel/protocol/prototest"
+	"github.com/backchannel/backchannel/protocol/ratchet"
 )
 
 const hour = 500_000
@@ -71,6 +72,8 @@ func TestCheckCanFail(t *testing.T) {
 		"m2":              func(tr *forge.Transcript) { flip(tr.Messages[1][:]) },
 		"m3":              func(tr *forge.Transcript) { flip(tr.Messages[2][:]) },
 		"own cell":        func(tr *forge.Transcript) { flip(tr.Entries[0].Cell[:]) },
+		"own nonce":       func(tr *forge.Transcript) { tr.Entries[0].Cell[0]++ },
+		"own nonce's end": func(tr *forge.Transcript) { tr.Entries[0].Cell[23]++ },
 		"peer's cell":     func(tr *forge.Transcript) { flip(tr.Entries[1].Cell[:]) },
 		"own body":        func(tr *forge.Transcript) { flip(tr.Entries[4].Body[:]) },
 		"peer's body":     func(tr *forge.Transcript) { flip(tr.Entries[5].Body[:]) },
@@ -91,6 +94,52 @@ func TestCheckCanFail(t *testing.T) {
 		if _, err := tr.Check(); err == nil {
 			t.Errorf("%s altered: accepted", what)
 		}
+	}
+}
+
+// TestNoncesOfAForgery makes up one session twice, with the same draws and other words. All pass
+// the check, and nonces have the form that a machine gives them, in the cells of either side:
+// their beginning, of which the receiver of a real one keeps some, fits the other words as well,
+// and their end does not.
+func TestNoncesOfAForgery(t *testing.T) {
+	const nonceSize = 24
+	forged := func(words func(string) string) (cells []forge.Entry) {
+		lines := slices.Clone(script)
+		for i := range lines {
+			lines[i].Text = words(lines[i].Text)
+		}
+		random := prototest.Reader(7)
+		p, err := forge.Invent(random, "Alder desk", "Larch", hour*60+3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tr, err := forge.Forge(p, lines, random)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if said, err := tr.Check(); err != nil || !slices.Equal(said, lines) {
+			t.Fatalf("%d lines, %v", len(said), err)
+		}
+		return tr.Entries
+	}
+	one, two := forged(func(s string) string { return s }), forged(strings.ToUpper)
+	if len(one) != len(two) {
+		t.Fatalf("%d and %d cells", len(one), len(two))
+	}
+	other := map[bool]int{}
+	for i := range one {
+		a, b := one[i].Cell[:nonceSize], two[i].Cell[:nonceSize]
+		if !bytes.Equal(a[:ratchet.NonceStart], b[:ratchet.NonceStart]) {
+			t.Errorf("cell %d: with other words the nonce begins with %x, not with %x", i, b, a)
+		}
+		if same := one[i].Body == two[i].Body; same != bytes.Equal(a[ratchet.NonceStart:], b[ratchet.NonceStart:]) {
+			t.Errorf("cell %d: nonces %x and %x, of the same words: %v", i, a, b, same)
+		} else if !same {
+			other[one[i].FromPeer]++
+		}
+	}
+	if other[false] < 2 || other[true] < 2 {
+		t.Errorf("cells with other words by the one who forges: %d; by the other: %d", other[false], other[true])
 	}
 }
 

@@ -6,9 +6,10 @@
 //	cell = header nonce 24 ‖ header 2312+16 ‖ body 1728+16            4096 bytes
 //	header = X25519 key 32 ‖ encapsulation key 1184 ‖ ciphertext 1088 ‖ pn 4 ‖ n 4
 //
-// The header nonce is taken from an HMAC over the body under the message key, so
-// that neither a machine put back to an old state nor a cloned source of
-// randomness seals two bodies under one key and nonce.
+// Two thirds of the header nonce are taken from an HMAC over the body under the
+// message key, so that neither a machine put back to an old state nor a cloned
+// source of randomness seals two bodies under one key and nonce. The first third
+// is of the randomness alone.
 //
 // A [State] is a value that is never changed: [State.Seal] and [State.Open]
 // return the next one, and the caller keeps the old until the new is stored.
@@ -53,6 +54,8 @@ const (
 	headerSize = dhSize + kem.PublicSize + kem.CiphertextSize + 4 + 4
 	// SealedHeaderSize is the part of a cell that depends on randomness.
 	SealedHeaderSize = nonceSize + headerSize + tagSize // 2352
+	// NonceStart is the part of a nonce, at its beginning, that is of the randomness alone.
+	NonceStart = 8
 )
 
 // Errors.

@@ -285,6 +285,10 @@ func TestRolledBackMachine(t *testing.T) {
 		if bytes.Equal(one[:24], two[:24]) {
 			t.Error("two bodies under one header nonce")
 		}
+		sameStart := bytes.Equal(one[:ratchet.NonceStart], two[:ratchet.NonceStart])
+		if want := random[0].Equal(random[1]); sameStart != want || bytes.Equal(one[ratchet.NonceStart:24], two[ratchet.NonceStart:24]) {
+			t.Errorf("nonces %x and %x, of the same coins: %v", one[:24], two[:24], want)
+		}
 		if !s1.Message.Equal(s2.Message) {
 			t.Error("the test does not test: the message keys differ")
 		}

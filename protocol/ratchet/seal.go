@@ -51,14 +51,23 @@ func (s *State) Seal(coins secret.Key, body *[wire.FrameSize]byte) (*State, *wir
 	n := next.sent
 	next.sent++
 
-	mac := label.MAC(label.RatchetNonce, sealed.Message.Bytes(), hedge(coins, s.root, "nonce", 32), body[:])
 	var cell wire.Cell
-	copy(cell[:nonceSize], mac[:nonceSize])
+	fillNonce(&cell, sealed.Message, hedge(coins, s.root, "nonce", 32), body)
 	header := next.appendHeader(cell[nonceSize:nonceSize], n)
 	aead(next.sendHeader).Seal(header[:0], cell[:nonceSize], header, s.binding[:])
 	copy(sealed.Header[:], cell[:])
 	sealBody(&cell, sealed.Message, body)
 	return &next, &cell, &sealed, nil
+}
+
+// fillNonce makes the nonce of a cell. Its start does not depend on the body: so what a
+// receiver keeps of it says nothing of what the cell said. Its end does, so that no two
+// bodies have one nonce, whatever the randomness.
+func fillNonce(cell *wire.Cell, message secret.Key, random []byte, body *[wire.FrameSize]byte) {
+	start := label.MAC(label.RatchetNonce, message.Bytes(), random)
+	end := label.MAC(label.RatchetNonce, message.Bytes(), random, body[:])
+	copy(cell[:NonceStart], start[:])
+	copy(cell[NonceStart:nonceSize], end[:])
 }
 
 // stepSend takes the sending half of a ratchet step: new own keys, and an

@@ -43,6 +43,9 @@ const (
 // (package directory).
 const FrameMembership FrameKind = 14
 
+// FrameMissing is which numbers were passed over: see [Missing].
+const FrameMissing FrameKind = 15
+
 // Kinds of what two people agree on, and of those between them. Each is one
 // message of its package, in one frame but for texts that a mediator carries.
 const (
@@ -69,6 +72,8 @@ func (k FrameKind) String() string {
 		return "file"
 	case FrameMembership:
 		return "membership"
+	case FrameMissing:
+		return "missing"
 	case FrameBurn:
 		return "burn"
 	case FrameCharter:

@@ -51,6 +51,10 @@ func TestVectors(t *testing.T) {
 			Kind: wire.FrameMembership, Number: 8, ID: wire.MessageID{8, 7, 6, 5, 4, 3, 2, 3}, Parts: 1, Minute: 29916669,
 			Content: slices.Concat([]byte{0xa7, 0, 0, 0, 0, 0, 0, 0}, []byte{0, 7, 0x99, 0x50}, []byte{0xb8}, make([]byte, 31)),
 		}.Append(nil))},
+		{"name": "frame: missing, 17 to 19", "frame": prototest.Hex(wire.Frame{
+			Kind: wire.FrameMissing, Number: 9, ID: wire.MessageID{8, 7, 6, 5, 4, 3, 2, 4}, Parts: 1, Minute: 29916670,
+			Content: wire.Missing{From: 17, To: 19}.Append(nil),
+		}.Append(nil))},
 		{
 			"name": "box: root 09 00.., hellos 01 00.. and 02 00.., random 07 00.., cell ChaCha8 seed 03",
 			"key":  prototest.Hex(key.Bytes()), "box": prototest.Hex(box[:]),
