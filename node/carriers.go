@@ -267,6 +267,11 @@ func (m *mail) gone(id onion.ID, now time.Time) bool {
 	return v != nil && (v.Revoked || v.Until <= m.network.EpochAt(now.Add(-goneAfter)))
 }
 
+// dropGone reports that to conversations, of the network that the machine is in.
+func (d *desk) dropGone(n identity.NetworkID, relay onion.ID) bool {
+	return d.mail != nil && d.mail.network.ID() == n && d.mail.gone(relay, d.cfg.Now())
+}
+
 // chooseDrop draws a relay that is not avoided and none of some others, and no guard of
 // this machine's if there is such a one.
 func (m *mail) chooseDrop(not ...onion.ID) (onion.ID, bool) {

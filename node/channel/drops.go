@@ -8,6 +8,7 @@ import (
 
 	"github.com/backchannel/backchannel/protocol/cadence"
 	"github.com/backchannel/backchannel/protocol/drop"
+	"github.com/backchannel/backchannel/protocol/handshake"
 	"github.com/backchannel/backchannel/protocol/identity"
 	"github.com/backchannel/backchannel/protocol/onion"
 	"github.com/backchannel/backchannel/protocol/secret"
@@ -66,13 +67,16 @@ type drops struct {
 	sure bool       // of Set: the other side has it, too
 	root secret.Key // of the chain of the boxes at Set; empty once that has begun
 
+	waits    [drop.SetSize]onion.ID // see dropgone.go, by place of Set: of an own one the relay that was there before, of the other side's the one that is to be; zero: it is settled
+	believed uint32                 // hour of the last change for which there was only the other side's word; zero: there was none
+
 	branches []branch        // chains of boxes, see branches.go; none: the first alone
 	theirs   drop.BranchName // the chain that the other side was last heard to watch
 }
 
 // dropsVersion is that of docs/spec/session.md. A chain of version 1 has begun as soon as
-// there was a set; in version 2 it was the only one.
-const dropsVersion = 3
+// there was a set; in version 2 it was the only one. Up to version 3 nothing waited.
+const dropsVersion = 4
 
 func (o *drops) append(b []byte) []byte {
 	e := encoder{b}
@@ -92,12 +96,16 @@ func (o *drops) append(b []byte) []byte {
 	e.flag(o.sure)
 	e.key(o.root)
 	o.appendBranches(&e)
+	for _, relay := range o.waits {
+		e.fixed(relay[:])
+	}
+	e.u32(o.believed)
 	return e.b
 }
 
 func parseDrops(b []byte) (o drops, err error) {
 	d := decoder{b: b}
-	old, one := d.first(), d.upTo(2)
+	old, one, settled := d.first(), d.upTo(2), d.upTo(3)
 	if err := d.version(dropsVersion); err != nil {
 		return o, err
 	}
@@ -121,7 +129,13 @@ func parseDrops(b []byte) (o drops, err error) {
 	if !one {
 		o.parseBranches(&d)
 	}
-	if o.policy > RelayRoute {
+	if !settled {
+		for i := range o.waits {
+			o.waits[i] = onion.ID(d.fixed(onion.IDSize))
+		}
+		o.believed = d.u32()
+	}
+	if o.policy > RelayRoute || o.Set == nil && o.waits != [drop.SetSize]onion.ID{} {
 		return o, ErrRecord
 	}
 	return o, d.end()
@@ -205,11 +219,12 @@ func (v *Conversation) takeRoot() {
 func (o *drops) inSession(epoch uint32) {
 	if o.Epoch != epoch {
 		o.root.Wipe()
-		*o = drops{policy: o.policy, Drops: Drops{Epoch: epoch}}
+		*o = drops{policy: o.policy, believed: o.believed, Drops: Drops{Epoch: epoch}}
 	}
 }
 
-// OfferDrop tells the peer which drop this side chooses, and in which network.
+// OfferDrop tells the peer which drop this side chooses, and in which network. In sessions
+// after the first it does nothing when drops were agreed anew lately: call it again later.
 func (v *Conversation) OfferDrop(now time.Time, network identity.NetworkID, own onion.ID, p cadence.Period) *Output {
 	v.begin(now)
 	if v.s == nil || v.s.dead {
@@ -217,6 +232,12 @@ func (v *Conversation) OfferDrop(now time.Time, network identity.NetworkID, own 
 	}
 	o := &v.drops
 	o.inSession(v.s.epoch)
+	if v.s.epoch > 1 && o.Own == (onion.ID{}) {
+		if !o.mayBelieve(now) {
+			return v.end()
+		}
+		o.believed = handshake.Hour(now)
+	}
 	o.Network, o.Own, o.Period = network, own, max(o.Period, p)
 	v.control(wire.FrameDrop, append(append(network[:], own[:]...), byte(p)))
 	v.saveDrops()

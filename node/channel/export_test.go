@@ -6,10 +6,12 @@ import (
 	"time"
 
 	"github.com/backchannel/backchannel/node/store"
+	"github.com/backchannel/backchannel/protocol/cadence"
 	"github.com/backchannel/backchannel/protocol/drop"
 	"github.com/backchannel/backchannel/protocol/file"
 	"github.com/backchannel/backchannel/protocol/handshake"
 	"github.com/backchannel/backchannel/protocol/identity"
+	"github.com/backchannel/backchannel/protocol/onion"
 	"github.com/backchannel/backchannel/protocol/ratchet"
 	"github.com/backchannel/backchannel/protocol/secret"
 	"github.com/backchannel/backchannel/protocol/wire"
@@ -201,7 +203,7 @@ func Version1(kind store.Kind, value []byte) []byte {
 		if err != nil {
 			panic(err)
 		}
-		n := 1 + key(o.root) + drop.BranchNameSize + 1 + 20*len(o.branches)
+		n := 1 + key(o.root) + drop.BranchNameSize + 1 + 20*len(o.branches) + drop.SetSize*onion.IDSize + 4
 		return cut(len(value)-n, n)
 	}
 	return value
@@ -244,3 +246,21 @@ func (v *Conversation) FormerRoot() secret.Key {
 
 // BranchName is the name of the chain of the session in use.
 func (v *Conversation) BranchName() drop.BranchName { return v.branchInUse().name }
+
+// TellGone says that a drop left the network and which one is in its place, whatever the set is.
+func (v *Conversation) TellGone(now time.Time, gone, by onion.ID) *Output {
+	v.begin(now)
+	v.control(wire.FrameDropGone, slices.Concat(v.drops.Set.Network[:], gone[:], by[:]))
+	v.saveSession()
+	v.out.More = true
+	return v.end()
+}
+
+// Settled reports whether no place of the set waits.
+func (v *Conversation) Settled() bool { return v.drops.waits == [drop.SetSize]onion.ID{} }
+
+// TellDrop is OfferDrop as often as somebody likes.
+func (v *Conversation) TellDrop(now time.Time, network identity.NetworkID, own onion.ID, p cadence.Period) *Output {
+	v.drops.believed = 0
+	return v.OfferDrop(now, network, own, p)
+}

@@ -1,0 +1,250 @@
+package channel_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/backchannel/backchannel/node/channel"
+	"github.com/backchannel/backchannel/protocol/cadence"
+	"github.com/backchannel/backchannel/protocol/identity"
+	"github.com/backchannel/backchannel/protocol/onion"
+)
+
+// named counts the relays that have been in a side's set.
+type named map[onion.ID]bool
+
+func (n named) look(s *side) {
+	if set := s.c.Drops().Set; set != nil {
+		for _, id := range set.Relays {
+			n[id] = true
+		}
+	}
+}
+
+// TestDropsNamedWithoutEnd: a hostile contact says each hour for thirty days that drops left
+// the network, and names others, to see at which no box of the other side comes. None has
+// left. The other side has a relay of his in its set once in ten days, whatever its machine
+// is put through.
+func TestDropsNamedWithoutEnd(t *testing.T) {
+	for i := range 2 {
+		w := newWorld(t, 200)
+		w.meet()
+		w.agree()
+		s, hostile := []*side{w.a, w.b}[i], []*side{w.b, w.a}[i]
+		seen, next := named{}, byte(10)
+		seen.look(s)
+		for hour := range 30 * 24 {
+			for place, id := range s.c.Drops().Set.Relays {
+				if hostile.c.ReplacesDrop(place) {
+					hostile.do(hostile.c.TellGone(w.now, id, onion.ID{next, byte(hour >> 8), byte(hour)}))
+					next++
+				}
+			}
+			w.settle()
+			w.now = w.now.Add(time.Hour)
+			if hour%7 == 0 {
+				s.restart()
+				w.connect()
+				w.settle()
+			}
+			seen.look(s)
+		}
+		if got := len(seen) - 3; got < 1 || got > 4 {
+			t.Errorf("%s: %d relays that the other side named in thirty days", s.name, got)
+		}
+	}
+}
+
+// TestDropsAgreedWithoutEnd: a hostile contact makes session after session, and agrees on
+// drops anew in each.
+func TestDropsAgreedWithoutEnd(t *testing.T) {
+	w := newWorld(t, 202)
+	w.meet()
+	w.agree()
+	w.cut()
+	w.a.cfg.SessionLife = time.Minute
+	w.a.restart()
+	seen, next := named{}, byte(10)
+	seen.look(w.b)
+	network := identity.NetworkID{7}
+	for range 20 * 2 {
+		w.connect()
+		w.settle()
+		w.pass(4*time.Minute, 20*time.Second)
+		w.a.do(w.a.c.TellDrop(w.now, network, onion.ID{next}, cadence.Period(1)))
+		w.settle()
+		if o := w.b.c.Drops(); o.Set == nil && o.Own == (onion.ID{}) { // as a node does
+			w.b.do(w.b.c.OfferDrop(w.now, network, onion.ID{2}, cadence.Period(1)))
+			w.settle()
+		}
+		if o := w.a.c.Drops(); o.Peer != (onion.ID{}) && o.Set == nil {
+			set := channel.DropSet{Network: network, Relays: [3]onion.ID{{next}, o.Peer, {next + 1}}, Period: o.Period, First: 9}
+			w.a.do(w.a.c.NameDrops(w.now, set))
+			w.settle()
+			next += 2
+		}
+		seen.look(w.b)
+		w.cut()
+		w.now = w.now.Add(12 * time.Hour)
+	}
+	if w.b.c.Epoch() < 20 {
+		t.Errorf("only %d sessions", w.b.c.Epoch())
+	}
+	if got := len(seen) - 3; got < 2 || got > 4 {
+		t.Errorf("%d relays that the other side named in twenty days and %d sessions", got, w.b.c.Epoch())
+	}
+}
+
+// departures are the times from which machines see that relays left the network.
+type departures map[*side]map[onion.ID]time.Time
+
+func (v departures) tell(s *side, relay onion.ID, at time.Time) {
+	if v[s] == nil {
+		v[s] = map[onion.ID]time.Time{}
+	}
+	v[s][relay] = at
+}
+
+func (v departures) gone(s *side, relay onion.ID) bool {
+	at, ok := v[s][relay]
+	return ok && !s.now().Before(at)
+}
+
+// give has a machine go by its view.
+func (v departures) give(s *side) {
+	s.cfg.Gone = func(_ identity.NetworkID, relay onion.ID) bool { return v.gone(s, relay) }
+	s.restart()
+}
+
+// replace does what a node does: it fills places of its own whose relays have left. There are
+// few relays to choose from, so two choose the same now and then.
+func (v departures) replace(s *side) {
+	o := s.c.Drops()
+	if o.Set == nil {
+		return
+	}
+	for place, id := range o.Set.Relays {
+		if !s.c.ReplacesDrop(place) || !v.gone(s, id) {
+			continue
+		}
+		var free []onion.ID
+		for n := byte(1); len(free) < 3; n++ {
+			if by := (onion.ID{n}); !v.gone(s, by) && !slices.Contains(o.Set.Relays[:], by) {
+				free = append(free, by)
+			}
+		}
+		s.do(s.c.ReplaceDrop(s.now(), id, free[s.w.rng.IntN(len(free))]))
+		return
+	}
+}
+
+// stir has relays of the set leave, which the two machines see at different times, and one of
+// them never now and then.
+func (v departures) stir(d *drops, until time.Time) func(*side) {
+	return func(s *side) {
+		v.replace(s)
+		w := d.w
+		if o := s.c.Drops(); o.Set != nil && w.now.Before(until) && w.rng.IntN(8) == 0 {
+			left := o.Set.Relays[w.rng.IntN(3)]
+			for _, s := range []*side{w.a, w.b} {
+				if at := w.rng.IntN(15); at < 12 {
+					v.tell(s, left, w.now.Add(time.Duration(at)*24*time.Hour))
+				}
+			}
+		}
+	}
+}
+
+// agreed wants both sides to have one set at last.
+func (d *drops) agreed(what string) {
+	d.w.t.Helper()
+	a, b := d.w.a.c.Drops(), d.w.b.c.Drops()
+	if a.Set == nil || b.Set == nil || a.Set.Relays != b.Set.Relays || a.Own != b.Peer || b.Own != a.Peer || a.Own != a.Set.Relays[0] || b.Own != a.Set.Relays[1] {
+		d.w.t.Errorf("%s: %+v %+v, %+v %+v", what, a, a.Set, b, b.Set)
+	}
+	if !d.w.a.c.Settled() || !d.w.b.c.Settled() {
+		d.w.t.Errorf("%s: a place waits", what)
+	}
+}
+
+// TestDropsReplacedRandomly: relays leave, and the views of two honest machines differ for
+// days, or for good, while boxes are lost, machines killed, and sessions rolled. In the end both
+// have one set, all arrives, and no state is shown that is not true. Neither believes the
+// other more than once in ten days.
+func TestDropsReplacedRandomly(t *testing.T) {
+	last := byte(214)
+	if *long {
+		last = 250
+	}
+	for seed := byte(210); seed < last; seed++ {
+		d := apart(t, seed)
+		w, v, n := d.w, departures{}, 0
+		d.crash, d.loss = true, 20
+		sides := []*side{w.a, w.b}
+		believed, before := map[*side]time.Time{}, map[*side][3]onion.ID{}
+		for _, s := range sides {
+			v.give(s)
+		}
+		if seed%2 == 1 {
+			w.now = w.now.Add(25 * 24 * time.Hour)
+		}
+		stir := v.stir(d, w.now.Add(30*24*time.Hour))
+		hook := func(at *side) {
+			for _, s := range sides {
+				set, was := s.c.Drops().Set.Relays, before[s]
+				for place, id := range set {
+					if s.c.ReplacesDrop(place) || was[place] == (onion.ID{}) || was[place] == id || v.gone(s, was[place]) {
+						continue
+					}
+					if last := believed[s]; w.now.Sub(last) < 9*24*time.Hour {
+						t.Errorf("seed %d: %s believes at %v and %v", seed, s.name, last, w.now)
+					}
+					believed[s] = w.now
+				}
+				before[s] = set
+			}
+			if stir(at); w.now.Before(start.Add(60*24*time.Hour)) && w.rng.IntN(3) == 0 {
+				n++
+				at.send(fmt.Sprint(at.name, n))
+			}
+		}
+		d.days(30, hook)
+		d.crash, d.loss = false, 0
+		d.days(45, hook)
+		d.agreed(fmt.Sprint("seed ", seed))
+		w.checkAll()
+		if len(believed) == 0 {
+			t.Logf("seed %d: nobody had to believe", seed)
+		}
+	}
+}
+
+// TestDropsReplacedAndPutBack: likewise, and a machine is put back to an image of its session,
+// without its store noticing: from before drops were replaced, told of, taken, or answered.
+func TestDropsReplacedAndPutBack(t *testing.T) {
+	last := byte(226)
+	if *long {
+		last = 250
+	}
+	for seed := byte(220); seed < last; seed++ {
+		d := metAtDrops(t, seed)
+		w, v := d.w, departures{}
+		d.crash, d.loss, d.lossy = true, 20, true
+		sides := []*side{w.a, w.b}
+		for _, s := range sides {
+			v.give(s)
+		}
+		hook := v.stir(d, w.now.Add(15*24*time.Hour))
+		s := sides[seed%2]
+		d.days(3+w.rng.IntN(3), hook)
+		old := s.store.Copy()
+		d.days(1+w.rng.IntN(9), hook)
+		s.putBack(old)
+		d.days(10, hook)
+		d.crash, d.loss = false, 0
+		d.days(60, hook)
+		d.agreed(fmt.Sprint("seed ", seed))
+	}
+}
