@@ -205,7 +205,7 @@ func (m *mail) agree(p *person, now time.Time) {
 		return
 	}
 	if o.Own == (onion.ID{}) || o.Network != m.network.ID() {
-		if own, ok := m.chooseDrop(); ok {
+		if own, ok := m.chooseDrop(); ok && p.conversation.MayOfferDrop(now) {
 			_ = m.desk.apply(p, p.conversation.OfferDrop(now, m.network.ID(), own, m.desk.cfg.BoxPeriod))
 		}
 		return
@@ -241,7 +241,7 @@ func (m *mail) replaceGone(p *person, o channel.Drops, now time.Time) {
 		return
 	}
 	for place, id := range o.Set.Relays {
-		if !p.conversation.ReplacesDrop(place) || !m.gone(id, now) {
+		if !p.conversation.ReplacesDrop(place) || p.conversation.DropWaits(place) || !m.gone(id, now) {
 			continue
 		}
 		by, ok := m.chooseDrop(o.Set.Relays[:]...)

@@ -40,8 +40,12 @@ func replaces(side identity.Side, place int) bool {
 	return (side == identity.Accepter) == (int(identity.Accepter)-1 == place)
 }
 
-// ReplaceDrop puts another relay in the place of one of the set that left the network. It does
-// nothing while the other side may not have what was put there before: call it again later.
+// DropWaits reports whether a place of the set may not be the same on both sides: one of this
+// side's is not to be filled again before the other side has it.
+func (v *Conversation) DropWaits(place int) bool { return v.drops.waiting(place) }
+
+// ReplaceDrop puts another relay in the place of one of the set that left the network, unless
+// that place waits.
 func (v *Conversation) ReplaceDrop(now time.Time, gone, by onion.ID) *Output {
 	v.begin(now)
 	if v.overDrops() {
@@ -97,9 +101,11 @@ func (v *Conversation) dropGoneCame(content []byte) {
 	case has >= 0 && v.ReplacesDrop(has) && o.waiting(has) && o.waits[has] == gone:
 		o.waits[has] = onion.ID{}
 		v.saveDrops()
-	case theirs(has): // it was taken before, or what was to take its place was taken back
-		o.waits[has] = onion.ID{}
-		v.saveDrops()
+	case theirs(has):
+		if o.waits[has] == gone { // what was to take its place is taken back
+			o.waits[has] = onion.ID{}
+			v.saveDrops()
+		}
 		v.tellReplaced(gone, by)
 	case theirs(at):
 		o.waits[at] = by
@@ -150,7 +156,7 @@ func (v *Conversation) makesRoom(by onion.ID) bool {
 	return true
 }
 
-// waiting reports whether a place of the set is not the same on both sides, as far as is known.
+// waiting is DropWaits.
 func (o *drops) waiting(place int) bool { return o.waits[place] != onion.ID{} }
 
 // putInPlace changes the set.

@@ -95,11 +95,11 @@ func (o *drops) append(b []byte) []byte {
 	}
 	e.flag(o.sure)
 	e.key(o.root)
-	o.appendBranches(&e)
 	for _, relay := range o.waits {
 		e.fixed(relay[:])
 	}
 	e.u32(o.believed)
+	o.appendBranches(&e)
 	return e.b
 }
 
@@ -126,14 +126,14 @@ func parseDrops(b []byte) (o drops, err error) {
 	} else {
 		o.sure, o.root = d.flag(), d.key()
 	}
-	if !one {
-		o.parseBranches(&d)
-	}
 	if !settled {
 		for i := range o.waits {
 			o.waits[i] = onion.ID(d.fixed(onion.IDSize))
 		}
 		o.believed = d.u32()
+	}
+	if !one {
+		o.parseBranches(&d)
 	}
 	if o.policy > RelayRoute || o.Set == nil && o.waits != [drop.SetSize]onion.ID{} {
 		return o, ErrRecord
@@ -223,19 +223,22 @@ func (o *drops) inSession(epoch uint32) {
 	}
 }
 
-// OfferDrop tells the peer which drop this side chooses, and in which network. In sessions
-// after the first it does nothing when drops were agreed anew lately: call it again later.
+// MayOfferDrop reports whether this side may tell its choice in the session in use: not if
+// drops were agreed anew lately in one before it.
+func (v *Conversation) MayOfferDrop(now time.Time) bool {
+	o := &v.drops
+	return v.s != nil && !v.s.dead && (v.s.epoch == 1 || o.Epoch == v.s.epoch && o.Own != onion.ID{} || o.mayBelieve(now))
+}
+
+// OfferDrop tells the peer which drop this side chooses, and in which network, if it may.
 func (v *Conversation) OfferDrop(now time.Time, network identity.NetworkID, own onion.ID, p cadence.Period) *Output {
 	v.begin(now)
-	if v.s == nil || v.s.dead {
+	if !v.MayOfferDrop(now) {
 		return v.end()
 	}
 	o := &v.drops
 	o.inSession(v.s.epoch)
 	if v.s.epoch > 1 && o.Own == (onion.ID{}) {
-		if !o.mayBelieve(now) {
-			return v.end()
-		}
 		o.believed = handshake.Hour(now)
 	}
 	o.Network, o.Own, o.Period = network, own, max(o.Period, p)

@@ -256,9 +256,6 @@ func (v *Conversation) TellGone(now time.Time, gone, by onion.ID) *Output {
 	return v.end()
 }
 
-// Settled reports whether no place of the set waits.
-func (v *Conversation) Settled() bool { return v.drops.waits == [drop.SetSize]onion.ID{} }
-
 // TellDrop is OfferDrop as often as somebody likes.
 func (v *Conversation) TellDrop(now time.Time, network identity.NetworkID, own onion.ID, p cadence.Period) *Output {
 	v.drops.believed = 0
