@@ -45,16 +45,22 @@ func replaces(side identity.Side, place int) bool {
 func (v *Conversation) DropWaits(place int) bool { return v.drops.waiting(place) }
 
 // ReplaceDrop puts another relay in the place of one of the set that left the network, unless
-// that place waits.
+// that place waits, or the other relay may be in one on the other side.
 func (v *Conversation) ReplaceDrop(now time.Time, gone, by onion.ID) *Output {
 	v.begin(now)
 	if v.overDrops() {
 		place := slices.Index(v.drops.Set.Relays[:], gone)
-		if place >= 0 && v.ReplacesDrop(place) && !v.drops.waiting(place) && by != (onion.ID{}) && !slices.Contains(v.drops.Set.Relays[:], by) {
+		if place >= 0 && v.ReplacesDrop(place) && !v.drops.waiting(place) && v.drops.isFree(by) {
 			v.replace(place, by)
 		}
 	}
 	return v.end()
+}
+
+// isFree reports whether a relay may take a place: it is not in the set, and neither side may
+// have it there still. Else an answer that names it could be of either place.
+func (o *drops) isFree(by onion.ID) bool {
+	return by != (onion.ID{}) && !slices.Contains(o.Set.Relays[:], by) && !slices.Contains(o.waits[:], by)
 }
 
 // replace fills a place of this side's, and tells the other side.
@@ -149,7 +155,7 @@ func (v *Conversation) makesRoom(by onion.ID) bool {
 	if place < 0 {
 		return true
 	}
-	if v.c.side == identity.Inviter || !v.ReplacesDrop(place) || !o.waiting(place) {
+	if v.c.side == identity.Inviter || !v.ReplacesDrop(place) || !o.waiting(place) || slices.Contains(o.Set.Relays[:], o.waits[place]) {
 		return false
 	}
 	v.replace(place, o.waits[place])

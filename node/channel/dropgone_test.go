@@ -304,6 +304,66 @@ func TestDropThatIsNotTaken(t *testing.T) {
 	w.checkStates()
 }
 
+// TestDropsStayThree: a hostile inviter names relays that the accepter's place had, and has,
+// where the accepter sees that drops left. No relay is in two places, and the record loads.
+func TestDropsStayThree(t *testing.T) {
+	w := newWorld(t, 207)
+	w.meet()
+	w.agree()
+	w.pass(5*time.Second, time.Second)
+	v := departures{}
+	for _, relay := range []byte{1, 2, 3, 9} {
+		v.tell(w.b, onion.ID{relay}, w.now)
+	}
+	w.cut()
+	v.give(w.b)
+	w.connect()
+	w.settle()
+	for _, replaced := range [][2]byte{{2, 9}, {9, 12}} { // the other side believes the first, and not the second
+		w.b.do(w.b.c.ReplaceDrop(w.now, onion.ID{replaced[0]}, onion.ID{replaced[1]}))
+		w.settle()
+	}
+	if got := w.b.c.Drops().Set.Relays; got != [3]onion.ID{{1}, {12}, {3}} || !w.b.c.DropWaits(1) {
+		t.Fatalf("%v", got)
+	}
+	for _, said := range [][2]byte{{1, 9}, {3, 12}} {
+		w.a.do(w.a.c.TellGone(w.now, onion.ID{said[0]}, onion.ID{said[1]}))
+		w.settle()
+	}
+	w.cut()
+	w.b.restart()
+	if got := w.b.c.Drops().Set.Relays; got != [3]onion.ID{{9}, {12}, {3}} {
+		t.Errorf("%v", got)
+	}
+	// Nor does it choose what the other side may have in another place.
+	w.b.do(w.b.c.ReplaceDrop(w.now, onion.ID{12}, onion.ID{9}))
+	if got := w.b.c.Drops().Set.Relays; got != [3]onion.ID{{9}, {12}, {3}} {
+		t.Errorf("then %v", got)
+	}
+}
+
+// TestNoRelayIsChosenTwice: what a place may have on the other side still, or is to have, is put
+// into no other place, though it is back in the network.
+func TestNoRelayIsChosenTwice(t *testing.T) {
+	w := newWorld(t, 209)
+	w.meet()
+	w.agree()
+	w.pass(5*time.Second, time.Second)
+	for _, gone := range []byte{1, 3} { // the other side believes one
+		w.a.do(w.a.c.ReplaceDrop(w.now, onion.ID{gone}, onion.ID{gone + 10}))
+		w.settle()
+	}
+	w.a.do(w.a.c.ReplaceDrop(w.now, onion.ID{11}, onion.ID{3}))
+	if got := w.a.c.Drops().Set.Relays; got != [3]onion.ID{{11}, {2}, {13}} {
+		t.Errorf("%v", got)
+	}
+	w.a.do(w.a.c.ReplaceDrop(w.now, onion.ID{11}, onion.ID{21}))
+	w.pass(5*time.Second, time.Second)
+	if got := w.a.c.Drops().Set.Relays; got != [3]onion.ID{{21}, {2}, {13}} {
+		t.Errorf("then %v", got)
+	}
+}
+
 // TestDropsRecordOfVersion3 loads a record of drops that was written when no place waited.
 func TestDropsRecordOfVersion3(t *testing.T) {
 	w := newWorld(t, 208)
