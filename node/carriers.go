@@ -241,16 +241,17 @@ func (m *mail) replaceGone(p *person, o channel.Drops, now time.Time) {
 		return
 	}
 	for place, id := range o.Set.Relays {
-		if !p.conversation.ReplacesDrop(place) || p.conversation.DropWaits(place) || !m.gone(id, now) {
+		if !p.conversation.ReplacesDrop(place) || !m.gone(id, now) && !p.conversation.DropClashes(now, place) {
 			continue
 		}
-		by, ok := m.chooseDrop(o.Set.Relays[:]...)
+		named := p.conversation.NamedDrops()
+		by, ok := m.chooseDrop(named...)
 		if place == drop.SetSize-1 {
 			root := m.draw()
 			by, ok = relayed.Neutral(m.view, root, o.Set.Relays[0], o.Set.Relays[1])
 			root.Wipe()
 		}
-		if ok && !slices.Contains(o.Set.Relays[:], by) {
+		if ok && !slices.Contains(named, by) {
 			_ = m.desk.apply(p, p.conversation.ReplaceDrop(now, id, by))
 			return // the set is another one now
 		}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/backchannel/backchannel/protocol/drop"
 	"github.com/backchannel/backchannel/protocol/handshake"
 	"github.com/backchannel/backchannel/protocol/identity"
 	"github.com/backchannel/backchannel/protocol/onion"
@@ -11,12 +12,12 @@ import (
 )
 
 // A drop that left the network is replaced by whoever chose it: the inviter's and that of
-// neither side by the inviter, the accepter's by the accepter. What is chosen is told in the
-// session, and never chosen anew while it is in the network. Until the other side has taken
-// it, it goes on at the two drops that are left (docs/spec/drop.md):
-//
-//	replaces it, waits ──drop gone──> keeps it, waits: sees that the drop left, or may believe it
-//	goes on            <──drop gone── takes it
+// neither side by the inviter, the accepter's by the accepter. What is chosen is never chosen
+// anew while it is in the network. Whose set changed says the whole of it, and so does each
+// side when a session begins; nothing else is said, and no statement is answered as such
+// (docs/spec/drop.md). Of a statement the sender's places tell what is to be taken, once it is
+// seen that the relay which is there left, or may be believed; and the receiver's what was
+// taken. Until then both go on at the two drops that are left.
 //
 // A writer never puts a box at its own guard. So who could name one drop after the other would
 // find the guard of his contact; what cannot be seen to be so is believed seldom.
@@ -40,144 +41,173 @@ func replaces(side identity.Side, place int) bool {
 	return (side == identity.Accepter) == (int(identity.Accepter)-1 == place)
 }
 
-// DropWaits reports whether a place of the set may not be the same on both sides: one of this
-// side's is not to be filled again before the other side has it.
-func (v *Conversation) DropWaits(place int) bool { return v.drops.waiting(place) }
+// DropClashes reports whether a relay in a place of this side's is to give way: the inviter has
+// it in a place of his, and nothing else keeps it from being taken there. [Conversation.ReplaceDrop]
+// puts another one here, and takes it.
+func (v *Conversation) DropClashes(now time.Time, place int) bool {
+	if v.now = now; v.c.side != identity.Accepter || !v.ReplacesDrop(place) || !v.overDrops() {
+		return false
+	}
+	_, due := v.due()
+	return due == clashes
+}
 
-// ReplaceDrop puts another relay in the place of one of the set that left the network, unless
-// that place waits, or the other relay may be in one on the other side.
+// NamedDrops returns the relays that are in no further place: those of the set, and those that
+// the other side is known to have, which may lag behind.
+func (v *Conversation) NamedDrops() []onion.ID {
+	if v.drops.Set == nil {
+		return nil
+	}
+	return slices.Concat(v.drops.Set.Relays[:], v.drops.said[:])
+}
+
+// ReplaceDrop puts another relay, which is none of [Conversation.NamedDrops], in the place of one
+// of this side's that left the network, or clashes.
 func (v *Conversation) ReplaceDrop(now time.Time, gone, by onion.ID) *Output {
 	v.begin(now)
-	if v.overDrops() {
-		place := slices.Index(v.drops.Set.Relays[:], gone)
-		if place >= 0 && v.ReplacesDrop(place) && !v.drops.waiting(place) && v.drops.isFree(by) {
-			v.replace(place, by)
-		}
+	if !v.overDrops() || by == (onion.ID{}) || slices.Contains(v.NamedDrops(), by) {
+		return v.end()
+	}
+	set := v.drops.Set.Relays
+	if place := slices.Index(set[:], gone); place >= 0 && v.ReplacesDrop(place) {
+		set[place] = by
+		v.setRelays(set)
+		v.takeSaid()
+		v.sayDrops()
 	}
 	return v.end()
 }
 
-// isFree reports whether a relay may take a place: it is not in the set, and neither side may
-// have it there still. Else an answer that names it could be of either place.
-func (o *drops) isFree(by onion.ID) bool {
-	return by != (onion.ID{}) && !slices.Contains(o.Set.Relays[:], by) && !slices.Contains(o.waits[:], by)
-}
-
-// replace fills a place of this side's, and tells the other side.
-func (v *Conversation) replace(place int, by onion.ID) {
-	gone := v.drops.Set.Relays[place]
-	v.putInPlace(place, by)
-	v.drops.waits[place] = gone
-	v.saveDrops()
-	v.tellReplaced(gone, by)
-}
-
-// tellReplaced queues the frame. Of a relay that takes a place the last one counts.
-func (v *Conversation) tellReplaced(gone, by onion.ID) {
-	v.s.controls = slices.DeleteFunc(v.s.controls, func(c controlFrame) bool {
-		return c.kind == wire.FrameDropGone && onion.ID(c.content[len(c.content)-onion.IDSize:]) == by
-	})
-	v.control(wire.FrameDropGone, slices.Concat(v.drops.Set.Network[:], gone[:], by[:]))
+// sayDrops tells the other side the set as it is here: network 8, three relays 20 each.
+func (v *Conversation) sayDrops() {
+	s := v.drops.Set
+	v.drops.unsaid = false
+	v.control(wire.FrameDropGone, slices.Concat(s.Network[:], s.Relays[0][:], s.Relays[1][:], s.Relays[2][:]))
 	v.saveSession()
 	v.out.More = true
 }
 
-// tellReplacedAgain says in a new session what the other side may not have taken yet.
-func (v *Conversation) tellReplacedAgain() {
-	for place, gone := range v.drops.waits {
-		if v.ReplacesDrop(place) && v.drops.waiting(place) {
-			v.tellReplaced(gone, v.drops.Set.Relays[place])
-		}
-	}
-}
-
-// dropGoneCame handles what the other side has put in a place of its own, or that it has taken
-// what this side has.
+// dropGoneCame takes note of the set as the other side has it.
 func (v *Conversation) dropGoneCame(content []byte) {
 	var network identity.NetworkID
-	if len(content) != len(network)+2*onion.IDSize || !v.overDrops() || identity.NetworkID(content) != v.drops.Set.Network {
+	if len(content) != len(network)+drop.SetSize*onion.IDSize || !v.overDrops() || identity.NetworkID(content) != v.drops.Set.Network {
 		return
 	}
-	o, ids := &v.drops, content[len(network):]
-	gone, by := onion.ID(ids), onion.ID(ids[onion.IDSize:])
-	theirs := func(place int) bool { return place >= 0 && !v.ReplacesDrop(place) }
-	at, has := slices.Index(o.Set.Relays[:], gone), slices.Index(o.Set.Relays[:], by)
-	switch {
-	case by == onion.ID{}:
-	case has >= 0 && v.ReplacesDrop(has) && o.waiting(has) && o.waits[has] == gone:
-		o.waits[has] = onion.ID{}
-		v.saveDrops()
-	case theirs(has):
-		if o.waits[has] == gone { // what was to take its place is taken back
-			o.waits[has] = onion.ID{}
-			v.saveDrops()
-		}
-		v.tellReplaced(gone, by)
-	case theirs(at):
-		o.waits[at] = by
-		v.mail.forget(gone)
-		v.outOfMailbox()
-		v.saveDrops()
-		v.takeDrops()
+	said := parseRelays(content[len(network):])
+	if !differ(said) {
+		return
 	}
+	o := &v.drops
+	o.said = said
+	for place, relay := range o.Set.Relays {
+		if o.waiting(place) {
+			v.mail.forget(relay)
+		}
+	}
+	v.outOfMailbox()
+	v.saveDrops()
+	v.takeDrops()
 }
 
-// takeDrops takes what the other side has put in places of its own, where this side sees that
-// the relay which was there left the network, or may believe it.
+// takeDrops takes what the other side has in places of its own, as far as it may be by now, and
+// says so.
 func (v *Conversation) takeDrops() {
-	if !v.overDrops() {
-		return
-	}
-	o := &v.drops
-	for place, by := range o.waits {
-		gone := o.Set.Relays[place]
-		if v.ReplacesDrop(place) || !o.waiting(place) {
-			continue
-		}
-		seen := v.cfg.Gone(o.Set.Network, gone)
-		if !seen && !o.mayBelieve(v.now) || !v.makesRoom(by) {
-			continue
-		}
-		if !seen {
-			o.believed = handshake.Hour(v.now)
-		}
-		o.waits[place] = onion.ID{}
-		v.putInPlace(place, by)
-		v.tellReplaced(gone, by)
+	if v.overDrops() && (v.takeSaid() || v.drops.unsaid) {
+		v.sayDrops()
 	}
 }
 
-// makesRoom reports whether a relay is in no place of the set. If both have chosen it, it stays
-// with the inviter; the accepter puts back what was there before, and chooses anew.
-func (v *Conversation) makesRoom(by onion.ID) bool {
-	o := &v.drops
-	place := slices.Index(o.Set.Relays[:], by)
-	if place < 0 {
-		return true
-	}
-	if v.c.side == identity.Inviter || !v.ReplacesDrop(place) || !o.waiting(place) || slices.Contains(o.Set.Relays[:], o.waits[place]) {
+// takeSaid reports whether the set is another one now.
+func (v *Conversation) takeSaid() bool {
+	set, due := v.due()
+	switch due {
+	case believes:
+		v.drops.believed = handshake.Hour(v.now)
+	case sees:
+	default:
 		return false
 	}
-	v.replace(place, o.waits[place])
+	v.setRelays(set)
 	return true
 }
 
-// waiting is DropWaits.
-func (o *drops) waiting(place int) bool { return o.waits[place] != onion.ID{} }
+// dueness is what is to be done about what the other side said.
+type dueness byte
 
-// putInPlace changes the set.
-func (v *Conversation) putInPlace(place int, by onion.ID) {
+const (
+	nothing  dueness = iota
+	sees             // it is to be taken: the relays that were there are seen to have left
+	believes         // likewise, and one of them is not
+	clashes          // it would be, but a relay of it is in a place of this side's
+)
+
+// together are the places of the other side's that may be taken at once, the most first.
+var together = map[identity.Side][][]int{
+	identity.Accepter: {{0, 2}, {0}, {2}},
+	identity.Inviter:  {{1}},
+}
+
+// due returns the set with the places of the other side's as it said, those that may be taken.
+func (v *Conversation) due() (set [drop.SetSize]onion.ID, due dueness) {
 	o := &v.drops
-	set, gone := *o.Set, o.Set.Relays[place]
-	set.Relays[place] = by
-	o.Set = &set
-	v.mail.forget(gone)
-	v.outOfMailbox()
-	switch gone {
-	case o.Own:
-		o.Own = by
-	case o.Peer:
-		o.Peer = by
+	for _, places := range together[v.c.side] {
+		next, how := v.with(places)
+		switch {
+		case how == nothing:
+		case differ(next):
+			return next, how
+		case next[0] != next[2]:
+			due = clashes
+		}
 	}
+	return o.Set.Relays, due
+}
+
+// with returns the set with some places as the other side said, and whether they may be taken
+// as far as it goes by what is seen and believed. One relay is believed at a time, or that two
+// of the set have changed places.
+func (v *Conversation) with(places []int) (set [drop.SetSize]onion.ID, how dueness) {
+	o, unseen, further := &v.drops, 0, 0
+	set = o.Set.Relays
+	for _, place := range places {
+		if !o.waiting(place) {
+			return set, nothing
+		}
+		gone, by := o.Set.Relays[place], o.said[place]
+		if !v.cfg.Gone(o.Set.Network, gone) || v.cfg.Gone(o.Set.Network, by) {
+			unseen++
+		}
+		if !slices.Contains(o.Set.Relays[:], by) {
+			further++
+		}
+		set[place] = by
+	}
+	switch {
+	case unseen == 0:
+		return set, sees
+	case o.mayBelieve(v.now) && (unseen == 1 || further == 0):
+		return set, believes
+	}
+	return set, nothing
+}
+
+// waiting reports whether a place of the set may not be the same on both sides.
+func (o *drops) waiting(place int) bool { return o.said[place] != o.Set.Relays[place] }
+
+// setRelays changes the set. What relays have said that are in no place any more, or in another
+// one, counts no longer.
+func (v *Conversation) setRelays(relays [drop.SetSize]onion.ID) {
+	o := &v.drops
+	set := *o.Set
+	for place, relay := range set.Relays {
+		if relays[place] != relay {
+			v.mail.forget(relay)
+		}
+	}
+	set.Relays = relays
+	o.Set = &set
+	own := int(v.c.side) - 1
+	o.Own, o.Peer = relays[own], relays[1-own]
+	v.outOfMailbox()
 	v.saveDrops()
 }

@@ -38,12 +38,14 @@ func TestDropsNamedWithoutEnd(t *testing.T) {
 		seen, next := named{}, byte(10)
 		seen.look(s)
 		for hour := range 30 * 24 {
-			for place, id := range s.c.Drops().Set.Relays {
+			relays := s.c.Drops().Set.Relays
+			for place := range relays {
 				if hostile.c.ReplacesDrop(place) {
-					hostile.do(hostile.c.TellGone(w.now, id, onion.ID{next, byte(hour >> 8), byte(hour)}))
+					relays[place] = onion.ID{next, byte(hour >> 8), byte(hour)}
 					next++
 				}
 			}
+			hostile.do(hostile.c.TellGone(w.now, relays))
 			w.settle()
 			w.now = w.now.Add(time.Hour)
 			if hour%7 == 0 {
@@ -120,26 +122,28 @@ func (v departures) give(s *side) {
 	s.restart()
 }
 
-// replace does what a node does: it fills places of its own whose relays have left. There are
-// few relays to choose from, so two choose the same now and then.
-func (v departures) replace(s *side) {
+// replace does what a node does: it fills places of its own whose relays have left, or clash.
+// There are few relays to choose from, so two choose the same now and then. It reports whether
+// there was such a place.
+func (v departures) replace(s *side) bool {
 	o := s.c.Drops()
 	if o.Set == nil {
-		return
+		return false
 	}
 	for place, id := range o.Set.Relays {
-		if !s.c.ReplacesDrop(place) || !v.gone(s, id) {
+		if !s.c.ReplacesDrop(place) || !v.gone(s, id) && !s.c.DropClashes(s.now(), place) {
 			continue
 		}
 		var free []onion.ID
 		for n := byte(1); len(free) < 3; n++ {
-			if by := (onion.ID{n}); !v.gone(s, by) && !slices.Contains(o.Set.Relays[:], by) {
+			if by := (onion.ID{n}); !v.gone(s, by) && !slices.Contains(s.c.NamedDrops(), by) {
 				free = append(free, by)
 			}
 		}
 		s.do(s.c.ReplaceDrop(s.now(), id, free[s.w.rng.IntN(len(free))]))
-		return
+		return true
 	}
+	return false
 }
 
 // stir has relays of the set leave, which the two machines see at different times, and one of
@@ -305,14 +309,15 @@ func TestDropThatIsNotTaken(t *testing.T) {
 }
 
 // TestDropsStayThree: a hostile inviter names relays that the accepter's place had, and has,
-// where the accepter sees that drops left. No relay is in two places, and the record loads.
+// where the accepter sees that drops left. No relay is in two places, the record loads, and it
+// is the accepter alone who fills its place.
 func TestDropsStayThree(t *testing.T) {
 	w := newWorld(t, 207)
 	w.meet()
 	w.agree()
 	w.pass(5*time.Second, time.Second)
 	v := departures{}
-	for _, relay := range []byte{1, 2, 3, 9} {
+	for _, relay := range []byte{1, 2, 3} {
 		v.tell(w.b, onion.ID{relay}, w.now)
 	}
 	w.cut()
@@ -323,22 +328,51 @@ func TestDropsStayThree(t *testing.T) {
 		w.b.do(w.b.c.ReplaceDrop(w.now, onion.ID{replaced[0]}, onion.ID{replaced[1]}))
 		w.settle()
 	}
-	if got := w.b.c.Drops().Set.Relays; got != [3]onion.ID{{1}, {12}, {3}} || !w.b.c.DropWaits(1) {
-		t.Fatalf("%v", got)
+	want := func(what string, relays [3]onion.ID, clashes bool) {
+		t.Helper()
+		if got := w.b.c.Drops().Set.Relays; got != relays || w.b.c.DropClashes(w.now, 1) != clashes {
+			t.Errorf("%s: %v", what, got)
+		}
 	}
-	for _, said := range [][2]byte{{1, 9}, {3, 12}} {
-		w.a.do(w.a.c.TellGone(w.now, onion.ID{said[0]}, onion.ID{said[1]}))
+	tell := func(relays ...byte) {
+		w.a.do(w.a.c.TellGone(w.now, [3]onion.ID{{relays[0]}, {relays[1]}, {relays[2]}}))
+		w.settle()
+		w.b.restart()
+		w.connect()
 		w.settle()
 	}
-	w.cut()
-	w.b.restart()
-	if got := w.b.c.Drops().Set.Relays; got != [3]onion.ID{{9}, {12}, {3}} {
-		t.Errorf("%v", got)
+	want("at first", [3]onion.ID{{1}, {12}, {3}}, false)
+	if !w.b.c.DropWaits(1) {
+		t.Error("the other side does not have it")
 	}
-	// Nor does it choose what the other side may have in another place.
+	tell(9, 2, 3)
+	want("what its place had", [3]onion.ID{{9}, {12}, {3}}, false)
 	w.b.do(w.b.c.ReplaceDrop(w.now, onion.ID{12}, onion.ID{9}))
-	if got := w.b.c.Drops().Set.Relays; got != [3]onion.ID{{9}, {12}, {3}} {
-		t.Errorf("then %v", got)
+	want("it does not choose what is there", [3]onion.ID{{9}, {12}, {3}}, false)
+	tell(9, 9, 12)
+	want("one in two places", [3]onion.ID{{9}, {12}, {3}}, false)
+	tell(9, 0, 12)
+	want("none in a place", [3]onion.ID{{9}, {12}, {3}}, false)
+	tell(9, 2, 12)
+	want("what its place has", [3]onion.ID{{9}, {12}, {3}}, true)
+	w.b.do(w.b.c.ReplaceDrop(w.now, onion.ID{12}, onion.ID{2}))
+	want("nor what the other side has", [3]onion.ID{{9}, {12}, {3}}, true)
+	w.b.do(w.b.c.ReplaceDrop(w.now, onion.ID{12}, onion.ID{13}))
+	want("it has chosen anew", [3]onion.ID{{9}, {13}, {12}}, false)
+	tell(13, 2, 12)
+	w.now = w.now.Add(time.Hour)
+	want("believed, once it has chosen anew", [3]onion.ID{{9}, {13}, {12}}, true)
+	w.b.do(w.b.c.ReplaceDrop(w.now, onion.ID{13}, onion.ID{14}))
+	want("and it has", [3]onion.ID{{13}, {14}, {12}}, false)
+	tell(14, 2, 12)
+	want("not again so soon", [3]onion.ID{{13}, {14}, {12}}, false)
+	tell(12, 2, 13)
+	want("two that change places, neither", [3]onion.ID{{13}, {14}, {12}}, false)
+	w.now = w.now.Add(10 * 24 * time.Hour)
+	w.b.do(w.b.c.Tick(w.now))
+	want("and then they do", [3]onion.ID{{12}, {14}, {13}}, false)
+	if o := w.b.c.Drops(); o.Peer != (onion.ID{12}) || o.Own != (onion.ID{14}) {
+		t.Errorf("%v, %v", o.Peer, o.Own)
 	}
 }
 
@@ -361,6 +395,185 @@ func TestNoRelayIsChosenTwice(t *testing.T) {
 	w.pass(5*time.Second, time.Second)
 	if got := w.a.c.Drops().Set.Relays; got != [3]onion.ID{{21}, {2}, {13}} {
 		t.Errorf("then %v", got)
+	}
+}
+
+// TestStatementsOfDropsEnd: a hostile contact says thousands of times which drops it has, true
+// and untrue, malformed and not, among them what the other side has chosen, while relays leave,
+// time passes and the machine restarts at every step. The other side's own place changes by its
+// own choice alone; it believes once in ten days; and it says no more than it was told.
+func TestStatementsOfDropsEnd(t *testing.T) {
+	steps := 400
+	if *long {
+		steps = 10_000
+	}
+	for i := range 2 {
+		w := newWorld(t, byte(230+i))
+		w.meet()
+		w.agree()
+		w.pass(5*time.Second, time.Second)
+		s, hostile := []*side{w.a, w.b}[i], []*side{w.b, w.a}[i]
+		v, own, believed, last := departures{}, 0, 0, time.Time{}
+		v.give(s)
+		w.connect()
+		w.settle()
+		first, epoch := s.c.SentFrames(), s.c.Epoch()
+		look := func(was [3]onion.ID, replaced bool) {
+			set, believes := s.c.Drops().Set.Relays, false
+			for place := range set {
+				switch {
+				case set[place] == was[place]:
+				case s.c.ReplacesDrop(place):
+					if !replaced {
+						t.Fatalf("%s: %v is %v, though it chose nothing", s.name, was, set)
+					}
+				case !v.gone(s, was[place]) || v.gone(s, set[place]):
+					believes = true
+				}
+			}
+			if believes {
+				if w.now.Sub(last) < 239*time.Hour {
+					t.Fatalf("%s: believes at %v and %v", s.name, last, w.now)
+				}
+				believed, last = believed+1, w.now
+			}
+		}
+		for range steps {
+			var relays [3]onion.ID
+			for place := range relays {
+				relays[place] = onion.ID{byte(w.rng.IntN(14))}
+			}
+			if set := s.c.Drops().Set.Relays; w.rng.IntN(2) == 0 {
+				relays[w.rng.IntN(3)] = set[w.rng.IntN(3)]
+			}
+			was := s.c.Drops().Set.Relays
+			hostile.do(hostile.c.TellGone(w.now, relays))
+			w.settle()
+			look(was, false)
+			if w.rng.IntN(20) == 0 {
+				v.tell(s, was[w.rng.IntN(3)], w.now)
+			}
+			was = s.c.Drops().Set.Relays
+			replaced := v.replace(s)
+			if look(was, replaced); replaced {
+				own++
+			}
+			was = s.c.Drops().Set.Relays
+			w.now = w.now.Add(time.Duration(w.rng.IntN(120)) * time.Minute)
+			s.do(s.c.Tick(s.now()))
+			look(was, false)
+			was = s.c.Drops().Set.Relays
+			s.restart()
+			w.connect()
+			w.settle()
+			if look(was, false); s.c.Drops().Set.Relays != was || s.c.Epoch() != epoch {
+				t.Fatalf("%s: after a restart %v is %v", s.name, was, s.c.Drops().Set.Relays)
+			}
+			for n := range byte(14) { // those that left are back, so that there are always some
+				if id := (onion.ID{n}); v.gone(s, id) && !slices.Contains(s.c.NamedDrops(), id) {
+					delete(v[s], id)
+				}
+			}
+		}
+		said := int(s.c.SentFrames() - first)
+		if said > steps+own+believed || believed == 0 || own == 0 {
+			t.Errorf("%s: told %d times it chose %d times, believed %d and said %d", s.name, steps, own, believed, said)
+		}
+		t.Logf("%s: told %d times it chose %d times, believed %d and said %d", s.name, steps, own, believed, said)
+	}
+}
+
+// TestDropsConverge: relays leave, which two honest machines see at different times; they choose
+// from few, so that they clash; connections break within a statement, and machines restart at
+// every step. As soon as both see the same and have told each other, they have the same three
+// relays. Each says its set when it changed, and then no more.
+func TestDropsConverge(t *testing.T) {
+	last, steps := byte(244), 60
+	if *long {
+		last, steps = 254, 2_000
+	}
+	for seed := byte(240); seed < last; seed++ {
+		w := newWorld(t, seed)
+		w.meet()
+		w.agree()
+		w.pass(5*time.Second, time.Second)
+		v, changes, checks, clashes := departures{}, 0, 0, 0
+		sides := []*side{w.a, w.b}
+		for _, s := range sides {
+			v.give(s)
+		}
+		w.connect()
+		w.settle()
+		sent := func() int { return int(w.a.c.SentFrames() + w.b.c.SentFrames()) }
+		first, before := sent(), [2][3]onion.ID{w.a.c.Drops().Set.Relays, w.b.c.Drops().Set.Relays}
+		look := func() {
+			for i, s := range sides {
+				if set := s.c.Drops().Set.Relays; set != before[i] {
+					before[i] = set
+					changes++
+				}
+				if s.c.DropClashes(w.now, 1) {
+					clashes++
+				}
+			}
+		}
+		for range steps {
+			s := sides[w.rng.IntN(2)]
+			switch w.rng.IntN(6) {
+			case 0:
+				left := s.c.Drops().Set.Relays[w.rng.IntN(3)]
+				for _, s := range sides {
+					v.tell(s, left, w.now.Add(time.Duration(w.rng.IntN(48))*time.Hour))
+				}
+			case 1, 2:
+				v.replace(s)
+			case 3:
+				w.now = w.now.Add(time.Duration(w.rng.IntN(48)) * time.Hour)
+				s.do(s.c.Tick(w.now))
+			case 4:
+				if !w.up {
+					w.connect()
+				}
+				for range w.rng.IntN(12) {
+					w.step()
+					look()
+				}
+			case 5:
+				s.restart()
+			}
+			if look(); w.rng.IntN(12) != 0 {
+				continue
+			}
+			w.now = w.now.Add(48 * time.Hour) // both see the same
+			if !w.up {
+				w.connect()
+			}
+			for again := true; again; {
+				again = false
+				for _, s := range sides {
+					s.do(s.c.Tick(w.now))
+					w.settle()
+					look()
+					again = v.replace(s) || again
+					look()
+				}
+				w.settle()
+				look()
+			}
+			checks++
+			(&drops{w: w}).agreed(fmt.Sprint("seed ", seed))
+			for n := byte(1); n < 20; n++ { // those that left come back
+				if id := (onion.ID{n}); !slices.Contains(w.a.c.NamedDrops(), id) {
+					delete(v[w.a], id)
+					delete(v[w.b], id)
+				}
+			}
+		}
+		if said := sent() - first; said > changes || checks == 0 {
+			t.Errorf("seed %d: %d statements of %d changes, %d checks", seed, said, changes, checks)
+		} else {
+			t.Logf("seed %d: %d statements of %d changes, %d checks, clashed at %d", seed, said, changes, checks, clashes)
+		}
 	}
 }
 

@@ -247,14 +247,20 @@ func (v *Conversation) FormerRoot() secret.Key {
 // BranchName is the name of the chain of the session in use.
 func (v *Conversation) BranchName() drop.BranchName { return v.branchInUse().name }
 
-// TellGone says that a drop left the network and which one is in its place, whatever the set is.
-func (v *Conversation) TellGone(now time.Time, gone, by onion.ID) *Output {
+// TellGone says that the drops are these, whatever they are.
+func (v *Conversation) TellGone(now time.Time, relays [drop.SetSize]onion.ID) *Output {
 	v.begin(now)
-	v.control(wire.FrameDropGone, slices.Concat(v.drops.Set.Network[:], gone[:], by[:]))
+	v.control(wire.FrameDropGone, slices.Concat(v.drops.Set.Network[:], relays[0][:], relays[1][:], relays[2][:]))
 	v.saveSession()
 	v.out.More = true
 	return v.end()
 }
+
+// DropWaits reports whether a place of the drops may not be the same on both sides.
+func (v *Conversation) DropWaits(place int) bool { return v.drops.waiting(place) }
+
+// SentFrames is how many frames of the session have left.
+func (v *Conversation) SentFrames() uint32 { return v.s.sent }
 
 // TellDrop is OfferDrop as often as somebody likes.
 func (v *Conversation) TellDrop(now time.Time, network identity.NetworkID, own onion.ID, p cadence.Period) *Output {

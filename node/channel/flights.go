@@ -414,7 +414,7 @@ func (v *Conversation) install(hs *handshake.Session, state *ratchet.State, role
 		v.control(wire.FrameBurn, nil)
 	}
 	if chained {
-		v.tellReplacedAgain()
+		v.sayDrops()
 	}
 	if v.c.ownPlace != v.c.ownCard.Place {
 		v.control(wire.FramePlace, v.c.ownPlace.Append(nil))
