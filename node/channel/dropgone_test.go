@@ -545,20 +545,20 @@ func TestDropsConverge(t *testing.T) {
 				continue
 			}
 			w.now = w.now.Add(48 * time.Hour) // both see the same
-			if !w.up {
-				w.connect()
+			w.cut()
+			for _, s := range sides {
+				s.do(s.c.Tick(w.now))
+				look()
 			}
+			w.connect()
 			for again := true; again; {
+				w.settle()
+				look()
 				again = false
 				for _, s := range sides {
-					s.do(s.c.Tick(w.now))
-					w.settle()
-					look()
 					again = v.replace(s) || again
 					look()
 				}
-				w.settle()
-				look()
 			}
 			checks++
 			(&drops{w: w}).agreed(fmt.Sprint("seed ", seed))
