@@ -401,7 +401,8 @@ func TestNoRelayIsChosenTwice(t *testing.T) {
 // TestStatementsOfDropsEnd: a hostile contact says thousands of times which drops it has, true
 // and untrue, malformed and not, among them what the other side has chosen, while relays leave,
 // time passes and the machine restarts at every step. The other side's own place changes by its
-// own choice alone; it believes once in ten days; and it says no more than it was told.
+// own choice alone; it believes once in ten days; and it says no more than that and what it sees
+// make it say, however often it is told something.
 func TestStatementsOfDropsEnd(t *testing.T) {
 	steps := 400
 	if *long {
@@ -413,7 +414,7 @@ func TestStatementsOfDropsEnd(t *testing.T) {
 		w.agree()
 		w.pass(5*time.Second, time.Second)
 		s, hostile := []*side{w.a, w.b}[i], []*side{w.b, w.a}[i]
-		v, own, believed, last := departures{}, 0, 0, time.Time{}
+		v, own, left, believed, last := departures{}, 0, 0, 0, time.Time{}
 		v.give(s)
 		w.connect()
 		w.settle()
@@ -451,7 +452,10 @@ func TestStatementsOfDropsEnd(t *testing.T) {
 			w.settle()
 			look(was, false)
 			if w.rng.IntN(20) == 0 {
-				v.tell(s, was[w.rng.IntN(3)], w.now)
+				if id := was[w.rng.IntN(3)]; !v.gone(s, id) {
+					left++
+					v.tell(s, id, w.now)
+				}
 			}
 			was = s.c.Drops().Set.Relays
 			replaced := v.replace(s)
@@ -476,10 +480,9 @@ func TestStatementsOfDropsEnd(t *testing.T) {
 			}
 		}
 		said := int(s.c.SentFrames() - first)
-		if said > steps+own+believed || believed == 0 || own == 0 {
-			t.Errorf("%s: told %d times it chose %d times, believed %d and said %d", s.name, steps, own, believed, said)
+		if said > left+2*believed || believed == 0 || own == 0 {
+			t.Errorf("%s: told %d times it said %d, saw %d leave, chose %d, believed %d", s.name, steps, said, left, own, believed)
 		}
-		t.Logf("%s: told %d times it chose %d times, believed %d and said %d", s.name, steps, own, believed, said)
 	}
 }
 
@@ -488,7 +491,7 @@ func TestStatementsOfDropsEnd(t *testing.T) {
 // every step. As soon as both see the same and have told each other, they have the same three
 // relays. Each says its set when it changed, and then no more.
 func TestDropsConverge(t *testing.T) {
-	last, steps := byte(244), 60
+	last, steps, clashes := byte(244), 60, 0
 	if *long {
 		last, steps = 254, 2_000
 	}
@@ -497,7 +500,7 @@ func TestDropsConverge(t *testing.T) {
 		w.meet()
 		w.agree()
 		w.pass(5*time.Second, time.Second)
-		v, changes, checks, clashes := departures{}, 0, 0, 0
+		v, changes, checks := departures{}, 0, 0
 		sides := []*side{w.a, w.b}
 		for _, s := range sides {
 			v.give(s)
@@ -569,11 +572,12 @@ func TestDropsConverge(t *testing.T) {
 				}
 			}
 		}
-		if said := sent() - first; said > changes || checks == 0 {
+		if said := sent() - first; said > changes || said == 0 || checks == 0 {
 			t.Errorf("seed %d: %d statements of %d changes, %d checks", seed, said, changes, checks)
-		} else {
-			t.Logf("seed %d: %d statements of %d changes, %d checks, clashed at %d", seed, said, changes, checks, clashes)
 		}
+	}
+	if clashes == 0 {
+		t.Error("nobody has chosen what the other has")
 	}
 }
 
