@@ -12,6 +12,7 @@ import (
 	"github.com/backchannel/backchannel/protocol/drop"
 	"github.com/backchannel/backchannel/protocol/identity"
 	"github.com/backchannel/backchannel/protocol/onion"
+	"github.com/backchannel/backchannel/protocol/wire"
 )
 
 // named counts the relays that have been in a side's set.
@@ -581,11 +582,16 @@ func TestDropsConverge(t *testing.T) {
 	}
 }
 
-// TestDropsRecordOfVersion3 loads a record of drops that was written when no place waited.
+// TestDropsRecordOfVersion3 loads a record of drops that was written when a statement was of
+// one drop, and nothing was known of what the other side has. The set is said anew.
 func TestDropsRecordOfVersion3(t *testing.T) {
 	w := newWorld(t, 208)
 	w.meet()
 	w.agree()
+	w.pass(5*time.Second, time.Second)
+	w.cut()
+	w.a.do(w.a.c.ReplaceDrop(w.now, onion.ID{1}, onion.ID{11}))
+	w.a.do(w.a.c.ForgetControls(w.now)) // nobody understands what it said
 	key := store.Key{Kind: channel.KindDrops, Object: w.a.id}
 	value, err := w.a.store.Get(key)
 	if err != nil {
@@ -598,11 +604,62 @@ func TestDropsRecordOfVersion3(t *testing.T) {
 	}
 	w.a.restart()
 	w.connect()
+	before := w.a.c.SentFrames()
 	w.pass(5*time.Second, time.Second)
-	w.a.do(w.a.c.ReplaceDrop(w.now, onion.ID{1}, onion.ID{11}))
-	w.settle()
 	(&drops{w: w}).agreed("after version 3")
 	if got := w.b.c.Drops().Set.Relays; got != [3]onion.ID{{11}, {2}, {3}} {
 		t.Errorf("%v", got)
+	}
+	if said := w.a.c.SentFrames() - before; said != 1 {
+		t.Errorf("said %d times", said)
+	}
+}
+
+// TestDropStatementsThatAreNone: of another network, cut, and while there is no set; and what
+// waits to be sent is one statement, however often the set changes.
+func TestDropStatementsThatAreNone(t *testing.T) {
+	w := newWorld(t, 229)
+	w.meet()
+	statement := func(network byte, relays ...byte) []byte {
+		b := []byte{network, 7: 0}
+		for _, r := range relays {
+			b = append(b, r)
+			b = append(b, make([]byte, onion.IDSize-1)...)
+		}
+		return b
+	}
+	say := func(b []byte) {
+		w.a.do(w.a.c.TellFrame(w.now, wire.FrameDropGone, b))
+		w.settle()
+	}
+	say(statement(0, 1, 2, 4))
+	w.agree()
+	w.pass(5*time.Second, time.Second)
+	for _, b := range [][]byte{
+		statement(8, 11, 2, 3), statement(7, 11, 2), statement(7, 11, 2, 3, 4), statement(7, 11, 2, 3)[:67],
+		statement(7, 11, 2, 2), statement(7, 11, 11, 3), statement(7, 11, 2, 11), statement(7, 11, 2, 0), {},
+	} {
+		if say(b); w.b.c.Drops().Set.Relays != [3]onion.ID{{1}, {2}, {3}} || w.b.c.DropWaits(0) || w.b.c.DropWaits(1) || w.b.c.DropWaits(2) {
+			t.Errorf("%x: %v", b, w.b.c.Drops().Set.Relays)
+		}
+	}
+	w.cut()
+	_, none := w.b.c.Stored()
+	for n := range byte(20) {
+		w.b.do(w.b.c.ReplaceDrop(w.now, w.b.c.Drops().Set.Relays[1], onion.ID{30 + n}))
+	}
+	w.b.do(w.b.c.ReplaceDrop(w.now, onion.ID{49}, onion.ID{}))
+	w.b.do(w.b.c.ReplaceDrop(w.now, onion.ID{1}, onion.ID{60}))
+	if got := w.b.c.Drops().Set.Relays; got != [3]onion.ID{{1}, {49}, {3}} {
+		t.Errorf("%v", got)
+	}
+	if _, controls := w.b.c.Stored(); controls != none+1 {
+		t.Errorf("%d frames wait", controls-none)
+	}
+	w.connect()
+	w.settle()
+	say(statement(7, 49, 2, 3)) // both have chosen one: the inviter does not give way
+	if w.a.c.DropClashes(w.now, 0) || w.a.c.DropClashes(w.now, 1) || w.b.c.DropClashes(w.now, 0) || !w.b.c.DropClashes(w.now, 1) {
+		t.Error("who gives way")
 	}
 }

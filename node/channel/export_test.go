@@ -249,10 +249,23 @@ func (v *Conversation) BranchName() drop.BranchName { return v.branchInUse().nam
 
 // TellGone says that the drops are these, whatever they are.
 func (v *Conversation) TellGone(now time.Time, relays [drop.SetSize]onion.ID) *Output {
+	return v.TellFrame(now, wire.FrameDropGone, slices.Concat(v.drops.Set.Network[:], relays[0][:], relays[1][:], relays[2][:]))
+}
+
+// TellFrame says whatever somebody likes.
+func (v *Conversation) TellFrame(now time.Time, kind wire.FrameKind, content []byte) *Output {
 	v.begin(now)
-	v.control(wire.FrameDropGone, slices.Concat(v.drops.Set.Network[:], relays[0][:], relays[1][:], relays[2][:]))
+	v.control(kind, content)
 	v.saveSession()
 	v.out.More = true
+	return v.end()
+}
+
+// ForgetControls forgets what the contact itself has to say and was not sent yet.
+func (v *Conversation) ForgetControls(now time.Time) *Output {
+	v.begin(now)
+	v.s.controls = nil
+	v.saveSession()
 	return v.end()
 }
 
