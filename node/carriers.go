@@ -244,7 +244,7 @@ func (m *mail) replaceGone(p *person, o channel.Drops, now time.Time) {
 		if !p.conversation.ReplacesDrop(place) || !m.gone(id, now) && !p.conversation.DropClashes(now, place) {
 			continue
 		}
-		named := p.conversation.NamedDrops()
+		named := p.conversation.NamedDrops(place)
 		by, ok := m.chooseDrop(named...)
 		if place == drop.SetSize-1 {
 			root := m.draw()

@@ -52,24 +52,26 @@ func (v *Conversation) DropClashes(now time.Time, place int) bool {
 	return due == clashes
 }
 
-// NamedDrops returns the relays that are in no further place: those of the set, and those that
-// the other side is known to have, which may lag behind.
-func (v *Conversation) NamedDrops() []onion.ID {
+// NamedDrops returns the relays that may not take a place of this side's: those of the set, and
+// what the other side has there by its last word. Else it would not be known of which time a
+// word is that names it. What the other side is to have elsewhere is no reason: who says that
+// he has many could leave only one to be drawn.
+func (v *Conversation) NamedDrops(place int) []onion.ID {
 	if v.drops.Set == nil {
 		return nil
 	}
-	return slices.Concat(v.drops.Set.Relays[:], v.drops.said[:])
+	return append(slices.Clone(v.drops.Set.Relays[:]), v.drops.said[place])
 }
 
 // ReplaceDrop puts another relay, which is none of [Conversation.NamedDrops], in the place of one
 // of this side's that left the network, or clashes.
 func (v *Conversation) ReplaceDrop(now time.Time, gone, by onion.ID) *Output {
 	v.begin(now)
-	if !v.overDrops() || by == (onion.ID{}) || slices.Contains(v.NamedDrops(), by) {
+	if !v.overDrops() || by == (onion.ID{}) {
 		return v.end()
 	}
 	set := v.drops.Set.Relays
-	if place := slices.Index(set[:], gone); place >= 0 && v.ReplacesDrop(place) {
+	if place := slices.Index(set[:], gone); place >= 0 && v.ReplacesDrop(place) && !slices.Contains(v.NamedDrops(place), by) {
 		set[place] = by
 		v.setRelays(set)
 		v.takeSaid()
