@@ -309,6 +309,56 @@ func TestDropThatIsNotTaken(t *testing.T) {
 	w.checkStates()
 }
 
+// TestWordOfADropThatIsReplaced: what a drop has said is taken back when the other side says that
+// it has another one there, whether that is taken or not.
+func TestWordOfADropThatIsReplaced(t *testing.T) {
+	w := newWorld(t, 227)
+	w.meet()
+	w.agree()
+	w.pass(5*time.Second, time.Second)
+	w.cut()
+	var bags [2]mailbag
+	period := uint64(20)
+	hear := func(gone byte, want [3]onion.ID) {
+		t.Helper()
+		w.a.do(w.a.c.ReplaceDrop(w.now, onion.ID{gone}, onion.ID{gone + 10}))
+		w.a.fill(&bags[0], period)
+		period++
+		for len(bags[0]) > 0 {
+			w.b.fetch(&bags[0], 0)
+		}
+		if got := w.b.c.Drops().Set.Relays; got != want {
+			t.Errorf("%v", got)
+		}
+	}
+	say := func(relays ...byte) {
+		w.b.send("at two drops")
+		for range 4 {
+			w.b.fill(&bags[1], period)
+			for _, relay := range relays {
+				w.b.do(w.b.c.Boxed(w.now, period, onion.ID{relay}))
+			}
+			period++
+		}
+	}
+	want := func(what string, state channel.State) {
+		t.Helper()
+		for _, m := range w.b.c.Transcript(0) {
+			if m.Direction == channel.Out && m.Text == "at two drops" && m.State != state {
+				t.Errorf("%s: %q", what, m.State)
+			}
+		}
+	}
+	say(1, 2)
+	want("at both", channel.InMailbox)
+	hear(1, [3]onion.ID{{11}, {2}, {3}})
+	want("the one that was taken", channel.OnItsWay)
+	say(2, 3)
+	want("at two again", channel.InMailbox)
+	hear(3, [3]onion.ID{{11}, {2}, {3}})
+	want("the one that was not", channel.OnItsWay)
+}
+
 // TestDropsStayThree: a hostile inviter names relays that the accepter's place had, and has,
 // where the accepter sees that drops left. No relay is in two places, the record loads, and it
 // is the accepter alone who fills its place.
@@ -375,6 +425,13 @@ func TestDropsStayThree(t *testing.T) {
 	if o := w.b.c.Drops(); o.Peer != (onion.ID{12}) || o.Own != (onion.ID{14}) {
 		t.Errorf("%v, %v", o.Peer, o.Own)
 	}
+	for _, relay := range []byte{13, 4} {
+		v.tell(w.b, onion.ID{relay}, w.now)
+	}
+	tell(12, 14, 4)
+	want("one that left, too, is not taken by sight", [3]onion.ID{{12}, {14}, {13}}, false)
+	tell(12, 14, 5)
+	want("one that did not is", [3]onion.ID{{12}, {14}, {5}}, false)
 }
 
 // TestNoRelayIsChosenTwice: what a place has on the other side still is not put there again,
