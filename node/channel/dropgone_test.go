@@ -432,6 +432,9 @@ func TestDropsStayThree(t *testing.T) {
 	want("one that left, too, is not taken by sight", [3]onion.ID{{12}, {14}, {13}}, false)
 	tell(12, 14, 5)
 	want("one that did not is", [3]onion.ID{{12}, {14}, {5}}, false)
+	v.tell(w.b, onion.ID{12}, w.now)
+	tell(5, 14, 6)
+	want("what another place of his has", [3]onion.ID{{12}, {14}, {5}}, false)
 }
 
 // TestNoRelayIsChosenTwice: what a place has on the other side still is not put there again,
@@ -713,6 +716,41 @@ func TestDropsBelievedWithAWrongClock(t *testing.T) {
 	say(16, 41*time.Hour, false)
 }
 
+// TestDropsBelievedBeforeARecovery: a recovery brings back the drops of the cards, and does not
+// have more believed.
+func TestDropsBelievedBeforeARecovery(t *testing.T) {
+	w := metAtDrops(t, 226).w
+	w.connect()
+	w.settle()
+	cards := w.b.c.Drops().Set.Relays
+	say := func(by byte, want bool) {
+		t.Helper()
+		w.a.do(w.a.c.TellGone(w.now, [3]onion.ID{{by}, cards[1], cards[2]}))
+		w.settle()
+		if got := w.b.c.Drops().Set.Relays[0] == (onion.ID{by}); got != want {
+			t.Errorf("%d: %v", by, got)
+		}
+	}
+	say(31, true)
+	for _, by := range []byte{32, 33} {
+		w.cut()
+		w.a.do(w.a.c.RolledBack(w.now))
+		epoch := w.b.c.Epoch()
+		w.connect()
+		w.pass(2*time.Minute, time.Second)
+		if w.b.c.Epoch() == epoch || w.b.c.Drops().Set.Relays != cards {
+			t.Fatalf("session %d: %v", w.b.c.Epoch(), w.b.c.Drops().Set)
+		}
+		say(by, false)
+	}
+	w.pass(time.Second, time.Second)
+	w.cut()
+	w.now = w.now.Add(10 * 24 * time.Hour)
+	w.connect()
+	w.settle()
+	say(34, true)
+}
+
 // TestDropStatementsThatAreNone: of another network, cut, and while there is no set; and what
 // waits to be sent is one statement, however often the set changes.
 func TestDropStatementsThatAreNone(t *testing.T) {
@@ -731,6 +769,10 @@ func TestDropStatementsThatAreNone(t *testing.T) {
 		w.settle()
 	}
 	say(statement(0, 1, 2, 4))
+	w.b.do(w.b.c.ReplaceDrop(w.now, onion.ID{}, onion.ID{30}))
+	if named := w.b.c.NamedDrops(1); named != nil || w.b.c.DropClashes(w.now, 1) {
+		t.Errorf("%v of no set", named)
+	}
 	w.agree()
 	w.pass(5*time.Second, time.Second)
 	for _, b := range [][]byte{
@@ -751,6 +793,7 @@ func TestDropStatementsThatAreNone(t *testing.T) {
 	if got := w.b.c.Drops().Set.Relays; got != [3]onion.ID{{1}, {49}, {3}} {
 		t.Errorf("%v", got)
 	}
+	w.b.restart()
 	if _, controls := w.b.c.Stored(); controls != none+1 {
 		t.Errorf("%d frames wait", controls-none)
 	}
