@@ -357,6 +357,10 @@ func TestWordOfADropThatIsReplaced(t *testing.T) {
 	want("at two again", channel.InMailbox)
 	hear(3, [3]onion.ID{{11}, {2}, {3}})
 	want("the one that was not", channel.OnItsWay)
+	say(2, 11)
+	want("at two of three", channel.InMailbox)
+	w.b.do(w.b.c.ReplaceDrop(w.now, onion.ID{2}, onion.ID{12}))
+	want("the own one", channel.OnItsWay)
 }
 
 // TestDropsStayThree: a hostile inviter names relays that the accepter's place had, and has,
@@ -741,6 +745,9 @@ func TestDropsBelievedBeforeARecovery(t *testing.T) {
 		if w.b.c.Epoch() == epoch || w.b.c.Drops().Set.Relays != cards {
 			t.Fatalf("session %d: %v", w.b.c.Epoch(), w.b.c.Drops().Set)
 		}
+		w.b.restart()
+		w.connect()
+		w.settle()
 		say(by, false)
 	}
 	w.pass(time.Second, time.Second)
