@@ -784,7 +784,8 @@ func TestDropStatementsThatAreNone(t *testing.T) {
 	w.pass(5*time.Second, time.Second)
 	for _, b := range [][]byte{
 		statement(8, 11, 2, 3), statement(7, 11, 2), statement(7, 11, 2, 3, 4), statement(7, 11, 2, 3)[:67],
-		statement(7, 11, 2, 2), statement(7, 11, 11, 3), statement(7, 11, 2, 11), statement(7, 11, 2, 0), {},
+		statement(7, 11, 2, 2), statement(7, 11, 11, 3), statement(7, 11, 2, 11), statement(7, 11, 2, 0),
+		{},
 	} {
 		if say(b); w.b.c.Drops().Set.Relays != [3]onion.ID{{1}, {2}, {3}} || w.b.c.DropWaits(0) || w.b.c.DropWaits(1) || w.b.c.DropWaits(2) {
 			t.Errorf("%x: %v", b, w.b.c.Drops().Set.Relays)
