@@ -51,7 +51,7 @@ func (d *desk) closeBeneath() {
 // load reads a contact as it is in the store.
 func (d *desk) load(b *below) bool {
 	c := d.cfg.Channel
-	c.Random, c.Records, c.Stated = d.cfg.Random, b.view, d.stated
+	c.Random, c.Records, c.Stated, c.Gone = d.cfg.Random, b.view, d.stated, d.dropGone
 	conversation, err := channel.Load(c, b.id)
 	if err != nil {
 		return false

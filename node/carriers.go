@@ -205,7 +205,7 @@ func (m *mail) agree(p *person, now time.Time) {
 		return
 	}
 	if o.Own == (onion.ID{}) || o.Network != m.network.ID() {
-		if own, ok := m.chooseDrop(); ok {
+		if own, ok := m.chooseDrop(); ok && p.conversation.MayOfferDrop(now) {
 			_ = m.desk.apply(p, p.conversation.OfferDrop(now, m.network.ID(), own, m.desk.cfg.BoxPeriod))
 		}
 		return
@@ -241,16 +241,17 @@ func (m *mail) replaceGone(p *person, o channel.Drops, now time.Time) {
 		return
 	}
 	for place, id := range o.Set.Relays {
-		if !p.conversation.ReplacesDrop(place) || !m.gone(id, now) {
+		if !p.conversation.ReplacesDrop(place) || !m.gone(id, now) && !p.conversation.DropClashes(now, place) {
 			continue
 		}
-		by, ok := m.chooseDrop(o.Set.Relays[:]...)
+		named := p.conversation.NamedDrops(place)
+		by, ok := m.chooseDrop(named...)
 		if place == drop.SetSize-1 {
 			root := m.draw()
 			by, ok = relayed.Neutral(m.view, root, o.Set.Relays[0], o.Set.Relays[1])
 			root.Wipe()
 		}
-		if ok && !slices.Contains(o.Set.Relays[:], by) {
+		if ok && !slices.Contains(named, by) {
 			_ = m.desk.apply(p, p.conversation.ReplaceDrop(now, id, by))
 			return // the set is another one now
 		}
@@ -265,6 +266,11 @@ const goneAfter = 7 * 24 * time.Hour
 func (m *mail) gone(id onion.ID, now time.Time) bool {
 	v := m.voucher(id)
 	return v != nil && (v.Revoked || v.Until <= m.network.EpochAt(now.Add(-goneAfter)))
+}
+
+// dropGone reports that to conversations, of the network that the machine is in.
+func (d *desk) dropGone(n identity.NetworkID, relay onion.ID) bool {
+	return d.mail != nil && d.mail.network.ID() == n && d.mail.gone(relay, d.cfg.Now())
 }
 
 // chooseDrop draws a relay that is not avoided and none of some others, and no guard of

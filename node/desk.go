@@ -86,7 +86,7 @@ func newDesk(cfg Config, j *journal.Journal, s Store) (*desk, error) {
 func (d *desk) channelConfig(of channel.ContactID) channel.Config {
 	c := d.cfg.Channel
 	c.Random, c.Records, c.Stated, c.Name = d.cfg.Random, d.store, d.stated, d.nameOf
-	c.Memberships = knownMemberships{d}
+	c.Memberships, c.Gone = knownMemberships{d}, d.dropGone
 	c.Known = func(static [32]byte) bool {
 		for id, p := range d.people {
 			if id == of {

@@ -47,6 +47,12 @@ func TestGoneForGood(t *testing.T) {
 			t.Errorf("%s: %v", m.vouchers[ids[i]].Operator, got)
 		}
 	}
+	m.desk.mail = m
+	other := m.network.ID()
+	other[0] ^= 1
+	if here := m.network.ID(); !m.desk.dropGone(here, ids[1]) || m.desk.dropGone(here, ids[0]) || m.desk.dropGone(other, ids[1]) {
+		t.Error("conversations are told of other relays, or of another network's")
+	}
 	if m.gone(onion.ID{99}, now) {
 		t.Error("a relay of which nothing is known")
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/backchannel/backchannel/node/store/storetest"
 	"github.com/backchannel/backchannel/protocol/drop"
 	"github.com/backchannel/backchannel/protocol/identity"
+	"github.com/backchannel/backchannel/protocol/onion"
 	"github.com/backchannel/backchannel/protocol/secret"
 )
 
@@ -649,7 +650,7 @@ func TestDropsRecordOfVersion2(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			old := append([]byte{2}, r.Value[1:len(r.Value)-drop.BranchNameSize-1]...)
+			old := append([]byte{2}, r.Value[1:len(r.Value)-drop.BranchNameSize-1-drop.SetSize*onion.IDSize-4]...)
 			if err := s.store.Commit(store.Write{Key: r.Key, Value: old}); err != nil {
 				t.Fatal(err)
 			}

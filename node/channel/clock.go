@@ -28,6 +28,7 @@ func (v *Conversation) Tick(now time.Time) *Output {
 	if len(v.orphans) == 0 { // what names a part file goes after it
 		v.dropStale()
 	}
+	v.takeDrops()
 	v.rollOverDrops()
 	v.recoverOverDrops()
 	for len(v.guests) > 0 && now.Sub(v.guests[0].up) >= v.cfg.AnswerTimeout {

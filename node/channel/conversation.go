@@ -41,6 +41,10 @@ type Config struct {
 	// Memberships is what relays this machine sees. Nil: it is in no network of relays.
 	Memberships Memberships
 
+	// Gone reports whether this machine sees that a relay left its network for good. Nil: it
+	// sees that of none.
+	Gone func(n identity.NetworkID, relay onion.ID) bool
+
 	// Known reports whether another contact has this static key. Nil: none has.
 	Known func(static [32]byte) bool
 
@@ -74,6 +78,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Stated == nil {
 		c.Stated = func(time.Time) []time.Duration { return nil }
+	}
+	if c.Gone == nil {
+		c.Gone = func(identity.NetworkID, onion.ID) bool { return false }
 	}
 	if c.Known == nil {
 		c.Known = func([32]byte) bool { return false }

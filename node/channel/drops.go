@@ -8,6 +8,7 @@ import (
 
 	"github.com/backchannel/backchannel/protocol/cadence"
 	"github.com/backchannel/backchannel/protocol/drop"
+	"github.com/backchannel/backchannel/protocol/handshake"
 	"github.com/backchannel/backchannel/protocol/identity"
 	"github.com/backchannel/backchannel/protocol/onion"
 	"github.com/backchannel/backchannel/protocol/secret"
@@ -66,13 +67,18 @@ type drops struct {
 	sure bool       // of Set: the other side has it, too
 	root secret.Key // of the chain of the boxes at Set; empty once that has begun
 
+	said     [drop.SetSize]onion.ID // Set as the other side has it, by its last word; zeros without Set
+	unsaid   bool                   // not kept: what a version before this one said of Set is not understood
+	believed uint32                 // hour of the last change for which there was only the other side's word; zero: there was none
+
 	branches []branch        // chains of boxes, see branches.go; none: the first alone
 	theirs   drop.BranchName // the chain that the other side was last heard to watch
 }
 
 // dropsVersion is that of docs/spec/session.md. A chain of version 1 has begun as soon as
-// there was a set; in version 2 it was the only one.
-const dropsVersion = 3
+// there was a set; in version 2 it was the only one. Up to version 3 nothing was known of what the
+// other side has, and its word always believed.
+const dropsVersion = 4
 
 func (o *drops) append(b []byte) []byte {
 	e := encoder{b}
@@ -91,13 +97,17 @@ func (o *drops) append(b []byte) []byte {
 	}
 	e.flag(o.sure)
 	e.key(o.root)
+	for _, relay := range o.said {
+		e.fixed(relay[:])
+	}
+	e.u32(o.believed)
 	o.appendBranches(&e)
 	return e.b
 }
 
 func parseDrops(b []byte) (o drops, err error) {
 	d := decoder{b: b}
-	old, one := d.first(), d.upTo(2)
+	old, one, unsaid := d.first(), d.upTo(2), d.upTo(3)
 	if err := d.version(dropsVersion); err != nil {
 		return o, err
 	}
@@ -118,10 +128,16 @@ func parseDrops(b []byte) (o drops, err error) {
 	} else {
 		o.sure, o.root = d.flag(), d.key()
 	}
+	if !unsaid {
+		o.said = parseRelays(d.fixed(drop.SetSize * onion.IDSize))
+		o.believed = d.u32()
+	} else if o.Set != nil {
+		o.said, o.unsaid = o.Set.Relays, true
+	}
 	if !one {
 		o.parseBranches(&d)
 	}
-	if o.policy > RelayRoute {
+	if o.policy > RelayRoute || o.Set == nil && o.said != [drop.SetSize]onion.ID{} || o.Set != nil && !differ(o.said) {
 		return o, ErrRecord
 	}
 	return o, d.end()
@@ -143,17 +159,26 @@ func parseDropSet(b []byte) (*DropSet, error) {
 		return nil, ErrRecord
 	}
 	s := &DropSet{Network: identity.NetworkID(b)}
-	b = b[len(s.Network):]
-	for i := range s.Relays {
-		s.Relays[i] = onion.ID(b)
-		b = b[onion.IDSize:]
-	}
+	s.Relays = parseRelays(b[len(s.Network):])
+	b = b[len(s.Network)+drop.SetSize*onion.IDSize:]
 	s.Period, s.First = cadence.Period(b[0]), binary.BigEndian.Uint64(b[1:])
-	r := s.Relays
-	if !s.Period.Valid() || r[0] == r[1] || r[0] == r[2] || r[1] == r[2] || slices.Contains(r[:], onion.ID{}) {
+	if !s.Period.Valid() || !differ(s.Relays) {
 		return nil, ErrRecord
 	}
 	return s, nil
+}
+
+// parseRelays reads three relays of at least 60 bytes.
+func parseRelays(b []byte) (r [drop.SetSize]onion.ID) {
+	for i := range r {
+		r[i] = onion.ID(b[i*onion.IDSize:])
+	}
+	return r
+}
+
+// differ reports whether there are three relays, each in one place.
+func differ(r [drop.SetSize]onion.ID) bool {
+	return r[0] != r[1] && r[0] != r[2] && r[1] != r[2] && !slices.Contains(r[:], onion.ID{})
 }
 
 // Drops returns how far drops are agreed in the session in use.
@@ -205,18 +230,28 @@ func (v *Conversation) takeRoot() {
 func (o *drops) inSession(epoch uint32) {
 	if o.Epoch != epoch {
 		o.root.Wipe()
-		*o = drops{policy: o.policy, Drops: Drops{Epoch: epoch}}
+		*o = drops{policy: o.policy, believed: o.believed, Drops: Drops{Epoch: epoch}}
 	}
 }
 
-// OfferDrop tells the peer which drop this side chooses, and in which network.
+// MayOfferDrop reports whether this side may tell its choice in the session in use: not if
+// drops were agreed anew lately in one before it.
+func (v *Conversation) MayOfferDrop(now time.Time) bool {
+	o := &v.drops
+	return v.s != nil && !v.s.dead && (v.s.epoch == 1 || o.Epoch == v.s.epoch && o.Own != onion.ID{} || o.mayBelieve(now))
+}
+
+// OfferDrop tells the peer which drop this side chooses, and in which network, if it may.
 func (v *Conversation) OfferDrop(now time.Time, network identity.NetworkID, own onion.ID, p cadence.Period) *Output {
 	v.begin(now)
-	if v.s == nil || v.s.dead {
+	if !v.MayOfferDrop(now) {
 		return v.end()
 	}
 	o := &v.drops
 	o.inSession(v.s.epoch)
+	if v.s.epoch > 1 && o.Own == (onion.ID{}) {
+		o.believed = handshake.Hour(now)
+	}
 	o.Network, o.Own, o.Period = network, own, max(o.Period, p)
 	v.control(wire.FrameDrop, append(append(network[:], own[:]...), byte(p)))
 	v.saveDrops()
@@ -233,7 +268,7 @@ func (v *Conversation) NameDrops(now time.Time, s DropSet) *Output {
 	if v.s == nil || v.s.dead || v.drops.Epoch != v.s.epoch || v.drops.Set != nil || v.c.side != identity.Inviter {
 		return v.end()
 	}
-	v.drops.Set = &s
+	v.drops.Set, v.drops.said = &s, s.Relays
 	v.takeRoot()
 	v.control(wire.FrameDropSet, s.append(nil))
 	v.saveDrops()
@@ -270,7 +305,7 @@ func (v *Conversation) dropSetCame(content []byte) {
 		s.Network != o.Network || s.Relays[1] != o.Own || o.Own == (onion.ID{}) {
 		return
 	}
-	o.Set, o.sure = s, true
+	o.Set, o.said, o.sure = s, s.Relays, true
 	v.takeRoot()
 	v.saveDrops()
 }

@@ -6,10 +6,12 @@ import (
 	"time"
 
 	"github.com/backchannel/backchannel/node/store"
+	"github.com/backchannel/backchannel/protocol/cadence"
 	"github.com/backchannel/backchannel/protocol/drop"
 	"github.com/backchannel/backchannel/protocol/file"
 	"github.com/backchannel/backchannel/protocol/handshake"
 	"github.com/backchannel/backchannel/protocol/identity"
+	"github.com/backchannel/backchannel/protocol/onion"
 	"github.com/backchannel/backchannel/protocol/ratchet"
 	"github.com/backchannel/backchannel/protocol/secret"
 	"github.com/backchannel/backchannel/protocol/wire"
@@ -202,7 +204,7 @@ func Version1(kind store.Kind, value []byte) []byte {
 		if err != nil {
 			panic(err)
 		}
-		n := 1 + key(o.root) + drop.BranchNameSize + 1 + 20*len(o.branches)
+		n := 1 + key(o.root) + drop.BranchNameSize + 1 + 20*len(o.branches) + drop.SetSize*onion.IDSize + 4
 		return cut(len(value)-n, n)
 	}
 	return value
@@ -268,3 +270,37 @@ func (v *Conversation) KeptStarts() (session, former uint32) {
 
 // Gaps returns the stretches of numbers that are owed no more and were not acknowledged.
 func (v *Conversation) Gaps() []wire.Missing { return v.s.gaps.spans }
+
+// TellGone says that the drops are these, whatever they are.
+func (v *Conversation) TellGone(now time.Time, relays [drop.SetSize]onion.ID) *Output {
+	return v.TellFrame(now, wire.FrameDropGone, slices.Concat(v.drops.Set.Network[:], relays[0][:], relays[1][:], relays[2][:]))
+}
+
+// TellFrame says whatever somebody likes.
+func (v *Conversation) TellFrame(now time.Time, kind wire.FrameKind, content []byte) *Output {
+	v.begin(now)
+	v.control(kind, content)
+	v.saveSession()
+	v.out.More = true
+	return v.end()
+}
+
+// ForgetControls forgets what the contact itself has to say and was not sent yet.
+func (v *Conversation) ForgetControls(now time.Time) *Output {
+	v.begin(now)
+	v.s.controls = nil
+	v.saveSession()
+	return v.end()
+}
+
+// DropWaits reports whether a place of the drops may not be the same on both sides.
+func (v *Conversation) DropWaits(place int) bool { return v.drops.waiting(place) }
+
+// SentFrames is how many frames of the session have left.
+func (v *Conversation) SentFrames() uint32 { return v.s.sent }
+
+// TellDrop is OfferDrop as often as somebody likes.
+func (v *Conversation) TellDrop(now time.Time, network identity.NetworkID, own onion.ID, p cadence.Period) *Output {
+	v.drops.believed = 0
+	return v.OfferDrop(now, network, own, p)
+}

@@ -351,7 +351,6 @@ func (v *Conversation) install(hs *handshake.Session, state *ratchet.State, role
 	v.unanswered = 0
 
 	epoch, repeat, repeated := uint32(1), why == recovery, uint64(0)
-	gone := v.owedGone()
 	chained, consenting := why == roll && v.overDrops(), why == roll && v.owes(wire.FrameConsent)
 	if v.s != nil {
 		epoch = v.s.epoch + 1
@@ -414,10 +413,8 @@ func (v *Conversation) install(hs *handshake.Session, state *ratchet.State, role
 	if v.c.tellBurn {
 		v.control(wire.FrameBurn, nil)
 	}
-	for _, content := range gone {
-		if chained {
-			v.control(wire.FrameDropGone, content)
-		}
+	if chained {
+		v.sayDrops()
 	}
 	if v.c.ownPlace != v.c.ownCard.Place {
 		v.control(wire.FramePlace, v.c.ownPlace.Append(nil))

@@ -2,6 +2,7 @@ package channel
 
 import (
 	"bytes"
+	"errors"
 	"testing"
 	"time"
 
@@ -53,6 +54,9 @@ func key(b byte) secret.Key { return secret.New(&[32]byte{b}) }
 func FuzzParseDrops(f *testing.F) {
 	o := drops{policy: RelayRoute, sure: true, root: key(3)}
 	o.Set = &DropSet{Network: identity.NetworkID{1}, Relays: [3]onion.ID{{1}, {2}, {3}}, Period: 2, First: 9}
+	o.said = o.Set.Relays
+	f.Add(o.append(nil))
+	o.said[1], o.believed = onion.ID{4}, 7
 	f.Add(o.append(nil))
 	f.Add((&drops{}).append(nil))
 	f.Fuzz(func(t *testing.T, raw []byte) {
@@ -60,6 +64,29 @@ func FuzzParseDrops(f *testing.F) {
 			t.Error("what is agreed of drops has two encodings")
 		}
 	})
+}
+
+// TestDropsRecordsThatAreNone: the other side has three relays if this side has, else none.
+func TestDropsRecordsThatAreNone(t *testing.T) {
+	set := &DropSet{Network: identity.NetworkID{1}, Relays: [3]onion.ID{{1}, {2}, {3}}, Period: 2, First: 9}
+	for _, c := range []struct {
+		set  *DropSet
+		said [3]onion.ID
+		err  error
+	}{
+		{set, set.Relays, nil},
+		{set, [3]onion.ID{{3}, {1}, {4}}, nil},
+		{set, [3]onion.ID{{1}, {2}, {2}}, ErrRecord},
+		{set, [3]onion.ID{{1}, {}, {3}}, ErrRecord},
+		{set, [3]onion.ID{}, ErrRecord},
+		{nil, [3]onion.ID{}, nil},
+		{nil, set.Relays, ErrRecord},
+	} {
+		o := drops{Drops: Drops{Set: c.set}, said: c.said}
+		if _, err := parseDrops(o.append(nil)); !errors.Is(err, c.err) {
+			t.Errorf("%v of %v: %v", c.said, c.set, err)
+		}
+	}
 }
 
 func FuzzParseSession(f *testing.F) {

@@ -275,8 +275,8 @@ func (v *Conversation) Boxed(now time.Time, period uint64, at onion.ID) *Output 
 	if v.drops.Set == nil || !slices.Contains(v.drops.Set.Relays[:], at) {
 		return v.end() // it was replaced meanwhile
 	}
-	if slices.ContainsFunc(v.owedGone(), func(c []byte) bool { return onion.ID(c[len(c)-onion.IDSize:]) == at }) {
-		return v.end() // the peer may not know yet that this is a drop of theirs, and never ask there
+	if v.drops.waiting(slices.Index(v.drops.Set.Relays[:], at)) {
+		return v.end() // the peer may not have this drop in its set, and never ask there
 	}
 	v.pieceBoxed(period, at)
 	n := v.mail.carried[period]

@@ -114,7 +114,7 @@ func (v *Conversation) dropsOfCards(hour uint32) {
 		return
 	}
 	v.drops.root.Wipe()
-	v.drops = drops{policy: v.drops.policy, peerNetwork: s.Network, sure: true, Drops: Drops{
+	v.drops = drops{policy: v.drops.policy, believed: v.drops.believed, peerNetwork: s.Network, said: s.Relays, sure: true, Drops: Drops{
 		Epoch: v.s.epoch, Network: s.Network, Own: onion.ID(v.c.ownCard.Drop), Peer: onion.ID(v.c.peerCard.Drop),
 		Period: s.Period, Hour: hour, Set: s,
 	}}

@@ -362,6 +362,13 @@ func TestDropsReplaced(t *testing.T) {
 		replace := func(s *side, gone, by byte) {
 			s.do(s.c.ReplaceDrop(s.now(), onion.ID{gone}, onion.ID{by}))
 		}
+		seen := departures{}
+		for _, s := range []*side{w.a, w.b} {
+			for _, left := range []byte{1, 2, 3, 11} {
+				seen.tell(s, onion.ID{left}, w.now)
+			}
+			seen.give(s)
+		}
 		if seed%2 == 1 {
 			w.now = w.now.Add(31 * 24 * time.Hour)
 		}
@@ -380,8 +387,7 @@ func TestDropsReplaced(t *testing.T) {
 		w.a.send("on we go")
 		d.days(2, nil)
 		replace(w.a, 3, 13)
-		replace(w.a, 11, 14)
-		d.days(12, nil)
+		d.days(12, func(*side) { replace(w.a, 11, 14) }) // when b has that one
 		d.crash, d.loss = false, 0
 		d.days(3, nil)
 		for _, s := range []*side{w.a, w.b} {

@@ -23,7 +23,7 @@ func TestNewerRecords(t *testing.T) {
 	w.settle()
 	w.b.do(w.b.c.KeepEndings(w.now, 1, 0))
 	w.cut()
-	for kind, known := range map[store.Kind]byte{channel.KindContact: 2, channel.KindSession: 3, channel.KindDrops: 3, channel.KindFile: 2, channel.KindEnded: 1} {
+	for kind, known := range map[store.Kind]byte{channel.KindContact: 2, channel.KindSession: 3, channel.KindDrops: 4, channel.KindFile: 2, channel.KindEnded: 1} {
 		for version, want := range map[byte]error{known: nil, known + 1: store.ErrNewer, 255: store.ErrNewer, 0: channel.ErrRecord} {
 			changed, found := w.b.store.Copy(), 0
 			for r, err := range w.b.store.Scan(kind, w.b.id) {

@@ -65,7 +65,7 @@ func (v *Conversation) beginWords() bool {
 
 // control queues a frame of the contact itself; the caller saves the session.
 func (v *Conversation) control(kind wire.FrameKind, content []byte) {
-	if kind == wire.FrameConsent || kind == wire.FramePlace || kind == wire.FrameBurn || kind == wire.FrameDrop || kind == wire.FrameBranch { // the last counts
+	if kind == wire.FrameConsent || kind == wire.FramePlace || kind == wire.FrameBurn || kind == wire.FrameDrop || kind == wire.FrameDropGone || kind == wire.FrameBranch { // the last counts
 		v.s.controls = slices.DeleteFunc(v.s.controls, func(c controlFrame) bool { return c.kind == kind })
 	}
 	v.s.controls = append(v.s.controls, controlFrame{kind, bytes.Clone(content)})

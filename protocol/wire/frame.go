@@ -35,7 +35,7 @@ const (
 	FrameCommunique                      // a text that both are to sign: drafts and the exchange (package communique)
 	FrameDrop                            // a drop that this side chooses: network 8, relay 20, period 1
 	FrameDropSet                         // all three, named by the inviter: network 8, relays 60, period 1, first period 8
-	FrameDropGone                        // a drop that left the network, and the one in its place: network 8, relay 20, relay 20
+	FrameDropGone                        // the drops as the sender has them, since one left the network: network 8, three relays 20 each
 	FrameBranch                          // chains of boxes at drops: the one that is watched 8, the one that is written on 8, from which day 4
 )
 
