@@ -9,8 +9,8 @@
 // A check is an operand of || in the condition of an if, or in a case of a switch
 // without a value, that ends with an error, false, nil or zero; and an operand of && in
 // one that ends with no error or true, or whose switch has such a refusal as its
-// default; in what a function returns as its one bool; and in what a variable is set
-// to. Every package is built once, with each check
+// default; in what a function returns as its one bool; in what a variable is set
+// to; and in what a cursor requires. Every package is built once, with each check
 // behind a switch that the environment throws; so a check costs one run of its tests.
 // What survives must stand in docs/mutants.md with the reason, and nothing else may.
 package main
@@ -195,6 +195,10 @@ func (f *instrumented) walk(name string, body ast.Node, results *ast.FieldList) 
 					f.add(name, token.LAND, e)
 				}
 			}
+		case *ast.CallExpr:
+			if s, ok := n.Fun.(*ast.SelectorExpr); ok && s.Sel.Name == "require" && len(n.Args) == 1 {
+				f.add(name, token.LAND, n.Args[0])
+			}
 		case *ast.ReturnStmt:
 			if oneBool(results) && len(operands(n.Results[0], token.LAND)) > 1 {
 				f.add(name, token.LAND, n.Results[0])
@@ -278,7 +282,7 @@ func build(dir, tmp string) (binary string, checks []check, err error) {
 func passes(binary, dir, number string, seconds int) (ok bool, took time.Duration) {
 	c := exec.Command("sh", "-c", "ulimit -t "+strconv.Itoa(seconds)+` && exec "$0" "$@"`,
 		binary, "-test.short", "-test.failfast", "-test.timeout", "1h", "-test.cpu", "1")
-	c.Dir, c.Env = dir, append(os.Environ(), thrown+"="+number)
+	c.Dir, c.Env = dir, append(os.Environ(), thrown+"="+number, "RAPID_NOFAILFILE=true") // a mutant leaves nothing behind
 	ok = c.Run() == nil
 	return ok, c.ProcessState.UserTime()
 }
