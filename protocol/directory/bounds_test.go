@@ -9,6 +9,7 @@ import (
 
 	"github.com/backchannel/backchannel/protocol/identity"
 	"github.com/backchannel/backchannel/protocol/onion"
+	"github.com/backchannel/backchannel/protocol/prototest"
 )
 
 // Where fields stand in an encoding: what varies in length stands behind them, or is as
@@ -168,6 +169,9 @@ func TestNetworksInAFile(t *testing.T) {
 			t.Errorf("%d founders: %v", n, err)
 		}
 	}
+	if _, err := NewNetwork("net", Constants{}, 1, []Founder{{Name: "f"}, {[32]byte{1}, "F"}}); err != ErrFormat {
+		t.Errorf("a founder of another name: %v", err)
+	}
 	n, err := NewNetwork("net", Constants{}, 2, founders(3))
 	if err != nil {
 		t.Fatal(err)
@@ -232,6 +236,11 @@ func TestVouchersThatCannotBe(t *testing.T) {
 		w.want(NewSet(w.n), Item{VoucherItem, v.Append(nil, w.n)}, today, Invalid)
 	}
 	b := w.voucher(0, nil)
+	if v, err := w.n.ParseVoucher(b); err != nil {
+		t.Fatal(err)
+	} else if _, err := v.Sign(w.n, signer(1, 9)); err != ErrFounder {
+		t.Errorf("a stranger signs: %v", err)
+	}
 	b[revokedAt] = 2 // read as 0 it would be the text that was signed
 	if _, err := w.n.ParseVoucher(b); err != ErrFormat {
 		t.Errorf("neither revoked nor not: %v", err)
@@ -373,6 +382,13 @@ func TestStrangersInAView(t *testing.T) {
 		if v.Linked(id, known) || v.Linked(known, id) || v.Linked(id, id) {
 			t.Errorf("%x has a link", id)
 		}
+		for _, m := range v.members {
+			for _, ends := range [][2]onion.ID{{id, m.ID}, {m.ID, id}} {
+				if _, err := v.Way(prototest.Reader(9), ends[0], ends[1]); err != ErrNoWay {
+					t.Errorf("a way from %x to %x: %v", ends[0], ends[1], err)
+				}
+			}
+		}
 	}
 	if m, ok := v.Member(known); !ok || m.ID != known || !v.Linked(known, v.members[0].ID) {
 		t.Error("a member is none")
@@ -390,12 +406,13 @@ func TestMessagesHaveBounds(t *testing.T) {
 	for len(most) < MaxMessage {
 		most = AppendItem(most, Item{ProofItem, make([]byte, min(MaxMessage-len(most)-3, 1<<10-3))})
 	}
-	if items, err := ParseItems(most); err != nil || len(most) != MaxMessage || len(items) != 128 {
-		t.Errorf("%d bytes, %d items: %v", len(most), len(items), err)
+	items, err := ParseItems(most)
+	if err != nil || len(most) != MaxMessage || len(items) != 128 {
+		t.Fatalf("%d bytes, %d items: %v", len(most), len(items), err)
 	}
-	last := len(most) - 1<<10 + 1 // the length of the last item stands behind its kind
+	last := len(items[127].Bytes)
 	longer := append(bytes.Clone(most), 0)
-	binary.BigEndian.PutUint16(longer[last:], binary.BigEndian.Uint16(longer[last:])+1)
+	binary.BigEndian.PutUint16(longer[len(most)-last-2:], uint16(last+1))
 	if _, err := ParseItems(longer); err != ErrFormat {
 		t.Errorf("a byte more: %v", err)
 	}
