@@ -69,6 +69,7 @@ func TestHeadersOfNobody(t *testing.T) {
 	w := newWorld(t, Constants{})
 	s := w.set(1)
 	for i := range 2 {
+		whole := w.descriptor(i, today, 0, nil)
 		for name, alter := range map[string]func([]byte){
 			"version":             func(b []byte) { b[0]++ },
 			"sequence":            func(b []byte) { b[expiryAt-1] = Sequences },
@@ -76,11 +77,21 @@ func TestHeadersOfNobody(t *testing.T) {
 			"expiry before":       func(b []byte) { binary.BigEndian.PutUint32(b[expiryAt:], uint32(today)-1) },
 			"expiry too late":     func(b []byte) { b[expiryAt+3]++ },
 		} {
-			b := w.descriptor(i, today, 0, nil)
+			b := bytes.Clone(whole)
 			alter(b)
 			if got := s.AddDescriptor(b, w.at(today)); got != Invalid {
 				t.Errorf("relay %d, %s: %v", i, name, got)
 			}
+		}
+		for name, b := range map[string][]byte{
+			"cut": whole[:headerSize+signSize-1], "a header": whole[:headerSize], "oversize": append(bytes.Clone(whole), make([]byte, MaxDescriptor)...),
+		} {
+			if got := s.AddDescriptor(b, w.at(today)); got != Invalid {
+				t.Errorf("relay %d, %s: %v", i, name, got)
+			}
+		}
+		if got := s.AddProof(append(w.proof(i, today, 0), 0), w.at(today)); got != Invalid {
+			t.Errorf("relay %d, something behind a proof: %v", i, got)
 		}
 	}
 }
@@ -365,6 +376,43 @@ func TestWhatIsUsedInAnEpoch(t *testing.T) {
 	w.want(s, Item{DescriptorItem, short}, today-1, Accepted)
 	if _, ok := s.View(today).Member(relayOf(7).ID()); ok {
 		t.Error("a relay is used whose key has expired")
+	}
+}
+
+// TestWhoDoesNotCount: who was revoked, has contradicted himself, or is vouched for in another
+// epoch, is not among those who may be withheld from somebody.
+func TestWhoDoesNotCount(t *testing.T) {
+	w := newWorld(t, Constants{})
+	s := w.set(3)
+	for i := 10; i < 13; i++ {
+		w.want(s, Item{VoucherItem, w.voucher(i, func(v *Voucher) { v.Revoked = true })}, today, Accepted)
+		w.want(s, Item{VoucherItem, w.voucher(i+10, nil)}, today, Accepted)
+		w.want(s, Item{ProofItem, w.proof(i+10, today, 0)}, today, Contradicted)
+		w.want(s, Item{VoucherItem, w.voucher(i+20, func(v *Voucher) { v.From = today })}, today, Accepted)
+		w.want(s, Item{VoucherItem, w.voucher(i+30, func(v *Voucher) { v.Until = today + 1 })}, today-1, Accepted)
+		w.want(s, Item{DescriptorItem, w.descriptor(i+30, today-1, 0, nil)}, today-1, Accepted)
+	}
+	if v := s.View(today); v.vouched != 6 || v.Check() != nil || len(v.Members()) != 6 {
+		t.Errorf("%d relays, %d vouched for: %v", len(v.Members()), v.vouched, v.Check())
+	}
+	if v := s.View(today + 1); v.vouched != 6 || len(v.Members()) != 3 {
+		t.Errorf("in the next epoch %d relays, %d vouched for", len(v.Members()), v.vouched)
+	}
+}
+
+// TestOneProofIsAsGoodAsAnother: two who hold different proofs against one relay have
+// nothing to tell one another.
+func TestOneProofIsAsGoodAsAnother(t *testing.T) {
+	w := newWorld(t, Constants{})
+	a, b := w.set(2), w.set(2)
+	w.want(a, Item{ProofItem, w.proof(1, today, 0)}, today, Contradicted)
+	if bytes.Equal(a.Summary(w.at(today)), b.Summary(w.at(today))) {
+		t.Error("one of them has no proof, and their summaries are the same")
+	}
+	w.want(b, Item{ProofItem, w.proof(1, today, 1)}, today, Contradicted)
+	message, all, err := a.Answer(b.Summary(w.at(today)), onion.ID{}, w.at(today))
+	if !bytes.Equal(a.Summary(w.at(today)), b.Summary(w.at(today))) || len(message) != 1 || !all || err != nil {
+		t.Errorf("they send %d bytes, for ever: %v", len(message), err)
 	}
 }
 

@@ -102,6 +102,11 @@ func TestRepliesOfAnotherKind(t *testing.T) {
 				t.Errorf("byte %d altered: %v", i, err)
 			}
 		}
+		b := bytes.Clone(reply)
+		b[s.Geometry().Header-1] ^= 1
+		if _, err := keys.Open(b); !errors.Is(err, ErrPayload) {
+			t.Errorf("another tag: %v", err)
+		}
 		if _, err := keys.Open(append(bytes.Clone(reply), 0)); !errors.Is(err, ErrFormat) {
 			t.Errorf("a byte more: %v", err)
 		}
