@@ -144,3 +144,16 @@ func TestKeysThatCannotBeUsed(t *testing.T) {
 		}
 	}
 }
+
+// TestKeysOfAnotherLength: a key has the length of its suite, to the byte.
+func TestKeysOfAnotherLength(t *testing.T) {
+	forEach(t, func(t *testing.T, s Suite) {
+		good := newNetwork(t, s, 1).hops[0].Key.Bytes()
+		long := append(bytes.Clone(good), make([]byte, Hybrid.Geometry().PublicKey)...)
+		for n := range long {
+			if k, err := ParsePublicKey(s, long[:n]); (err == nil) != (n == len(good)) || err == nil && !bytes.Equal(k.Bytes(), good) {
+				t.Errorf("%d bytes: %v", n, err)
+			}
+		}
+	})
+}
