@@ -11,7 +11,8 @@
 // one that ends with no error or true, or whose switch has such a refusal as its
 // default; in what a function returns as its one bool; in what a variable is set
 // to; and in what a cursor requires. Every package is built once, with each check
-// behind a switch that the environment throws; so a check costs one run of its tests.
+// behind a switch that the environment throws; so a check costs one run of its tests, of
+// which the quick ones are first.
 // What survives must stand in docs/mutants.md with the reason, and nothing else may.
 package main
 
@@ -34,6 +35,7 @@ import (
 
 var packages = []string{
 	"protocol/charter", "protocol/mandate", "protocol/sounding", "protocol/communique", "protocol/introduction", "protocol/shuttle",
+	"protocol/onion", "protocol/directory",
 }
 
 const (
@@ -279,12 +281,24 @@ func build(dir, tmp string) (binary string, checks []check, err error) {
 
 // passes runs the tests with one check deleted, or none, for so many seconds of
 // computing: a test that never ends has failed, and one on a busy machine has not.
-func passes(binary, dir, number string, seconds int) (ok bool, took time.Duration) {
-	c := exec.Command("sh", "-c", "ulimit -t "+strconv.Itoa(seconds)+` && exec "$0" "$@"`,
-		binary, "-test.short", "-test.failfast", "-test.timeout", "1h", "-test.cpu", "1")
+func passes(binary, dir, number string, seconds int, more ...string) (ok bool, said string, took time.Duration) {
+	c := exec.Command("sh", append([]string{
+		"-c", "ulimit -t " + strconv.Itoa(seconds) + ` && exec "$0" "$@"`,
+		binary, "-test.short", "-test.failfast", "-test.timeout", "1h", "-test.cpu", "1",
+	}, more...)...)
 	c.Dir, c.Env = dir, append(os.Environ(), thrown+"="+number, "RAPID_NOFAILFILE=true") // a mutant leaves nothing behind
-	ok = c.Run() == nil
-	return ok, c.ProcessState.UserTime()
+	out, err := c.Output()
+	return err == nil, string(out), c.ProcessState.UserTime()
+}
+
+// quick is a pattern of those tests that took a tenth of a second or less, by what all said:
+// they are run first, and most checks need no others.
+func quick(said string) string {
+	names := []string{"none"}
+	for _, m := range regexp.MustCompile(`(?m)^--- PASS: (\w+) \(0\.(?:0\d|10)s\)`).FindAllStringSubmatch(said, -1) {
+		names = append(names, m[1])
+	}
+	return "^(" + strings.Join(names, "|") + ")$"
 }
 
 // excused are the survivors that the table has, by package.
@@ -311,14 +325,18 @@ func run(dir string, excused []string) (failed bool, err error) {
 	if err != nil {
 		return true, err
 	}
-	ok, took := passes(binary, dir, "", 600)
+	ok, said, took := passes(binary, dir, "", 600, "-test.v")
 	if !ok {
 		return true, fmt.Errorf("%s: the tests fail with every check in place", dir)
 	}
-	limit := 10 + 5*int(took/time.Second)
+	limit, first := 10+5*int(took/time.Second), quick(said)
 	var survivors []check
 	for _, c := range checks {
-		if ok, _ := passes(binary, dir, c.number, limit); ok {
+		ok, _, _ := passes(binary, dir, c.number, limit, "-test.run", first)
+		if ok {
+			ok, _, _ = passes(binary, dir, c.number, limit, "-test.skip", first)
+		}
+		if ok {
 			survivors = append(survivors, c)
 			fmt.Fprintf(os.Stderr, "%s: %s of %d, %s:%d, survives\n", dir, c.number, len(checks), c.file, c.line)
 		}
