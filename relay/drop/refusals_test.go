@@ -401,4 +401,3 @@ func TestCountsOfNothing(t *testing.T) {
 		t.Error("what was given is not counted")
 	}
 }
-

@@ -174,6 +174,9 @@ func TestLoopsThatCannotBeMade(t *testing.T) {
 	if h := m.Health(); h.Sent != 1 || m.Held() != 1 || len(m.loops.pending) != 1 {
 		t.Errorf("%+v, %d held", h, m.Held())
 	}
+	if packet, _, check, err := (packets{}).Create(w.coins(), onion.Request{}); err == nil || packet != nil || check != nil {
+		t.Errorf("a packet of no request: %v", err)
+	}
 	// What is no reply at all belongs to no loop.
 	for _, b := range [][]byte{nil, {1}, {1, 1}, make([]byte, 5120)} {
 		if _, err := (packets{}).Tag(b); err == nil {
