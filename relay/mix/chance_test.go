@@ -16,15 +16,16 @@ import (
 
 var errDry = errors.New("no randomness")
 
-// A well gives randomness so many times, and then none.
+// A well gives randomness so many times, and then none, or none once.
 type well struct {
 	io.Reader
 	left int
+	once bool
 }
 
 // Read implements [io.Reader].
 func (w *well) Read(b []byte) (int, error) {
-	if w.left--; w.left < 0 {
+	if w.left--; w.left == -1 || w.left < 0 && !w.once {
 		return 0, errDry
 	}
 	return w.Reader.Read(b)
@@ -36,7 +37,7 @@ func TestKeysAreDrawnOrNotMade(t *testing.T) {
 	w := newWorld(t, 0, nil)
 	now := w.Network.Begins(498_000)
 	open := func(left int) (*Machine, *well, error) {
-		from := &well{w.random, left}
+		from := &well{Reader: w.random, left: left}
 		m, err := New(Config{Network: w.Network, ID: relaytest.ID(0), LoopEvery: -1, Random: from}, now)
 		return m, from, err
 	}
@@ -44,7 +45,7 @@ func TestKeysAreDrawnOrNotMade(t *testing.T) {
 		if _, _, err := open(left); !errors.Is(err, errDry) {
 			t.Errorf("after %d keys: %v", left, err)
 		}
-		if x, err := Open(Config{Network: w.Network, LoopEvery: -1, Random: &well{w.random, left}}, nil, nil); x != nil || !errors.Is(err, errDry) {
+		if x, err := Open(Config{Network: w.Network, LoopEvery: -1, Random: &well{Reader: w.random, left: left}}, nil, nil); x != nil || !errors.Is(err, errDry) {
 			t.Errorf("a mix after %d keys: %v", left, err)
 		}
 	}
@@ -95,7 +96,7 @@ func TestRunEndsWithoutRandomness(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 0, nil)
 		time.Sleep(time.Until(w.Network.Begins(498_000)))
-		x, err := Open(Config{Network: w.Network, ID: relaytest.ID(0), LoopEvery: -1, Random: &well{w.random, directory.KeyEpochs}}, nil, nil)
+		x, err := Open(Config{Network: w.Network, ID: relaytest.ID(0), LoopEvery: -1, Random: &well{Reader: w.random, left: directory.KeyEpochs}}, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -108,15 +109,19 @@ func TestRunEndsWithoutRandomness(t *testing.T) {
 }
 
 // TestLoopsAreDrawnOrNotSent: a loop whose way, address, keys or delay would not be random
-// does not leave, wherever randomness ends.
+// does not leave, wherever randomness fails.
 func TestLoopsAreDrawnOrNotSent(t *testing.T) {
 	w := newWorld(t, 5, noLoops)
 	m := w.machines[0]
 	send := func(left int) (err error) {
-		m.cfg.Random = &well{w.random, left}
+		m.cfg.Random = &well{w.random, left, true}
 		defer func() {
-			if recover() != nil {
+			switch why := recover(); why {
+			case nil:
+			case "mix: the source of randomness failed":
 				err = errDry
+			default:
+				t.Error(why)
 			}
 		}()
 		return m.loops.send(m, w.now)

@@ -3,6 +3,7 @@ package mix
 import (
 	"encoding/binary"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/backchannel/backchannel/protocol/onion"
@@ -25,6 +26,9 @@ func flood(t *testing.T, w *world, m *Machine, number *int, from ...Source) {
 		for _, s := range from {
 			m.Packet(w.now, s, numbered(*number))
 			*number++
+		}
+		if m.Held() > m.cfg.Pool {
+			t.Fatalf("%d are held in room for %d", m.Held(), m.cfg.Pool)
 		}
 		if m.Held() == before {
 			return
@@ -132,7 +136,9 @@ func TestLoopsGoOnInAFlood(t *testing.T) {
 // TestFloodBeforeTheOwner: what waits for the owner is bounded, a flood of clients does not
 // touch what relays may, one that floods leaves room to the next, and nobody is remembered
 // of whom nothing waits.
-func TestFloodBeforeTheOwner(t *testing.T) {
+func TestFloodBeforeTheOwner(t *testing.T) { synctest.Test(t, floodBeforeTheOwner) }
+
+func floodBeforeTheOwner(t *testing.T) {
 	w := newWorld(t, 0, nil)
 	x, err := Open(Config{Network: w.Network, ID: relaytest.ID(0)}, nil, nil)
 	if err != nil {
