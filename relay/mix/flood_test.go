@@ -233,3 +233,19 @@ func TestOneSize(t *testing.T) {
 		}
 	}
 }
+
+// TestFullPool: who finds no room is told apart from who has his share of it.
+func TestFullPool(t *testing.T) {
+	w := newWorld(t, 3, func(c *Config) { c.Onion, c.LoopEvery, c.Pool = counted{}, -1, 4 }) // two of relays
+	m := w.machines[0]
+	for i, c := range []struct {
+		from int
+		want Reason
+	}{{1, -1}, {1, ShareFull}, {2, -1}, {3, PoolFull}, {1, PoolFull}} {
+		before, held := m.Counts(), m.Held()
+		m.Packet(w.now, relayNamed(c.from), numbered(i))
+		if after := m.Counts(); c.want < 0 && m.Held() != held+1 || c.want >= 0 && after[c.want] != before[c.want]+1 {
+			t.Errorf("packet %d: %v", i, after)
+		}
+	}
+}
