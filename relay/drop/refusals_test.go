@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -115,7 +116,11 @@ func TestDamagedRecord(t *testing.T) {
 
 // TestFoldersOfAnyName: a folder may be called as its owner likes.
 func TestFoldersOfAnyName(t *testing.T) {
-	for _, name := range []string{"[drop]", "a*b", "what?", `back\slash`, "[", "two words"} {
+	names := []string{"[drop]", "[", "two words"}
+	if runtime.GOOS != "windows" { // whose names may have none of these
+		names = append(names, "a*b", "what?", `back\slash`)
+	}
+	for _, name := range names {
 		cfg := testConfig(t, nil)
 		cfg.Dir = filepath.Join(cfg.Dir, name)
 		s := mustOpen(t, cfg)
