@@ -9,9 +9,10 @@
 // A check is an operand of || in the condition of an if, or in a case of a switch
 // without a value, that ends with an error, false, nil or zero; and an operand of && in
 // one that ends with no error or true, or whose switch has such a refusal as its
-// default; in what a function returns as its one bool; and in what a variable is set
-// to. Every package is built once, with each check
-// behind a switch that the environment throws; so a check costs one run of its tests.
+// default; in what a function returns as its one bool; in what a variable is set
+// to; and in what a cursor requires. Every package is built once, with each check
+// behind a switch that the environment throws; so a check costs one run of its tests, of
+// which the quick ones are first.
 // What survives must stand in docs/mutants.md with the reason, and nothing else may.
 package main
 
@@ -34,6 +35,7 @@ import (
 
 var packages = []string{
 	"protocol/charter", "protocol/mandate", "protocol/sounding", "protocol/communique", "protocol/introduction", "protocol/shuttle",
+	"protocol/onion", "protocol/directory", "relay/mix",
 }
 
 const (
@@ -195,6 +197,10 @@ func (f *instrumented) walk(name string, body ast.Node, results *ast.FieldList) 
 					f.add(name, token.LAND, e)
 				}
 			}
+		case *ast.CallExpr:
+			if s, ok := n.Fun.(*ast.SelectorExpr); ok && s.Sel.Name == "require" && len(n.Args) == 1 {
+				f.add(name, token.LAND, n.Args[0])
+			}
 		case *ast.ReturnStmt:
 			if oneBool(results) && len(operands(n.Results[0], token.LAND)) > 1 {
 				f.add(name, token.LAND, n.Results[0])
@@ -275,12 +281,38 @@ func build(dir, tmp string) (binary string, checks []check, err error) {
 
 // passes runs the tests with one check deleted, or none, for so many seconds of
 // computing: a test that never ends has failed, and one on a busy machine has not.
-func passes(binary, dir, number string, seconds int) (ok bool, took time.Duration) {
-	c := exec.Command("sh", "-c", "ulimit -t "+strconv.Itoa(seconds)+` && exec "$0" "$@"`,
-		binary, "-test.short", "-test.failfast", "-test.timeout", "1h", "-test.cpu", "1")
-	c.Dir, c.Env = dir, append(os.Environ(), thrown+"="+number)
-	ok = c.Run() == nil
-	return ok, c.ProcessState.UserTime()
+func passes(binary, dir, number string, seconds int, more ...string) (ok bool, said string, took time.Duration) {
+	c := exec.Command("sh", append([]string{
+		"-c", "ulimit -t " + strconv.Itoa(seconds) + ` && exec "$0" "$@"`,
+		binary, "-test.short", "-test.failfast", "-test.timeout", "1h", "-test.cpu", "1",
+	}, more...)...)
+	c.Dir, c.Env = dir, append(os.Environ(), thrown+"="+number, "RAPID_NOFAILFILE=true") // a mutant leaves nothing behind
+	out, err := c.Output()
+	return err == nil, string(out), c.ProcessState.UserTime()
+}
+
+// quick is a pattern of the quickest tests, which took a tenth of the time together, by what
+// all said: they are run first, and most checks need no others.
+func quick(said string) string {
+	type test struct {
+		name string
+		took float64
+	}
+	var tests []test
+	rest := 0.0
+	for _, m := range regexp.MustCompile(`(?m)^--- PASS: (\w+) \((\S+)s\)`).FindAllStringSubmatch(said, -1) {
+		took, _ := strconv.ParseFloat(m[2], 64)
+		tests, rest = append(tests, test{m[1], took}), rest+took/10
+	}
+	slices.SortFunc(tests, func(a, b test) int { return cmp.Compare(a.took, b.took) })
+	names := []string{"none"}
+	for _, t := range tests {
+		if rest -= t.took; rest < 0 {
+			break
+		}
+		names = append(names, t.name)
+	}
+	return "^(" + strings.Join(names, "|") + ")$"
 }
 
 // excused are the survivors that the table has, by package.
@@ -307,14 +339,18 @@ func run(dir string, excused []string) (failed bool, err error) {
 	if err != nil {
 		return true, err
 	}
-	ok, took := passes(binary, dir, "", 600)
+	ok, said, took := passes(binary, dir, "", 600, "-test.v")
 	if !ok {
 		return true, fmt.Errorf("%s: the tests fail with every check in place", dir)
 	}
-	limit := 10 + 5*int(took/time.Second)
+	limit, first := 10+5*int(took/time.Second), quick(said)
 	var survivors []check
 	for _, c := range checks {
-		if ok, _ := passes(binary, dir, c.number, limit); ok {
+		ok, _, _ := passes(binary, dir, c.number, limit, "-test.run", first)
+		if ok {
+			ok, _, _ = passes(binary, dir, c.number, limit, "-test.skip", first)
+		}
+		if ok {
 			survivors = append(survivors, c)
 			fmt.Fprintf(os.Stderr, "%s: %s of %d, %s:%d, survives\n", dir, c.number, len(checks), c.file, c.line)
 		}

@@ -132,9 +132,6 @@ func (n *Network) takeHeader(c *cursor) (*Descriptor, error) {
 }
 
 func (n *Network) decodeDescriptor(b []byte) (*Descriptor, error) {
-	if len(b) > MaxDescriptor {
-		return nil, ErrFormat
-	}
 	c := &cursor{b: b}
 	d, err := n.takeHeader(c)
 	if err != nil {
@@ -150,12 +147,8 @@ func (n *Network) decodeDescriptor(b []byte) (*Descriptor, error) {
 		for _, k := range d.Keys[:i] {
 			c.require(!bytes.Equal(k.Bytes(), raw))
 		}
-		if c.bad {
-			return nil, ErrFormat
-		}
-		if d.Keys[i], err = onion.ParsePublicKey(n.Constants.Suite, raw); err != nil {
-			return nil, ErrFormat
-		}
+		d.Keys[i], err = onion.ParsePublicKey(n.Constants.Suite, raw)
+		c.require(err == nil)
 	}
 	c.take(signSize)
 	return d, c.done()
@@ -168,9 +161,6 @@ func parsePlaces(c *cursor) []identity.Place {
 	var last []byte
 	for i := 0; i < n && !c.bad; i++ {
 		p := c.place()
-		if c.bad {
-			break
-		}
 		b := p.Append(nil)
 		c.require(bytes.Compare(last, b) < 0)
 		places, last = append(places, p), b

@@ -38,20 +38,12 @@ func (c *cursor) key() [32]byte { return [32]byte(c.take(32)) }
 
 // name takes a length and a name.
 func (c *cursor) name() string {
-	n := int(c.u8())
-	c.require(n <= MaxName)
-	if c.bad {
-		return ""
-	}
-	s := string(c.take(n))
+	s := string(c.take(int(c.u8())))
 	c.require(ValidName(s))
 	return s
 }
 
 func (c *cursor) place() identity.Place {
-	if c.bad {
-		return identity.Place{}
-	}
 	p, rest, err := identity.ParsePlace(c.b)
 	c.require(err == nil && !p.IsNone() && p.Kind() != identity.PlaceDrop)
 	c.b = rest

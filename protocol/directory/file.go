@@ -163,22 +163,14 @@ func ParseFile(b []byte) (*File, error) {
 }
 
 func decodeFile(b []byte) (*File, error) {
-	if len(b) > MaxFile {
-		return nil, ErrFormat
-	}
 	c := &cursor{b: b}
 	f := NewFile(parseNetwork(c))
 	f.consents = parseSignatures(c)
 	n := int(c.u16())
 	c.require(n <= MaxRelays)
 	for i := 0; i < n && !c.bad; i++ {
-		size := int(c.u16())
-		c.require(size <= MaxVoucher)
-		if c.bad {
-			break
-		}
-		v, err := f.Network.decodeVoucher(c.take(size))
-		if c.bad || err != nil {
+		v, err := f.Network.decodeVoucher(c.take(int(c.u16())))
+		if err != nil {
 			return nil, ErrFormat
 		}
 		c.require(i == 0 || bytes.Compare(f.vouchers[i-1].Relay[:], v.Relay[:]) < 0)
@@ -199,8 +191,8 @@ func ParseFileText(text []byte) (*File, error) {
 		return nil, ErrFormat
 	}
 	text = bytes.TrimSpace(bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n")))
-	block, rest := pem.Decode(text)
-	if block == nil || len(rest) != 0 || block.Type != textType || len(block.Headers) != 0 ||
+	block, _ := pem.Decode(text)
+	if block == nil || block.Type != textType || len(block.Headers) != 0 ||
 		!bytes.Equal(bytes.TrimSpace(pem.EncodeToMemory(block)), text) {
 		return nil, ErrFormat
 	}

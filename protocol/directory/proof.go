@@ -60,13 +60,10 @@ func (n *Network) ParseProof(b []byte) (*Proof, error) {
 }
 
 func splitProof(b []byte) (first, second []byte, err error) {
-	if len(b) > MaxProof {
-		return nil, nil, ErrFormat
-	}
 	c := &cursor{b: b}
 	c.expect(version)
 	first = c.take(int(c.u16()))
 	second = c.take(int(c.u16()))
-	c.require(len(first) >= headerSize && bytes.Compare(first, second) < 0)
+	c.require(bytes.Compare(first, second) < 0)
 	return first, second, c.done()
 }

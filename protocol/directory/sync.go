@@ -164,9 +164,6 @@ func (s *Set) Summary(now time.Time) []byte {
 }
 
 func (n *Network) parseSummary(b []byte) (map[onion.ID][digestSize]byte, error) {
-	if len(b) > MaxSummary {
-		return nil, ErrFormat
-	}
 	c := &cursor{b: b}
 	c.expect(version)
 	root := c.key()

@@ -60,7 +60,7 @@ func (v *Voucher) said(n *Network) []byte {
 // Sign returns the voucher with the signature of a founder. It returns
 // [ErrFormat] for a voucher that cannot be, and [ErrFounder] for another's key.
 func (v *Voucher) Sign(n *Network, key ed25519.PrivateKey) (*Voucher, error) {
-	if !ValidName(v.Operator) || v.Place.IsNone() || v.From >= v.Until {
+	if !ValidName(v.Operator) || v.Place.IsNone() || v.Place.Kind() == identity.PlaceDrop || v.From >= v.Until {
 		return nil, ErrFormat
 	}
 	signed, err := v.signed.sign(n, key, v.said(n))

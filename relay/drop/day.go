@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -142,11 +141,16 @@ func (d *day) close() error {
 
 // followLog opens the value log that the next commit goes to.
 func (d *day) followLog(dir string) error {
-	logs, err := filepath.Glob(filepath.Join(dayDir(dir, d.number), "*.vlog"))
-	if err != nil || len(logs) == 0 {
+	folder, newest := dayDir(dir, d.number), ""
+	entries, _ := os.ReadDir(folder) // where nothing can be listed there is no log
+	for _, e := range entries {      // by rising name
+		if filepath.Ext(e.Name()) == ".vlog" {
+			newest = filepath.Join(folder, e.Name())
+		}
+	}
+	if newest == "" {
 		return ErrDamaged
 	}
-	newest := slices.Max(logs)
 	if d.log != nil && d.log.Name() == newest {
 		return nil
 	}

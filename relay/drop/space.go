@@ -29,8 +29,8 @@ func (c Config) reserve() int64 {
 
 func (c Config) reservePath() string { return filepath.Join(c.Dir, "reserve") }
 
-// holdReserve makes or completes the reserve. If there is not the room for it and for
-// what puts leave free it is [ErrFull], and nothing is taken.
+// holdReserve makes or completes the reserve. If there is not the room for it, it returns an
+// error, and nothing is taken.
 func (c Config) holdReserve() error {
 	if info, err := os.Stat(c.reservePath()); err == nil && info.Size() == c.reserve() {
 		return nil

@@ -26,8 +26,6 @@ func allocate(f *os.File, size int64) error {
 			continue
 		case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOSYS):
 			return f.Truncate(size)
-		case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
-			return ErrFull
 		}
 		return err
 	}

@@ -68,9 +68,6 @@ func (s *Store) load() error {
 	if err != nil {
 		return fmt.Errorf("reading the folder: %w", err)
 	}
-	if s.damaged, err = s.damagedBefore(now); err != nil {
-		return err
-	}
 	for n := range s.keys.keys {
 		if expired(n, now) {
 			found = append(found, n)
@@ -88,9 +85,10 @@ func (s *Store) load() error {
 		d, err := openDay(s.cfg, n, key, n >= now)
 		if errors.Is(err, ErrDamaged) {
 			// Its boxes are lost, as if this drop had been down: others have replicas. It is
-			// set aside until its time has come, and the other days go on.
-			s.damaged++
-			if err := os.Rename(dayDir(s.cfg.Dir, n), damagedDir(s.cfg.Dir, n)); err != nil {
+			// set aside until its time has come, and the other days go on. What was set aside
+			// earlier the same day has no key any more.
+			aside := damagedDir(s.cfg.Dir, n)
+			if err := errors.Join(os.RemoveAll(aside), os.Rename(dayDir(s.cfg.Dir, n), aside)); err != nil {
 				return fmt.Errorf("setting a damaged day aside: %w", err)
 			}
 			continue
@@ -100,15 +98,17 @@ func (s *Store) load() error {
 		}
 		s.days = append(s.days, d)
 	}
-	return nil
+	s.damaged, err = s.setAside()
+	return err
 }
 
-// damagedBefore counts the days that were set aside earlier and have not expired.
-func (s *Store) damagedBefore(now dayNumber) (count int, err error) {
+// setAside counts the days that were set aside, now or earlier, and have not expired.
+func (s *Store) setAside() (count int, err error) {
 	for n := range s.keys.keys {
-		if _, err := os.Stat(damagedDir(s.cfg.Dir, n)); err == nil && !expired(n, now) {
+		switch _, err := os.Stat(damagedDir(s.cfg.Dir, n)); {
+		case err == nil:
 			count++
-		} else if err != nil && !errors.Is(err, os.ErrNotExist) {
+		case !errors.Is(err, os.ErrNotExist):
 			return 0, fmt.Errorf("reading the folder: %w", err)
 		}
 	}

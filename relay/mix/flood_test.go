@@ -3,6 +3,7 @@ package mix
 import (
 	"encoding/binary"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/backchannel/backchannel/protocol/onion"
@@ -25,6 +26,9 @@ func flood(t *testing.T, w *world, m *Machine, number *int, from ...Source) {
 		for _, s := range from {
 			m.Packet(w.now, s, numbered(*number))
 			*number++
+		}
+		if m.Held() > m.cfg.Pool {
+			t.Fatalf("%d are held in room for %d", m.Held(), m.cfg.Pool)
 		}
 		if m.Held() == before {
 			return
@@ -132,7 +136,9 @@ func TestLoopsGoOnInAFlood(t *testing.T) {
 // TestFloodBeforeTheOwner: what waits for the owner is bounded, a flood of clients does not
 // touch what relays may, one that floods leaves room to the next, and nobody is remembered
 // of whom nothing waits.
-func TestFloodBeforeTheOwner(t *testing.T) {
+func TestFloodBeforeTheOwner(t *testing.T) { synctest.Test(t, floodBeforeTheOwner) }
+
+func floodBeforeTheOwner(t *testing.T) {
 	w := newWorld(t, 0, nil)
 	x, err := Open(Config{Network: w.Network, ID: relaytest.ID(0)}, nil, nil)
 	if err != nil {
@@ -224,6 +230,22 @@ func TestOneSize(t *testing.T) {
 		}
 		if got := m.Counts()[Malformed]; got != uint64(count) || m.Held() > 0 {
 			t.Errorf("%v: %d of %d are malformed, %d held", suite, got, count, m.Held())
+		}
+	}
+}
+
+// TestFullPool: who finds no room is told apart from who has his share of it.
+func TestFullPool(t *testing.T) {
+	w := newWorld(t, 3, func(c *Config) { c.Onion, c.LoopEvery, c.Pool = counted{}, -1, 4 }) // two of relays
+	m := w.machines[0]
+	for i, c := range []struct {
+		from int
+		want Reason
+	}{{1, -1}, {1, ShareFull}, {2, -1}, {3, PoolFull}, {1, PoolFull}} {
+		before, held := m.Counts(), m.Held()
+		m.Packet(w.now, relayNamed(c.from), numbered(i))
+		if after := m.Counts(); c.want < 0 && m.Held() != held+1 || c.want >= 0 && after[c.want] != before[c.want]+1 {
+			t.Errorf("packet %d: %v", i, after)
 		}
 	}
 }

@@ -48,14 +48,14 @@ func (m *Machine) newKey(e directory.Epoch) (*epochKey, error) {
 // roll makes the keys that a descriptor of now carries, and erases those that are over.
 func (m *Machine) roll(now time.Time) error {
 	e := m.cfg.Network.EpochAt(now)
-	if len(m.keys) > 0 && e == m.epoch && now.Before(m.erase) {
+	if e == m.epoch && now.Before(m.erase) {
 		return nil
 	}
 	grace := m.cfg.Network.Constants.Epoch / graceParts
-	first := e
-	m.erase = m.cfg.Network.Begins(e + 1)
+	first, erase := e, m.cfg.Network.Begins(e+1)
+	m.erase = time.Time{} // until all keys are there: what fails is tried again
 	if before := m.cfg.Network.Begins(e).Add(grace); now.Before(before) && e > 0 {
-		first, m.erase = e-1, before
+		first, erase = e-1, before
 	}
 	kept := m.keys[:0]
 	for _, k := range m.keys {
@@ -77,6 +77,7 @@ func (m *Machine) roll(now time.Time) error {
 			m.keys = append(m.keys, k)
 		}
 	}
+	m.erase = erase
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/backchannel/backchannel/protocol/onion"
 	"github.com/backchannel/backchannel/relay/relaytest"
 )
 
@@ -122,5 +123,43 @@ func TestNoViewNoLoops(t *testing.T) {
 	w.until(w.now.Add(5 * time.Minute))
 	if h := w.machines[0].Health(); h.Sent != 0 {
 		t.Errorf("%+v", h)
+	}
+}
+
+// TestHealth: nothing is said of few loops, nor of those of long ago, and of a relay only
+// what became of the loops that touched it.
+func TestHealth(t *testing.T) {
+	w := newWorld(t, 3, noLoops)
+	a, b := relaytest.ID(1), relaytest.ID(2)
+	type loops struct {
+		relay onion.ID
+		lost  bool
+		count int
+	}
+	for name, c := range map[string]struct {
+		loops    []loops
+		alarm    bool
+		suspects []onion.ID
+	}{
+		"too few":                   {[]loops{{a, true, fewest - 1}}, false, nil},
+		"enough":                    {[]loops{{a, true, fewest}}, true, []onion.ID{a}},
+		"half of them":              {[]loops{{a, true, fewest / 2}, {a, false, fewest / 2}}, true, []onion.ID{a}},
+		"less than half":            {[]loops{{a, true, fewest / 2}, {a, false, fewest/2 + 1}}, false, nil},
+		"all of one":                {[]loops{{a, true, fewest}, {b, false, fewest + 1}}, false, []onion.ID{a}},
+		"all of one, few of others": {[]loops{{a, true, fewest}, {b, false, fewest - 1}}, true, []onion.ID{a}},
+		"of one too few":            {[]loops{{a, true, fewest - 1}, {b, false, fewest}}, false, nil},
+		"of both":                   {[]loops{{a, true, fewest}, {b, true, fewest}}, true, nil},
+		"long ago":                  {[]loops{{a, true, 100}, {b, false, window - fewest + 1}}, false, nil},
+	} {
+		m := w.machines[0]
+		m.loops.recent = nil
+		for _, l := range c.loops {
+			for range l.count {
+				m.loops.settle(&loop{relays: []onion.ID{l.relay}}, l.lost)
+			}
+		}
+		if h := m.Health(); h.Alarm != c.alarm || !slices.Equal(h.Suspects, c.suspects) {
+			t.Errorf("%s: %+v", name, h)
+		}
 	}
 }
