@@ -35,7 +35,7 @@ import (
 
 var packages = []string{
 	"protocol/charter", "protocol/mandate", "protocol/sounding", "protocol/communique", "protocol/introduction", "protocol/shuttle",
-	"protocol/onion", "protocol/directory", "relay/mix",
+	"protocol/onion", "protocol/cadence", "protocol/drop", "protocol/directory", "relay/mix",
 }
 
 const (

@@ -214,3 +214,25 @@ func TestPassedOver(t *testing.T) {
 		}
 	}
 }
+
+// TestOldIsAskedOnce: a second replica of some age is asked for once, like all that is asked.
+func TestOldIsAskedOnce(t *testing.T) {
+	b, asked := cadence.NewBook(1000), map[uint64]bool{}
+	for s := cadence.Slot(1000 + 2*lag + 2); s <= 1600; s++ {
+		b.Found(uint64(s) - 2*lag - 2) // always on
+	}
+	for s := cadence.Slot(1600); s < 20_000; s++ {
+		q := cadence.Ask(seed, []cadence.Reader{{Book: b, Period: 1}}, 1600, lag, int(s))
+		if q.Contact < 0 {
+			continue
+		}
+		if q.Replica != 1 || asked[q.Period] {
+			t.Fatalf("%v, asked before: %v", q, asked[q.Period])
+		}
+		asked[q.Period] = true
+		b.Asked(q.Period, q.Replica)
+	}
+	if len(asked) < 300 {
+		t.Errorf("%d of 600 were asked for", len(asked))
+	}
+}
