@@ -333,6 +333,12 @@ func (r *relay) answer(w *world, q onion.Request) onion.Answer {
 	return a
 }
 
+// openedAt is where a box was that was handed on.
+type openedAt struct {
+	contact ContactID
+	period  uint64
+}
+
 // A user is one machine with its disk.
 type user struct {
 	w       *world
@@ -341,6 +347,7 @@ type user struct {
 	on      bool
 	off     time.Duration // its clock
 	talks   map[ContactID]*talk
+	opened  map[openedAt]bool // each once, whichever replicas are found later
 	setup   map[ContactID]Contact
 	disk    map[recordName][]byte
 	runs    int
@@ -367,7 +374,7 @@ type recordName struct {
 
 func (w *world) user(name byte) *user {
 	u := &user{
-		w: w, name: name, talks: map[ContactID]*talk{}, setup: map[ContactID]Contact{},
+		w: w, name: name, talks: map[ContactID]*talk{}, opened: map[openedAt]bool{}, setup: map[ContactID]Contact{},
 		disk: map[recordName][]byte{}, sent: map[cadence.Slot]int{},
 	}
 	w.machine[u.home()] = u
@@ -448,6 +455,11 @@ func (u *user) tick(run int) {
 func (u *user) turn(out *Output) {
 	for _, o := range out.Opened {
 		t := u.talks[o.Contact]
+		if k := (openedAt{o.Contact, o.Period}); u.opened[k] {
+			u.w.t.Errorf("the box of period %d is handed on again", o.Period)
+		} else {
+			u.opened[k] = true
+		}
 		t.opened(o)
 		u.m.SetMissing(o.Contact, t.missing())
 	}
