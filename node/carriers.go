@@ -213,8 +213,8 @@ func (m *mail) agree(p *person, now time.Time) {
 	if o.Side != identity.Inviter || o.Peer == (onion.ID{}) {
 		return
 	}
-	if _, ok := m.view.Member(o.Peer); !ok {
-		return // it may be known here later
+	if _, ok := m.view.Member(o.Peer); !ok && !m.gone(o.Peer, now) {
+		return // it may be known here later; of one that left the other side names another, once there is a set
 	}
 	own := o.Own
 	if _, there := m.view.Member(own); !there || own == o.Peer || m.avoids(own) { // it may be avoided since it was told
@@ -270,7 +270,7 @@ func (m *mail) gone(id onion.ID, now time.Time) bool {
 
 // dropGone reports that to conversations, of the network that the machine is in.
 func (d *desk) dropGone(n identity.NetworkID, relay onion.ID) bool {
-	return d.mail != nil && d.mail.network.ID() == n && d.mail.gone(relay, d.cfg.Now())
+	return d.mail != nil && d.mail.view != nil && d.mail.network.ID() == n && d.mail.gone(relay, d.cfg.Now())
 }
 
 // chooseDrop draws a relay that is not avoided and none of some others, and no guard of

@@ -6,6 +6,7 @@ import (
 
 	"github.com/backchannel/backchannel/node/channel"
 	"github.com/backchannel/backchannel/node/route/relayed"
+	"github.com/backchannel/backchannel/protocol/directory"
 	"github.com/backchannel/backchannel/protocol/drop"
 	"github.com/backchannel/backchannel/protocol/onion"
 )
@@ -50,6 +51,10 @@ func TestGoneForGood(t *testing.T) {
 	m.desk.mail = m
 	other := m.network.ID()
 	other[0] ^= 1
+	if m.desk.dropGone(m.network.ID(), ids[1]) {
+		t.Error("conversations are told before anything was heard of the network")
+	}
+	m.view = new(directory.View)
 	if here := m.network.ID(); !m.desk.dropGone(here, ids[1]) || m.desk.dropGone(here, ids[0]) || m.desk.dropGone(other, ids[1]) {
 		t.Error("conversations are told of other relays, or of another network's")
 	}

@@ -85,6 +85,7 @@ func (v *Conversation) sayDrops() {
 	s := v.drops.Set
 	v.drops.unsaid = false
 	v.control(wire.FrameDropGone, slices.Concat(s.Network[:], s.Relays[0][:], s.Relays[1][:], s.Relays[2][:]))
+	v.saveDrops()
 	v.saveSession()
 	v.out.More = true
 }

@@ -97,7 +97,11 @@ func (o *drops) append(b []byte) []byte {
 	}
 	e.flag(o.sure)
 	e.key(o.root)
-	for _, relay := range o.said {
+	said := o.said
+	if o.unsaid {
+		said = [drop.SetSize]onion.ID{}
+	}
+	for _, relay := range said {
 		e.fixed(relay[:])
 	}
 	e.u32(o.believed)
@@ -131,7 +135,9 @@ func parseDrops(b []byte) (o drops, err error) {
 	if !unsaid {
 		o.said = parseRelays(d.fixed(drop.SetSize * onion.IDSize))
 		o.believed = d.u32()
-	} else if o.Set != nil {
+		unsaid = o.said == [drop.SetSize]onion.ID{}
+	}
+	if unsaid && o.Set != nil {
 		o.said, o.unsaid = o.Set.Relays, true
 	}
 	if !one {
@@ -238,7 +244,7 @@ func (o *drops) inSession(epoch uint32) {
 // drops were agreed anew lately in one before it.
 func (v *Conversation) MayOfferDrop(now time.Time) bool {
 	o := &v.drops
-	return v.s != nil && !v.s.dead && (v.s.epoch == 1 || o.Epoch == v.s.epoch && o.Own != onion.ID{} || o.mayBelieve(now))
+	return v.s != nil && !v.s.dead && (v.s.epoch == 1 || v.c.side == identity.Inviter || o.Epoch == v.s.epoch && o.Own != onion.ID{} || o.mayBelieve(now))
 }
 
 // OfferDrop tells the peer which drop this side chooses, and in which network, if it may.
@@ -249,7 +255,7 @@ func (v *Conversation) OfferDrop(now time.Time, network identity.NetworkID, own 
 	}
 	o := &v.drops
 	o.inSession(v.s.epoch)
-	if v.s.epoch > 1 && o.Own == (onion.ID{}) {
+	if v.s.epoch > 1 && o.Own == (onion.ID{}) && v.c.side == identity.Accepter {
 		o.believed = handshake.Hour(now)
 	}
 	o.Network, o.Own, o.Period = network, own, max(o.Period, p)
@@ -265,9 +271,10 @@ func (v *Conversation) OfferDrop(now time.Time, network identity.NetworkID, own 
 // here on.
 func (v *Conversation) NameDrops(now time.Time, s DropSet) *Output {
 	v.begin(now)
-	if v.s == nil || v.s.dead || v.drops.Epoch != v.s.epoch || v.drops.Set != nil || v.c.side != identity.Inviter {
+	if v.s == nil || v.s.dead || v.drops.Epoch != v.s.epoch || v.drops.Set != nil || v.c.side != identity.Inviter || v.s.epoch > 1 && !v.drops.mayBelieve(now) {
 		return v.end()
 	}
+	v.agreedAnew()
 	v.drops.Set, v.drops.said = &s, s.Relays
 	v.takeRoot()
 	v.control(wire.FrameDropSet, s.append(nil))
@@ -286,7 +293,11 @@ func (v *Conversation) dropCame(content []byte) {
 	}
 	p := cadence.Period(content[size-1])
 	relay := onion.ID(content[8 : 8+onion.IDSize])
-	if v.drops.inSession(v.s.epoch); v.s.chained { // it agrees anew
+	if v.drops.inSession(v.s.epoch); v.drops.Set == nil {
+		clear(v.mail.boxed)
+		v.outOfMailbox()
+	}
+	if v.s.chained { // it agrees anew
 		v.s.chained = false
 		v.saveSession()
 	}
@@ -294,6 +305,13 @@ func (v *Conversation) dropCame(content []byte) {
 		o.Peer, o.peerNetwork = relay, identity.NetworkID(content[:8])
 		o.Period = max(o.Period, p)
 		v.saveDrops()
+	}
+}
+
+// agreedAnew counts a set of a later session as believed when it is taken.
+func (v *Conversation) agreedAnew() {
+	if v.s.epoch > 1 {
+		v.drops.believed = handshake.Hour(v.now)
 	}
 }
 
@@ -305,6 +323,7 @@ func (v *Conversation) dropSetCame(content []byte) {
 		s.Network != o.Network || s.Relays[1] != o.Own || o.Own == (onion.ID{}) {
 		return
 	}
+	v.agreedAnew()
 	o.Set, o.said, o.sure = s, s.Relays, true
 	v.takeRoot()
 	v.saveDrops()

@@ -87,6 +87,10 @@ func (v *Conversation) advance() {
 		if !ok || v.full() {
 			return
 		}
+		if (f.Kind == wire.FrameDropGone || f.Kind == wire.FrameDrop) && len(v.out.Writes) > maxWrites/5 {
+			v.out.More = true // it may change what is shown of all that is not acknowledged
+			return
+		}
 		v.take(f)
 	}
 }
