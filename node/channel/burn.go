@@ -117,6 +117,7 @@ func (v *Conversation) discardCell(n uint32, cell *sealedCell) {
 	cell.sealed.Message.Wipe()
 	delete(v.sealed, n)
 	v.s.gaps.add(n)
+	v.gapsNew = true
 	v.stale = append(v.stale, store.Key{Kind: KindSealed, Object: v.id, Seq: v.cellKey(n)})
 }
 

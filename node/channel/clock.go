@@ -264,14 +264,9 @@ func (v *Conversation) unseal(seq uint64) {
 
 // dropStale deletes records of former sessions, some at a time.
 func (v *Conversation) dropStale() {
-	gaps := false
 	for len(v.stale) > 0 && !v.full() {
-		gaps = gaps || v.s != nil && v.stale[0].Kind == KindSealed
 		v.out.Writes = append(v.out.Writes, store.Write{Key: v.stale[0], Delete: true})
 		v.stale = v.stale[1:]
-	}
-	if gaps {
-		v.saveSession() // that these numbers are owed no more is known by the cells, or by it
 	}
 	if v.burning && len(v.stale) == 0 && len(v.lapsed) == 0 {
 		v.burning, v.out.Burned = false, true

@@ -171,6 +171,7 @@ type Conversation struct {
 	order      uint64                // of the last write to a connection
 
 	endingsNew bool // endings differ from what is stored
+	gapsNew    bool // gaps of the session in use differ from what is stored
 
 	held     map[uint64]*held // as an envoy: by number
 	signings map[uint64]*signing
@@ -303,9 +304,6 @@ func (v *Conversation) loadLists() error {
 		switch {
 		case cell.message != 0 && (v.gone(cell.message) || v.ofBurned(cell)):
 			v.stale, v.burning = append(v.stale, r.Key), v.burning || v.ofBurned(cell)
-			if v.s != nil && r.Key.Seq>>32 == uint64(v.s.epoch) {
-				v.s.gaps.add(uint32(r.Key.Seq))
-			}
 		case v.current(r.Key):
 			v.sealed[uint32(r.Key.Seq)] = cell
 		}
@@ -404,6 +402,10 @@ func (v *Conversation) begin(now time.Time) {
 
 func (v *Conversation) end() *Output {
 	v.saveEndings()
+	if v.gapsNew && v.s != nil {
+		v.saveSession() // before a box says that these numbers are owed no more
+	}
+	v.gapsNew = false
 	out := v.out
 	out.Discard, v.orphans = v.orphans, nil
 	v.out = nil

@@ -19,7 +19,7 @@ const (
 )
 
 // gaps is which numbers of a session were owed no more before they were acknowledged: their
-// messages expired, or were burned.
+// messages expired, were taken back, or were burned. A gap is stored with the commit that makes it.
 type gaps struct {
 	unknown uint32 // of the numbers up to this one it is not known
 	spans   []wire.Missing
@@ -114,7 +114,7 @@ func (v *Conversation) passedOver(m wire.Missing) {
 // back to before, and what it acknowledged is not there.
 func (v *Conversation) missingCame(content []byte) {
 	m, err := wire.ParseMissing(content)
-	if err != nil || m.From > v.s.acked {
+	if err != nil || v.s.dead || m.From > v.s.acked {
 		return
 	}
 	if m.To = min(m.To, v.s.acked); !v.s.gaps.all(m) {

@@ -114,6 +114,20 @@ func TestRecordsOfVersion1(t *testing.T) {
 	}
 }
 
+// sessionOfVersion2 starts a machine anew with the record of its session as version 2 wrote it.
+func (s *side) sessionOfVersion2() {
+	s.w.t.Helper()
+	for r, err := range s.store.Scan(channel.KindSession, s.id) {
+		if err != nil {
+			s.w.t.Fatal(err)
+		}
+		if err := s.store.Commit(store.Write{Key: r.Key, Value: channel.SessionOfVersion2(r.Value)}); err != nil {
+			s.w.t.Fatal(err)
+		}
+	}
+	s.restart()
+}
+
 // TestSessionOfVersion2 loads sessions over drops that were written before anything was kept of
 // nonces. They go on; of numbers from before nothing is known, and of those after it is.
 func TestSessionOfVersion2(t *testing.T) {
@@ -121,15 +135,7 @@ func TestSessionOfVersion2(t *testing.T) {
 	say := func(s *side) { s.send(fmt.Sprint(s.name, d.period)) }
 	d.days(2, say)
 	for _, s := range []*side{d.w.a, d.w.b} {
-		for r, err := range s.store.Scan(channel.KindSession, s.id) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := s.store.Commit(store.Write{Key: r.Key, Value: channel.SessionOfVersion2(r.Value)}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		s.restart()
+		s.sessionOfVersion2()
 	}
 	d.days(3, say)
 	d.days(2, nil)
