@@ -22,7 +22,7 @@ func toVersion3(t *testing.T, s *side) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	end := len(value) - drop.BranchNameSize - 1
+	end := len(value) - drop.BranchNameSize - 1 // of the fields that were not there
 	old := slices.Concat([]byte{3}, value[1:end-drop.SetSize*onion.IDSize-4], value[end:])
 	if err := s.store.Commit(store.Write{Key: key, Value: old}); err != nil {
 		t.Fatal(err)

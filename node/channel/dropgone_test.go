@@ -7,9 +7,7 @@ import (
 	"time"
 
 	"github.com/backchannel/backchannel/node/channel"
-	"github.com/backchannel/backchannel/node/store"
 	"github.com/backchannel/backchannel/protocol/cadence"
-	"github.com/backchannel/backchannel/protocol/drop"
 	"github.com/backchannel/backchannel/protocol/identity"
 	"github.com/backchannel/backchannel/protocol/onion"
 	"github.com/backchannel/backchannel/protocol/wire"
@@ -671,17 +669,7 @@ func TestDropsRecordOfVersion3(t *testing.T) {
 	w.cut()
 	w.a.do(w.a.c.ReplaceDrop(w.now, onion.ID{1}, onion.ID{11}))
 	w.a.do(w.a.c.ForgetControls(w.now)) // nobody understands what it said
-	key := store.Key{Kind: channel.KindDrops, Object: w.a.id}
-	value, err := w.a.store.Get(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	end := len(value) - drop.BranchNameSize - 1 // of the fields that were not there
-	old := slices.Concat([]byte{3}, value[1:end-drop.SetSize*onion.IDSize-4], value[end:])
-	if err := w.a.store.Commit(store.Write{Key: key, Value: old}); err != nil {
-		t.Fatal(err)
-	}
-	w.a.restart()
+	toVersion3(t, w.a)
 	w.connect()
 	before := w.a.c.SentFrames()
 	w.pass(5*time.Second, time.Second)
