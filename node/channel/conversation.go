@@ -304,7 +304,10 @@ func (v *Conversation) loadLists() error {
 		switch {
 		case cell.message != 0 && (v.gone(cell.message) || v.ofBurned(cell)):
 			v.stale, v.burning = append(v.stale, r.Key), v.burning || v.ofBurned(cell)
-		case v.current(r.Key):
+		case !v.current(r.Key):
+		case v.s.gaps.has(uint32(r.Key.Seq)):
+			v.stale = append(v.stale, r.Key) // the peer may have passed over it: its text goes under another number
+		default:
 			v.sealed[uint32(r.Key.Seq)] = cell
 		}
 	}
