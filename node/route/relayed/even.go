@@ -9,17 +9,17 @@ import (
 
 // What a drop sees of a packet is the relay before it and the one that the reply goes to.
 // If these depend on the guard, it sees by them which boxes come from clients of one guard.
-// They have to, a little: no operator is to stand twice on a way. With many operators the
+// They have to, a little: no operator is to stand twice on a way. From four operators on the
 // rest is taken out: one relay stands there for both, since two leave out more guards, and
 // each relay that links to the drop does so equally often, whichever guard is behind it.
 
-// hasMany reports whether a view has so many operators.
-func hasMany(v View) bool {
+// evenly reports whether ways are drawn so.
+func evenly(v View) bool {
 	all := map[string]bool{}
 	for _, r := range v.Members() {
 		all[r.Operator] = true
 	}
-	return len(all) >= directory.ManyOperators
+	return len(all) >= directory.EvenOperators
 }
 
 // forgetWays lets ways be found anew: the view, the guard, or the relays that lose packets
@@ -31,7 +31,7 @@ func (m *Machine) forgetWays() {
 // drawLast draws the relay between one beside the guard and a drop.
 func (m *Machine) drawLast(a, at onion.ID) onion.ID {
 	between := m.between(a, at)
-	if !m.many {
+	if !m.evenly {
 		return between[m.below(len(between))]
 	}
 	var b [8]byte
@@ -49,7 +49,7 @@ func (m *Machine) drawLast(a, at onion.ID) onion.ID {
 func (m *Machine) parts(between []onion.ID, at onion.ID) []float64 {
 	parts, sum := make([]float64, len(between)), 0.0
 	var weights map[onion.ID]float64
-	if m.many {
+	if m.evenly {
 		weights = m.even(at)
 	}
 	for i, id := range between {

@@ -125,7 +125,7 @@ type Machine struct {
 	misses   map[onion.ID]int       // gets in a row that brought no box, by drop
 	errands  []Errand
 	locked   bool
-	many     bool                              // operators: replies come back the way that packets go
+	evenly   bool                              // ways are drawn: replies come back the way that packets go
 	middles  map[ends][]onion.ID               // see between
 	evens    map[onion.ID]map[onion.ID]float64 // see even
 
@@ -217,7 +217,7 @@ func (m *Machine) SetView(now time.Time, v View) *Output {
 	}
 	m.lag = cadence.ReadLag(mean, m.cfg.Constants.Slot)
 	m.trip = time.Duration(2*v.Middles()+3) * mean // guard, middles, the drop and back
-	m.many = hasMany(v)
+	m.evenly = evenly(v)
 	m.keepGuards(now)
 	m.forgetWays()
 	m.clocks.keep(v)

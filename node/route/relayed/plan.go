@@ -37,7 +37,7 @@ func (m *Machine) drawBeside(from []directory.Member) (b beside, ok bool) {
 		return b, false
 	}
 	i := m.ways.IntN(len(from))
-	if m.many || len(from) < few {
+	if m.evenly || len(from) < few {
 		return beside{from[i].ID, from[i].ID}, true
 	}
 	j := m.ways.IntN(len(from) - 1)
@@ -51,7 +51,7 @@ func (m *Machine) drawBeside(from []directory.Member) (b beside, ok bool) {
 func (m *Machine) pairs(from []directory.Member) (all []beside) {
 	for i, a := range from {
 		for j, b := range from {
-			if len(from) >= 2 && (i == j) == (m.many || len(from) < few) {
+			if len(from) >= 2 && (i == j) == (m.evenly || len(from) < few) {
 				all = append(all, beside{a.ID, b.ID})
 			}
 		}
@@ -151,7 +151,7 @@ func (m *Machine) findBetween(a, at onion.ID) []onion.ID {
 // way returns the relays of the way out, from the guard to a drop, and of the way back.
 func (m *Machine) way(b beside, at onion.ID) (out, back []onion.ID) {
 	out = m.over(b.out, at)
-	if m.many {
+	if m.evenly {
 		back = slices.Clone(out)
 	} else {
 		back = m.over(b.back, at)

@@ -16,7 +16,7 @@ type Ends struct{ From, To onion.ID }
 // by the same rules, for a packet that has all moments of its slot to choose from: where
 // few pairs lead to a drop, others of the slot take some of them.
 func Shown(v View, guard, at onion.ID) map[Ends]float64 {
-	m := &Machine{view: v, many: hasMany(v), health: newHealth()}
+	m := &Machine{view: v, evenly: evenly(v), health: newHealth()}
 	m.forgetWays()
 	m.guards.pinned[0].id = guard
 	var lead [well + 1][]beside
@@ -43,7 +43,7 @@ func Shown(v View, guard, at onion.ID) map[Ends]float64 {
 			each := part[f] / float64(len(pairs))
 			out, back := m.lasts(b.out, at), m.lasts(b.back, at)
 			for x, p := range out {
-				if m.many {
+				if m.evenly {
 					shown[Ends{x, x}] += each * p
 					continue
 				}
