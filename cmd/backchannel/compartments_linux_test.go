@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,6 +48,19 @@ func (g goldenHome) onTerminal(answers []answer, args ...string) string {
 	}
 	_ = cmd.Wait()
 	return shown.text()
+}
+
+// TestShortPassphrase: of the first passphrase it is said if it is short, of the others nothing.
+func TestShortPassphrase(t *testing.T) {
+	t.Parallel()
+	for i, first := range []string{"one", "six words of a real length"} {
+		screen := goldenHome{t, filepath.Join(t.TempDir(), "home")}.onTerminal([]answer{
+			{prompt: "Passphrase: ", typed: first}, {prompt: "Again: ", typed: first}, {prompt: "Second passphrase: ", typed: "two"}, {prompt: "Again: ", typed: "two"},
+		}, "setup")
+		if got := strings.Count(screen, "That is short"); got != 1-i {
+			t.Errorf("%q: said %d times:\n%s", first, got, screen)
+		}
+	}
 }
 
 // TestSetupOnTerminal types a second passphrase, and none: the screens are the same.

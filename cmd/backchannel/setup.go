@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -116,7 +117,21 @@ func (a *app) newPassphrase(prompt, again string, n int) ([]byte, error) {
 		}
 		a.note("")
 	}
-	return a.typedTwice(a.passphrase, prompt, again)
+	return a.firstTwice(prompt, again)
+}
+
+// shortPassphrase is below how many characters a passphrase is called short: six words that
+// are drawn have more.
+const shortPassphrase = 20
+
+// firstTwice asks twice for the passphrase that opens the most, and says so if it is short. Of
+// others nothing is said: they are there to be given away.
+func (a *app) firstTwice(prompt, again string) ([]byte, error) {
+	pass, err := a.typedTwice(a.passphrase, prompt, again)
+	if err == nil && a.fd < 0 && a.in.terminal() && utf8.RuneCount(pass) < shortPassphrase {
+		a.note("That is short: who has this disk, or the file, can try out all that are like it.\nSix words drawn by chance cannot be tried out.")
+	}
+	return pass, err
 }
 
 // drawWords draws n words for a passphrase: 11 bits each.

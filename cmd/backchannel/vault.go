@@ -97,7 +97,7 @@ func (a *app) askPassphrases() (r control.PassphraseRequest, err error) {
 	if person {
 		a.note("\nNow type all that the vault is to have, up to three, also those that stay. The\nfirst opens what you see now. Each further one opens less: what it opened\nbefore, or an empty compartment. To go without, press enter twice; what had\none and gets none is destroyed.")
 	}
-	first, err := a.typedTwice(a.passphrase, "First:  ", "Again:  ")
+	first, err := a.firstTwice("First:  ", "Again:  ")
 	if err != nil {
 		return r, err
 	}

@@ -171,3 +171,51 @@ func TestAheadOfTheOnlyOne(t *testing.T) {
 		t.Errorf("set right, the clock is %v", v.Trust)
 	}
 }
+
+// TestGivenUpByAWrongClock has a clock jump beyond a deadline, so that the peer is told that a
+// text of the channel is owed no more, and the process ends before the channel's end is stored.
+// By the right clock the channel goes on, and the text is sent under another number: it never
+// stands as delivered without being there.
+func TestGivenUpByAWrongClock(t *testing.T) {
+	t.Parallel()
+	for name, answered := range map[string]bool{"before the answer": false, "after it": true} {
+		w := opened(t, 31)
+		w.mangle = func(*wire.Box) []*wire.Box { return nil }
+		w.a.sayIn(2, "kept")
+		w.mangle = nil
+		w.a.ahead = 49 * time.Hour
+		w.a.send("outside")
+		for answered && w.step() {
+		}
+		for len(w.b.inbox) > 0 {
+			box := w.b.inbox[0]
+			w.b.inbox = w.b.inbox[1:]
+			w.b.do(w.b.c.Box(w.b.now(), w.b.link, box))
+		}
+		w.a.ahead = 0
+		w.a.restart()
+		w.connect()
+		for range 60 {
+			w.now = w.now.Add(time.Second)
+			w.a.do(w.a.c.Tick(w.a.now()))
+			w.b.do(w.b.c.Tick(w.b.now()))
+			for w.step() {
+				list, _ := w.a.c.TranscriptIn(w.a.now(), 2, 0)
+				for _, m := range list {
+					if m.Text == "kept" && m.State == channel.Delivered && !slices.Contains(w.b.textsIn(2), "kept") {
+						t.Fatalf("%s: delivered, and not there", name)
+					}
+				}
+			}
+		}
+		if got := w.b.textsIn(2); !slices.Equal(got, []string{"kept"}) {
+			t.Errorf("%s: %q came", name, got)
+		}
+		if list, _ := w.a.c.TranscriptIn(w.a.now(), 2, 0); list[len(list)-1].State != channel.Delivered {
+			t.Errorf("%s: it came, and is %v", name, list[len(list)-1].State)
+		}
+		if n := len(w.b.c.Transcript(0)); !slices.Contains(w.b.texts(channel.In), "outside") {
+			t.Errorf("%s: what was said outside is not among %d lines", name, n)
+		}
+	}
+}

@@ -75,6 +75,9 @@ func (g *gaps) all(m wire.Missing) bool {
 	return false
 }
 
+// has reports whether a number is a gap for certain.
+func (g *gaps) has(n uint32) bool { return n > g.unknown && g.all(wire.Missing{From: n, To: n}) }
+
 func (g *gaps) append(e *encoder) {
 	e.u32(g.unknown)
 	e.u8(byte(len(g.spans)))

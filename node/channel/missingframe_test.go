@@ -107,6 +107,51 @@ func TestHostileMissing(t *testing.T) {
 	}
 }
 
+// TestMissingBeyond: of a stretch that begins with a gap, what was not acknowledged yet is no sign
+// of anything; once it is acknowledged, it is.
+func TestMissingBeyond(t *testing.T) {
+	w := newWorld(t, 6)
+	w.a.cfg.Life = time.Minute
+	w.a.restart()
+	w.meet()
+	w.compare()
+	w.pass(5*time.Second, time.Second)
+	lost := func(text string) (number uint32) {
+		w.mangle = func(*wire.Box) []*wire.Box { return nil }
+		w.a.send(text)
+		w.mangle = nil
+		return w.a.c.Sent()
+	}
+	n := lost("expires")
+	w.cut()
+	w.pass(3*time.Minute, time.Minute)
+	w.connect()
+	w.pass(5*time.Second, time.Second)
+	if gaps := w.a.c.Gaps(); !slices.Equal(gaps, []wire.Missing{{From: n, To: n}}) || w.a.c.Sent() != n {
+		t.Fatalf("gaps %v and %d numbers, want %d", gaps, w.a.c.Sent(), n)
+	}
+	say := func() {
+		w.b.do(w.b.c.SendFrame(w.b.now(), w.missing(w.b.c.Sent()+1, wire.Missing{From: n, To: n + 1})))
+		box := w.b.peer.inbox[0]
+		w.b.peer.inbox = w.b.peer.inbox[1:]
+		w.a.do(w.a.c.Box(w.a.now(), w.a.link, box))
+	}
+	if lost("on its way") != n+1 {
+		t.Fatal("not the next number")
+	}
+	if say(); len(w.a.c.Seals()) == 0 || noticed(w.a) != 0 {
+		t.Fatal("what is on its way is a sign")
+	}
+	w.connect()
+	w.pass(5*time.Second, time.Second)
+	if got := w.b.texts(channel.In); !slices.Contains(got, "on its way") {
+		t.Fatalf("%q came", got)
+	}
+	if say(); len(w.a.c.Seals()) != 0 {
+		t.Error("what was acknowledged is none")
+	}
+}
+
 // TestMissingOfALapse: by a wrong clock a channel comes to its end, and a box says that a text of it
 // is owed no more; the machine is killed before it has burned the channel, and then told what time
 // it is. It gave the number up all the same.
