@@ -20,10 +20,6 @@ const (
 	MinOperators = 2
 )
 
-// EvenOperators is from how many operators on ways are drawn so that what a drop sees says as
-// little of the guard as it can (docs/spec/cadence.md, section 4).
-const EvenOperators = 4
-
 // ManyOperators is from how many operators on what a drop sees says next to nothing of whose
 // boxes are one writer's (docs/spec/cadence.md, section 4). With fewer it says something,
 // however ways are drawn, since no operator is to stand twice on one.

@@ -395,7 +395,7 @@ func TestHostileDrops(t *testing.T) {
 func TestRelaysThatLosePackets(t *testing.T) {
 	for _, c := range []struct {
 		losing    float64
-		operators int // 3: two relays beside the guard for a packet and its reply; 8: one
+		operators int
 	}{{0.1, 3}, {0.5, 3}, {1, 3}, {0.1, 8}, {0.5, 8}, {1, 8}} {
 		losing := c.losing
 		w := newWorld(t, 9, 8)
@@ -795,7 +795,7 @@ func TestSparse(t *testing.T) {
 
 // TestWhatADropSees counts, over a day of two machines that stay on, the boxes that are
 // got later than in their turn. Nearly all of them are those that are got for nothing,
-// one time in 16; the rest shows that a reader had something to catch up with.
+// one time in 16 on average; the rest shows that a reader had something to catch up with.
 func TestWhatADropSees(t *testing.T) {
 	w := newWorld(t, 17, 6)
 	w.loss = 0.0085
@@ -822,7 +822,7 @@ func TestWhatADropSees(t *testing.T) {
 		}
 	}
 	t.Logf("boxes got: %d in their turn, %d within ten minutes, %d later", current, soon, old)
-	if forNothing := 2 * cadence.Lanes * 2880 / 16; old > forNothing || soon > 100 {
+	if forNothing := 2 * cadence.Lanes * 2880 / 16; old > forNothing+forNothing/5 || old < forNothing/2 || soon > 100 {
 		t.Errorf("%d and %d are got late; %d are got for nothing", soon, old, forNothing)
 	}
 }
