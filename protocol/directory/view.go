@@ -23,7 +23,7 @@ const (
 // ManyOperators is from how many operators on what a drop sees says next to nothing of whose
 // boxes are one writer's (docs/spec/cadence.md, section 4). With fewer it says something,
 // however ways are drawn, since no operator is to stand twice on one.
-const ManyOperators = 12
+const ManyOperators = 10
 
 // A Member is a relay that can be used in an epoch.
 type Member struct {

@@ -124,6 +124,8 @@ func linked(t *testing.T) string {
 		{12, 6},
 		{12, 12},
 		{14, 14},
+		{16, 4},
+		{20, 5},
 		{20, 10},
 		{20, 20},
 		{24, 12},
@@ -143,7 +145,7 @@ func linked(t *testing.T) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if advantage > 0.03 == (n[1] >= directory.ManyOperators) {
+		if advantage > 0.033 == (n[1] >= directory.ManyOperators) {
 			t.Errorf("%d relays of %d operators: %.4f", n[0], n[1], advantage)
 		}
 		fmt.Fprintf(b, "| %d, %d | %.3f | %.3f |\n", n[0], n[1], advantage, least)

@@ -3,37 +3,24 @@ package relayed
 import (
 	"encoding/binary"
 
-	"github.com/backchannel/backchannel/protocol/directory"
 	"github.com/backchannel/backchannel/protocol/onion"
 )
 
 // What a drop sees of a packet is the relay before it and the one that the reply goes to.
 // If these depend on the guard, it sees by them which boxes come from clients of one guard.
-// They have to, a little: no operator is to stand twice on a way. With many operators the
-// rest is taken out: one relay stands there for both, since two leave out more guards, and
-// each relay that links to the drop does so equally often, whichever guard is behind it.
-
-// hasMany reports whether a view has so many operators.
-func hasMany(v View) bool {
-	all := map[string]bool{}
-	for _, r := range v.Members() {
-		all[r.Operator] = true
-	}
-	return len(all) >= directory.ManyOperators
-}
+// They have to, a little: no operator is to stand twice on a way. The rest is taken out: one
+// relay stands there for both, since two leave out more guards, and each relay that links to
+// the drop does so equally often, whichever guard is behind it.
 
 // forgetWays lets ways be found anew: the view, the guard, or the relays that lose packets
 // have changed.
 func (m *Machine) forgetWays() {
-	m.middles, m.evens = map[ends][]onion.ID{}, map[onion.ID]map[onion.ID]float64{}
+	m.middles, m.evens = map[ends]middles{}, map[onion.ID]map[onion.ID]float64{}
 }
 
 // drawLast draws the relay between one beside the guard and a drop.
 func (m *Machine) drawLast(a, at onion.ID) onion.ID {
-	between := m.between(a, at)
-	if !m.many {
-		return between[m.below(len(between))]
-	}
+	between := m.between(a, at).relays
 	var b [8]byte
 	m.fill(b[:])
 	left := float64(binary.BigEndian.Uint64(b[:])>>11) / (1 << 53)
@@ -48,10 +35,7 @@ func (m *Machine) drawLast(a, at onion.ID) onion.ID {
 // parts returns how likely each of the relays between is to be drawn.
 func (m *Machine) parts(between []onion.ID, at onion.ID) []float64 {
 	parts, sum := make([]float64, len(between)), 0.0
-	var weights map[onion.ID]float64
-	if m.many {
-		weights = m.even(at)
-	}
+	weights := m.even(at)
 	for i, id := range between {
 		parts[i] = 1
 		if w, there := weights[id]; there {
@@ -80,11 +64,12 @@ func (m *Machine) even(at onion.ID) map[onion.ID]float64 {
 	var all [][]onion.ID // of each relay beside the guard that leads there
 	for _, least := range []fit{well, poorly} {
 		for _, a := range m.neighbours() {
-			if m.fits(at, beside{a.ID, a.ID}) < least {
+			if m.fits(at, a.ID) < least {
 				continue
 			}
-			all = append(all, m.between(a.ID, at))
-			for _, id := range m.between(a.ID, at) {
+			between := m.between(a.ID, at).relays
+			all = append(all, between)
+			for _, id := range between {
 				weights[id] = 1
 			}
 		}

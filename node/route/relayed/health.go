@@ -36,11 +36,11 @@ type health struct {
 
 // A trip has its relays by their places.
 type trip struct {
-	passed [2 * onion.MaxHops]uint16 // each once: one may stand on both ways
-	n      uint8                     // so many
+	passed [onion.MaxHops]uint16
+	n      uint8 // so many
 	back   bool
-	drop   uint16    // noPlace: it is not known
-	beside [2]uint16 // the first relay and the last
+	drop   uint16 // noPlace: it is not known
+	beside uint16 // the first relay
 }
 
 const noPlace = math.MaxUint16
@@ -52,23 +52,21 @@ func (h *health) forget() {
 	*h = health{places: map[onion.ID]uint16{}, bad: h.bad, middle: h.middle, losing: h.losing}
 }
 
-// ended notes what became of a packet that went over some relays, at most 2 * MaxHops of
-// them, to a drop that is one of them, or is not known.
+// ended notes what became of a packet that went over some relays, at most MaxHops of
+// them, to a drop that is one of them, or is not known, and came back over the same, or not.
 func (h *health) ended(relays []onion.ID, exit onion.ID, back bool) {
 	t := trip{back: back, drop: noPlace}
 	for i, id := range relays {
 		p := h.place(id)
-		switch {
-		case id == exit:
+		if id == exit {
 			t.drop = p
-		case !slices.Contains(t.passed[:t.n], p):
+		} else {
 			t.passed[t.n] = p
 			t.n++
 		}
 		if i == 0 {
-			t.beside[0] = p
+			t.beside = p
 		}
-		t.beside[1] = p
 	}
 	h.add(t)
 }
@@ -123,8 +121,7 @@ func (h *health) keep(v View) {
 			move(&t.passed[i])
 		}
 		move(&t.drop)
-		move(&t.beside[0])
-		move(&t.beside[1])
+		move(&t.beside)
 		h.add(t)
 	}
 }

@@ -17,8 +17,8 @@ func TestCountsStayTrue(t *testing.T) {
 	var last []journey
 	for i := range 4 * window {
 		var j journey
-		for range 1 + r.IntN(2*onion.MaxHops) {
-			j.relays = append(j.relays, onion.ID{byte(r.IntN(9))})
+		for _, id := range r.Perm(9)[:1+r.IntN(onion.MaxHops)] {
+			j.relays = append(j.relays, onion.ID{byte(id)})
 		}
 		if j.exit = j.relays[r.IntN(len(j.relays))]; r.IntN(10) == 0 {
 			j.exit = onion.ID{99} // nobody knows it

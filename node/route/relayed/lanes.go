@@ -26,7 +26,7 @@ type laneState struct {
 // wanted is a replica that waits for its content.
 type wanted struct {
 	replica int
-	beside  beside
+	beside  onion.ID
 }
 
 // An idlePlace is a box that a lane wrote to itself.
@@ -154,7 +154,7 @@ func (m *Machine) Instead(now time.Time, packets int) *Output {
 	for _, tag := range slices.Clone(m.waiting[max(0, len(m.waiting)-packets):]) {
 		if p := m.pending[tag]; p != nil {
 			p.guard = onion.ID{} // no relay lost it
-			m.slot.beside = beside{p.relays[0], p.relays[len(p.relays)-1]}
+			m.slot.beside = p.relays[0]
 			m.loop(now)
 		}
 	}

@@ -125,8 +125,7 @@ type Machine struct {
 	misses   map[onion.ID]int       // gets in a row that brought no box, by drop
 	errands  []Errand
 	locked   bool
-	many     bool                              // operators: replies come back the way that packets go
-	middles  map[ends][]onion.ID               // see between
+	middles  map[ends]middles                  // see between
 	evens    map[onion.ID]map[onion.ID]float64 // see even
 
 	slot    slotState
@@ -151,7 +150,7 @@ func New(cfg Config) *Machine {
 	}
 	m := &Machine{
 		cfg: cfg, clocks: clocks{}, health: newHealth(), work: map[onion.ID]int{}, misses: map[onion.ID]int{},
-		middles: map[ends][]onion.ID{}, evens: map[onion.ID]map[onion.ID]float64{}, idles: map[idlePlace]bool{}, pending: map[onion.Tag]*pending{},
+		middles: map[ends]middles{}, evens: map[onion.ID]map[onion.ID]float64{}, idles: map[idlePlace]bool{}, pending: map[onion.Tag]*pending{},
 	}
 	m.seed, m.idle = m.draw(), m.draw()
 	ways := m.draw()
@@ -217,7 +216,6 @@ func (m *Machine) SetView(now time.Time, v View) *Output {
 	}
 	m.lag = cadence.ReadLag(mean, m.cfg.Constants.Slot)
 	m.trip = time.Duration(2*v.Middles()+3) * mean // guard, middles, the drop and back
-	m.many = hasMany(v)
 	m.keepGuards(now)
 	m.forgetWays()
 	m.clocks.keep(v)

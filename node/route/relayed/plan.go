@@ -10,53 +10,24 @@ import (
 )
 
 // The guard knows this machine, and sees for each packet to which relay it goes next,
-// and from which the reply comes. If these two depended on the drop, a day of packets
-// would show it the drops of each talk, and so who has the same. Therefore they are
-// drawn first, for every packet of a slot, and packets are then distributed over the
-// slot so that each finds a pair that leads to its drop. What the guard sees depends on
+// and from which the reply comes. If that depended on the drop, a day of packets
+// would show it the drops of each talk, and so who has the same. Therefore one relay, for
+// both ways, is drawn first, for every packet of a slot, and packets are then distributed
+// over the slot so that each finds one that leads to its drop. What the guard sees depends on
 // nothing but a seed.
-
-// beside is what the guard sees of a packet: the relay behind it on the way out, and the
-// one before it on the way back.
-type beside struct{ out, back onion.ID }
 
 // A step is one packet of a slot.
 type step struct {
 	cadence.Emission
-	beside
+	beside onion.ID // the relay behind the guard on the way out, and before it on the way back
 }
 
-// few is below how many relays beside the guard one of them serves both ways: with two
-// there would be too few drops left.
-const few = 4
-
-// drawBeside draws what the guard will see of a packet: two of its neighbours, or one for
-// both ways.
-func (m *Machine) drawBeside(from []directory.Member) (b beside, ok bool) {
+// drawBeside draws what the guard will see of a packet: one of its neighbours.
+func (m *Machine) drawBeside(from []directory.Member) (id onion.ID, ok bool) {
 	if len(from) < 2 {
-		return b, false
+		return id, false
 	}
-	i := m.ways.IntN(len(from))
-	if m.many || len(from) < few {
-		return beside{from[i].ID, from[i].ID}, true
-	}
-	j := m.ways.IntN(len(from) - 1)
-	if j >= i {
-		j++
-	}
-	return beside{from[i].ID, from[j].ID}, true
-}
-
-// pairs returns what drawBeside draws from, each equally likely.
-func (m *Machine) pairs(from []directory.Member) (all []beside) {
-	for i, a := range from {
-		for j, b := range from {
-			if len(from) >= 2 && (i == j) == (m.many || len(from) < few) {
-				all = append(all, beside{a.ID, b.ID})
-			}
-		}
-	}
-	return all
+	return from[m.ways.IntN(len(from))].ID, true
 }
 
 // neighbours returns the relays that the guard has links to, of other operators than its
@@ -87,28 +58,32 @@ func (m *Machine) neighbours() []directory.Member {
 	return all
 }
 
-// A fit says how well a pair leads to a drop.
+// A fit says how well a relay beside the guard leads to a drop.
 type fit byte
 
 const (
 	noWay  fit = iota
-	poorly     // an operator stands beside the guard and at the drop
+	poorly     // an operator stands twice on the way
 	well
 )
 
-// fits reports how well a pair leads to a drop.
-func (m *Machine) fits(at onion.ID, b beside) fit {
+// fits reports how well a relay beside the guard leads to a drop.
+func (m *Machine) fits(at, a onion.ID) fit {
 	d, ok := m.view.Member(at)
-	if !ok || at == m.guards.active() || at == b.out || at == b.back {
+	if !ok || at == m.guards.active() || at == a {
 		return noWay
 	}
-	if m.view.Middles() > 1 && (len(m.between(b.out, at)) == 0 || len(m.between(b.back, at)) == 0) {
-		return noWay
-	}
-	for _, id := range []onion.ID{b.out, b.back} {
-		if r, _ := m.view.Member(id); r.Operator == d.Operator {
-			return poorly
+	first, _ := m.view.Member(a)
+	twice := first.Operator == d.Operator
+	if m.view.Middles() > 1 {
+		between := m.between(a, at)
+		if len(between.relays) == 0 {
+			return noWay
 		}
+		twice = twice || between.twice
+	}
+	if twice {
+		return poorly
 	}
 	return well
 }
@@ -116,20 +91,27 @@ func (m *Machine) fits(at onion.ID, b beside) fit {
 // ends are the relay beside the guard and the drop of a way.
 type ends struct{ a, at onion.ID }
 
-// between returns the relays that link a relay beside the guard with a drop, where ways
-// have two middles: those of operators that stand at neither, if there are any. It is
-// known until the view, the guard or the relays that lose packets change.
-func (m *Machine) between(a, at onion.ID) []onion.ID {
-	middles, known := m.middles[ends{a, at}]
-	if !known {
-		middles = m.findBetween(a, at)
-		m.middles[ends{a, at}] = middles
-	}
-	return middles
+// middles are the relays that link two.
+type middles struct {
+	relays []onion.ID
+	twice  bool // among them is one whose operator stands elsewhere on the way
 }
 
-func (m *Machine) findBetween(a, at onion.ID) []onion.ID {
+// between returns the relays that link a relay beside the guard with a drop, where ways
+// have two middles: those of operators that stand nowhere else, if there are any. It is
+// known until the view, the guard or the relays that lose packets change.
+func (m *Machine) between(a, at onion.ID) middles {
+	found, known := m.middles[ends{a, at}]
+	if !known {
+		found = m.findBetween(a, at)
+		m.middles[ends{a, at}] = found
+	}
+	return found
+}
+
+func (m *Machine) findBetween(a, at onion.ID) middles {
 	var all, best []onion.ID
+	twice := false
 	first, _ := m.view.Member(a)
 	last, _ := m.view.Member(at)
 	guard, _ := m.view.Member(m.guards.active())
@@ -138,34 +120,29 @@ func (m *Machine) findBetween(a, at onion.ID) []onion.ID {
 			continue
 		}
 		all = append(all, r.ID)
-		if r.Operator != first.Operator && r.Operator != last.Operator && r.Operator != guard.Operator && !m.health.isBadMiddle(r.ID) {
+		switch elsewhere := r.Operator == first.Operator || r.Operator == last.Operator || r.Operator == guard.Operator; {
+		case elsewhere:
+			twice = true
+		case !m.health.isBadMiddle(r.ID):
 			best = append(best, r.ID)
 		}
 	}
 	if len(best) > 0 {
-		return best
+		return middles{relays: best}
 	}
-	return all
+	return middles{all, twice}
 }
 
 // way returns the relays of the way out, from the guard to a drop, and of the way back.
-func (m *Machine) way(b beside, at onion.ID) (out, back []onion.ID) {
-	out = m.over(b.out, at)
-	if m.many {
-		back = slices.Clone(out)
-	} else {
-		back = m.over(b.back, at)
+// The same relays serve both.
+func (m *Machine) way(a, at onion.ID) (out, back []onion.ID) {
+	out = []onion.ID{m.guards.active(), a, at}
+	if m.view.Middles() > 1 {
+		out = slices.Insert(out, 2, m.drawLast(a, at))
 	}
+	back = slices.Clone(out)
 	slices.Reverse(back)
 	return out, back
-}
-
-// over draws the relays from the guard to a drop over the one beside the guard.
-func (m *Machine) over(a, at onion.ID) []onion.ID {
-	if m.view.Middles() == 1 {
-		return []onion.ID{m.guards.active(), a, at}
-	}
-	return []onion.ID{m.guards.active(), a, m.drawLast(a, at), at}
 }
 
 // plan draws the steps of the slot that begins, and gives each packet whose drop is
@@ -174,11 +151,11 @@ func (m *Machine) plan() []step {
 	emissions := cadence.Emissions(m.seed, m.slot.number, m.slot.length)
 	steps, from := make([]step, len(emissions)), m.neighbours()
 	for i, e := range emissions {
-		b, ok := m.drawBeside(from)
+		a, ok := m.drawBeside(from)
 		if !ok {
 			return nil
 		}
-		steps[i] = step{e, b}
+		steps[i] = step{e, a}
 	}
 	at := make([]onion.ID, len(steps)) // of each packet; zero if any will do
 	for i, s := range steps {

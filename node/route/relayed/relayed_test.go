@@ -393,8 +393,13 @@ func TestHostileDrops(t *testing.T) {
 // TestRelaysThatLosePackets: one that throws away half or all is found and avoided; one that
 // throws away a tenth is not; nobody else is blamed, and all texts come.
 func TestRelaysThatLosePackets(t *testing.T) {
-	for _, losing := range []float64{0.1, 0.5, 1} {
+	for _, c := range []struct {
+		losing    float64
+		operators int
+	}{{0.1, 3}, {0.5, 3}, {1, 3}, {0.1, 8}, {0.5, 8}, {1, 8}} {
+		losing := c.losing
 		w := newWorld(t, 9, 8)
+		w.ofOperators(c.operators)
 		w.loss = 0.0085
 		a, b := w.user(1), w.user(2)
 		ta, tb := w.meet(1, a, b, 1, set(3, 4, 5))
@@ -431,7 +436,7 @@ func TestRelaysThatLosePackets(t *testing.T) {
 		if bad := a.m.Bad(); len(bad) > 0 {
 			t.Errorf("%v are blamed for what is over", bad)
 		}
-		t.Logf("loses %v: found after %d slots", losing, found)
+		t.Logf("loses %v, %d operators: found after %d slots", losing, c.operators, found)
 	}
 }
 
@@ -790,7 +795,7 @@ func TestSparse(t *testing.T) {
 
 // TestWhatADropSees counts, over a day of two machines that stay on, the boxes that are
 // got later than in their turn. Nearly all of them are those that are got for nothing,
-// one time in 16; the rest shows that a reader had something to catch up with.
+// one time in 16 on average; the rest shows that a reader had something to catch up with.
 func TestWhatADropSees(t *testing.T) {
 	w := newWorld(t, 17, 6)
 	w.loss = 0.0085
@@ -817,7 +822,7 @@ func TestWhatADropSees(t *testing.T) {
 		}
 	}
 	t.Logf("boxes got: %d in their turn, %d within ten minutes, %d later", current, soon, old)
-	if forNothing := 2 * cadence.Lanes * 2880 / 16; old > forNothing || soon > 100 {
+	if forNothing := 2 * cadence.Lanes * 2880 / 16; old > forNothing+forNothing/5 || old < forNothing/2 || soon > 100 {
 		t.Errorf("%d and %d are got late; %d are got for nothing", soon, old, forNothing)
 	}
 }

@@ -115,7 +115,8 @@ func (m *Machine) failed(p *pending) {
 }
 
 // prompt reports whether a reply came as soon as the packet's delays let it, give or take
-// half a slot for links. One that took longer counts as lost, for who is to blame.
+// half a slot for links. One that took longer counts as lost, for who is to blame. A relay
+// that holds packets back does so twice, on the way out and back.
 func (m *Machine) prompt(now time.Time, p *pending) bool {
 	return now.Sub(p.sent) <= p.out+p.back+m.cfg.Constants.Slot/2+m.cfg.Lead
 }

@@ -14,18 +14,18 @@ type Ends struct{ From, To onion.ID }
 // Shown returns how likely a drop is to see each, of a packet of a machine with a guard,
 // while no relay loses packets. Nil: none leads there. It is what [Machine] draws, reckoned
 // by the same rules, for a packet that has all moments of its slot to choose from: where
-// few pairs lead to a drop, others of the slot take some of them.
+// few relays lead to a drop, others of the slot take some of them.
 func Shown(v View, guard, at onion.ID) map[Ends]float64 {
-	m := &Machine{view: v, many: hasMany(v), health: newHealth()}
+	m := &Machine{view: v, health: newHealth()}
 	m.forgetWays()
 	m.guards.pinned[0].id = guard
-	var lead [well + 1][]beside
-	all := m.pairs(m.neighbours())
-	for _, b := range all {
-		f := m.fits(at, b)
-		lead[f] = append(lead[f], b)
+	var lead [well + 1][]onion.ID
+	all := m.neighbours()
+	for _, a := range all {
+		f := m.fits(at, a.ID)
+		lead[f] = append(lead[f], a.ID)
 	}
-	// It goes well if any pair of the slot leads well.
+	// It goes well if any relay that is drawn for the slot leads well.
 	none := math.Pow(1-float64(len(lead[well]))/float64(max(1, len(all))), cadence.Packets)
 	part := [well + 1]float64{well: 1 - none, poorly: none}
 	switch {
@@ -35,21 +35,13 @@ func Shown(v View, guard, at onion.ID) map[Ends]float64 {
 		part = [well + 1]float64{well: 1}
 	}
 	shown := map[Ends]float64{}
-	for f, pairs := range lead {
+	for f, beside := range lead {
 		if part[f] == 0 {
 			continue
 		}
-		for _, b := range pairs {
-			each := part[f] / float64(len(pairs))
-			out, back := m.lasts(b.out, at), m.lasts(b.back, at)
-			for x, p := range out {
-				if m.many {
-					shown[Ends{x, x}] += each * p
-					continue
-				}
-				for y, q := range back {
-					shown[Ends{x, y}] += each * p * q
-				}
+		for _, a := range beside {
+			for x, p := range m.lasts(a, at) {
+				shown[Ends{x, x}] += part[f] / float64(len(beside)) * p
 			}
 		}
 	}
@@ -62,7 +54,7 @@ func (m *Machine) lasts(a, at onion.ID) map[onion.ID]float64 {
 		return map[onion.ID]float64{a: 1}
 	}
 	all := map[onion.ID]float64{}
-	between := m.between(a, at)
+	between := m.between(a, at).relays
 	for i, p := range m.parts(between, at) {
 		all[between[i]] = p
 	}

@@ -31,8 +31,9 @@ func TestShown(t *testing.T) {
 		relays, operators int
 		links             func(a, b onion.ID) bool
 	}{
-		"a relay for each operator": {12, 12, nil}, "two for each": {12, 6, nil}, "few": {8, 4, nil},
+		"a relay for each operator": {12, 12, nil}, "two for each": {12, 6, nil}, "few": {8, 4, nil}, "three": {9, 3, nil},
 		"two middles": {20, 20, sparse(60)}, "two middles, two for each": {24, 12, sparse(50)},
+		"two middles, few": {20, 5, sparse(70)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, 71, c.relays)
@@ -93,33 +94,29 @@ func TestShown(t *testing.T) {
 	}
 }
 
-// TestPairsAreWhatIsDrawn: each pair beside the guard is as likely as any other.
-func TestPairsAreWhatIsDrawn(t *testing.T) {
+// TestBesideIsDrawnEvenly: each relay beside the guard is as likely as any other.
+func TestBesideIsDrawnEvenly(t *testing.T) {
 	for _, n := range []int{1, 2, 3, 4, 7} {
 		m := New(Config{})
 		from := make([]directory.Member, n)
 		for i := range from {
 			from[i].ID = onion.ID{byte(i + 1)}
 		}
-		all := map[beside]int{}
-		for _, b := range m.pairs(from) {
-			all[b] = 0
+		if _, ok := m.drawBeside(from); ok != (n > 1) {
+			t.Errorf("%d neighbours, drawn: %v", n, ok)
 		}
-		rounds := 400 * len(all)
-		for range rounds {
-			b, ok := m.drawBeside(from)
-			if _, there := all[b]; !ok || !there {
-				t.Fatalf("%d neighbours: %v is drawn", n, b)
+		if n == 1 {
+			continue
+		}
+		times := map[onion.ID]int{}
+		for range 400 * n {
+			id, _ := m.drawBeside(from)
+			times[id]++
+		}
+		for _, r := range from {
+			if got := times[r.ID]; got < 280 || got > 520 { // six deviations
+				t.Errorf("%d neighbours: %v is drawn %d times in %d", n, r.ID[0], got, 400*n)
 			}
-			all[b]++
-		}
-		for b, times := range all {
-			if times < 280 || times > 520 { // six deviations
-				t.Errorf("%d neighbours: %v is drawn %d times in %d", n, b, times, rounds)
-			}
-		}
-		if _, ok := m.drawBeside(from); ok != (len(all) > 0) {
-			t.Errorf("%d neighbours: %d pairs, drawn: %v", n, len(all), ok)
 		}
 	}
 }

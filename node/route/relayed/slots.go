@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/backchannel/backchannel/protocol/cadence"
+	"github.com/backchannel/backchannel/protocol/onion"
 )
 
 // slotState is the slot that the machine is in.
@@ -12,7 +13,7 @@ type slotState struct {
 	begin   time.Time // on this machine's clock
 	length  time.Duration
 	plan    []step
-	beside  beside // of the packet that leaves now
+	beside  onion.ID // of the packet that leaves now
 	writers [cadence.Lanes]cadence.Turn
 	readers [cadence.Lanes]cadence.Turn
 	lanes   [cadence.Lanes]laneState

@@ -49,7 +49,7 @@ func (h *health) bare() health {
 	b.middle, b.losing = slices.Clone(h.middle), h.losing
 	for _, t := range h.trips {
 		if t.drop == noPlace || !h.isBad(h.names[t.drop]) {
-			b.ended([]onion.ID{h.names[t.beside[0]], h.names[t.beside[1]]}, onion.ID{}, t.back)
+			b.ended([]onion.ID{h.names[t.beside]}, onion.ID{}, t.back)
 		}
 	}
 	return b

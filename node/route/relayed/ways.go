@@ -30,7 +30,7 @@ type pending struct {
 
 	reply  Reply
 	guard  onion.ID
-	relays []onion.ID // on the way out and back, but the guard
+	relays []onion.ID // on the way out, and back, but the guard
 	sent   time.Time
 	packet *byte         // the first byte of the packet, by which its owner names it
 	unsent bool          // it did not leave: nobody is to blame that nothing comes
@@ -66,7 +66,7 @@ func (m *Machine) send(now time.Time, p *pending, key []byte, box *wire.Box) boo
 	p.reply, p.guard, p.sent = reply, m.guards.active(), now
 	p.packet = &packet[0]
 	p.out, p.back = m.delays(r, reply)
-	p.relays = append(slices.Clone(out[1:]), back[1:len(back)-1]...)
+	p.relays = slices.Clone(out[1:])
 	m.pending[tag] = p
 	m.waiting = append(m.waiting, tag)
 	m.out.Packets = append(m.out.Packets, packet)
