@@ -154,7 +154,7 @@ func (v *Conversation) contactRoot(invitation bool) (secret.Key, bool) {
 // greet sends what a new connection begins with.
 func (v *Conversation) greet() {
 	v.endApart()
-	if u := v.upcoming(); u != nil && v.s != nil && !v.s.dead {
+	if u := v.upcoming(); u != nil && v.s != nil && !v.s.dead && v.doubtsEnded() {
 		v.c.m3, v.c.m3Tag = u.m3, handshake.AnswerTag(v.c.attempt.pair, 3, &v.c.attempt.m1)
 		v.sendFlight(&handshake.Flight{Tag: v.c.m3Tag, Message: *v.c.m3})
 		v.goOver() // the peer may have it; if not, it is first to get m3

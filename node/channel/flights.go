@@ -310,6 +310,10 @@ func (v *Conversation) m2Came(f *handshake.Flight) {
 		v.saveContact()
 		return
 	}
+	if !v.doubtsEnded() {
+		s.Wipe()
+		return
+	}
 	v.c.m3, v.c.m3Tag = m3, handshake.AnswerTag(a.pair, 3, &a.m1)
 	v.sendFlight(&handshake.Flight{Tag: v.c.m3Tag, Message: *m3})
 	v.install(s, ratchet.NewInitiator(s), handshake.Initiator)
@@ -323,6 +327,10 @@ func (v *Conversation) m3Came(f *handshake.Flight) {
 	}
 	s, err := run.Finish(&f.Message)
 	if err != nil {
+		return
+	}
+	if !v.doubtsEnded() {
+		s.Wipe()
 		return
 	}
 	v.c.m3 = nil

@@ -101,8 +101,30 @@ func (v *Conversation) requeue() {
 // been confirmed again since. Of a charter all is said again, however old: what was
 // said under it makes no sense without it.
 func (v *Conversation) doubtful(m Message) bool {
-	return m.Direction == Out && !m.File && m.State == Delivered && v.s != nil && v.s.repeat && m.Seq > v.s.repeated &&
-		(m.Stored+uint32(v.cfg.Life/time.Minute) >= v.s.began || v.outlasts(&m))
+	return m.Direction == Out && !m.File && m.State == Delivered && v.s != nil && v.s.repeat && m.Seq > v.s.repeated && v.saidAgain(&m, v.s.began)
+}
+
+// saidAgain reports whether a message is not too old for a session that began at a minute.
+func (v *Conversation) saidAgain(m *Message, began uint32) bool {
+	return m.Stored+uint32(v.cfg.Life/time.Minute) >= began || v.outlasts(m)
+}
+
+// doubtsEnded ends, before a session that begins now takes the place of the one in use, the life of
+// what is in doubt, and too old for it: else that would be shown as delivered again. It reports
+// false if this is more than a commit holds; what the session begins with comes again.
+func (v *Conversation) doubtsEnded() bool {
+	for i := range v.messages {
+		m := &v.messages[i]
+		if !v.doubtful(*m) || v.saidAgain(m, minute(v.now)) {
+			continue
+		}
+		if v.full() {
+			return false
+		}
+		v.setState(i, Expired)
+		v.unseal(m.Seq)
+	}
+	return !v.full()
 }
 
 // Flush goes on with what one commit could not hold, and seals and sends what can
@@ -272,6 +294,9 @@ func (v *Conversation) dropAcknowledged() {
 			break
 		}
 		cell := v.sealed[n]
+		if cell.last && !v.passedBy(cell.message) {
+			break
+		}
 		if wire.FrameKind(cell.body[0]) == wire.FrameBurn && v.c.tellBurn {
 			v.c.tellBurn = false
 			v.saveContact()
@@ -297,6 +322,26 @@ func (v *Conversation) dropAcknowledged() {
 	}
 	v.s.acked = min(v.ackedTo, v.lowest()-1)
 	v.saveSession()
+}
+
+// passedBy has a message stand as on its way that is in doubt since a recovery, and did not leave
+// before one that is confirmed now: its channel does not let it. It is said again when it may be,
+// or expires. It reports false if this is more than a commit holds.
+func (v *Conversation) passedBy(confirmed uint64) bool {
+	if !v.s.repeat {
+		return true
+	}
+	i, _ := v.find(v.s.repeated + 1)
+	for ; i < len(v.messages) && v.messages[i].Seq < confirmed; i++ {
+		if !v.doubtful(v.messages[i]) {
+			continue
+		}
+		if v.full() {
+			return false
+		}
+		v.setState(i, OnItsWay)
+	}
+	return true
 }
 
 // unacknowledged returns the numbers of the sealed cells in order.

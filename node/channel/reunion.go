@@ -123,7 +123,7 @@ func (v *Conversation) flightFromDrop(cell *wire.Cell) {
 // goOver puts the upcoming session in use.
 func (v *Conversation) goOver() bool {
 	u := v.upcoming()
-	if u == nil {
+	if u == nil || !v.doubtsEnded() {
 		return false
 	}
 	v.next = nil

@@ -1,0 +1,158 @@
+package channel_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/backchannel/backchannel/node/channel"
+)
+
+// TestDoubtEndsWithLife: after a recovery the peer does not confirm what it had confirmed before,
+// since nobody says to go on, until that is too old; then the session is made anew, by another
+// recovery or by a roll. What was in doubt is shown as expired, and never again as delivered,
+// however much it is, and if nothing else happened meanwhile.
+func TestDoubtEndsWithLife(t *testing.T) {
+	for _, x := range []struct {
+		texts int
+		rolls bool
+	}{{1, false}, {1, true}, {300, false}} {
+		w := newWorld(t, 7)
+		w.meet()
+		w.compare()
+		for i := range x.texts {
+			w.a.send(fmt.Sprint("said once ", i))
+		}
+		w.pass(5*time.Second, time.Second)
+		states := func() map[channel.State]int {
+			n := map[channel.State]int{}
+			for _, m := range w.a.c.Transcript(0) {
+				if m.Direction == channel.Out {
+					n[m.State]++
+				}
+			}
+			return n
+		}
+		want := func(s channel.State, when string) {
+			t.Helper()
+			if got := states(); got[s] != x.texts {
+				t.Errorf("%+v: %s: %v", x, when, got)
+			}
+		}
+		want(channel.Delivered, "at first")
+		recovers := func() {
+			w.a.do(w.a.c.RolledBack(w.now))
+			w.connect()
+			w.settle()
+		}
+		recovers()
+		want(channel.OnItsWay, "after a recovery")
+		w.cut()
+		w.now = w.now.Add(13 * 24 * time.Hour)
+		w.a.restart()
+		want(channel.OnItsWay, "in their life")
+		if x.rolls {
+			w.now = w.now.Add(18 * 24 * time.Hour)
+			w.connect()
+			w.settle()
+		} else {
+			w.now = w.now.Add(2 * 24 * time.Hour)
+			recovers()
+		}
+		if got := states(); got[channel.Delivered] > 0 {
+			t.Errorf("%+v: after their life: %v", x, got)
+		}
+		w.pass(time.Minute, time.Second)
+		if want(channel.Expired, "in the end"); w.a.c.Epoch() != 3 || w.b.c.Epoch() != 3 {
+			t.Errorf("%+v: sessions %d and %d", x, w.a.c.Epoch(), w.b.c.Epoch())
+		}
+	}
+}
+
+// TestDoubtEndsOverDrops does so with a roll over drops, for which both have something in doubt.
+func TestDoubtEndsOverDrops(t *testing.T) {
+	d := metAtDrops(t, 214)
+	w := d.w
+	sides := []*side{w.a, w.b}
+	seqs := map[*side]uint64{}
+	for _, s := range sides {
+		seqs[s] = s.send("said once")
+	}
+	d.days(3, nil)
+	w.a.do(w.a.c.RolledBack(w.now))
+	d.days(3, nil)
+	for _, s := range sides {
+		if got := s.state(seqs[s]); got != channel.OnItsWay || noticed(s) != 1 {
+			t.Fatalf("%s: %v after %d recoveries", s.name, got, noticed(s))
+		}
+	}
+	d.lossy = true
+	w.now = w.now.Add(26 * 24 * time.Hour)
+	d.comesTo(3, nil)
+	for _, s := range sides {
+		if got := s.state(seqs[s]); got != channel.Expired {
+			t.Errorf("%s: %v after a roll", s.name, got)
+		}
+	}
+}
+
+// TestDoubtOfAChannel: after a recovery a text of a channel may not leave, since the channel is
+// closed, or withheld while the own clock is wrong. Later texts are confirmed; it is not. When the
+// clock is right it is said again.
+func TestDoubtOfAChannel(t *testing.T) {
+	t.Parallel()
+	for _, closes := range []bool{true, false} {
+		w := newWorld(t, 8)
+		others := make([]time.Duration, 4)
+		w.a.cfg.Stated = func(time.Time) []time.Duration { return others }
+		w.a.restart()
+		w.meet()
+		w.a.agree(w.a.c.OpenChannel(w.a.now(), w.a.terms("river gauges", 12*time.Hour)))
+		w.b.acceptPending(2)
+		old := w.b.store.Copy()
+		w.a.sayIn(2, "of the channel")
+		state := func() channel.State {
+			t.Helper()
+			list, err := w.a.c.TranscriptIn(w.a.now(), 2, 0)
+			for _, m := range list {
+				if m.Text == "of the channel" {
+					return m.State
+				}
+			}
+			t.Fatalf("closes %v: it is not there: %v", closes, err)
+			return 0
+		}
+		if state() != channel.Delivered {
+			t.Fatal("it is not delivered")
+		}
+		if closes {
+			w.a.agree(w.a.c.CloseChannel(w.a.now(), 2))
+		} else {
+			w.a.ahead, others = 20*time.Hour, slices.Repeat([]time.Duration{-20 * time.Hour}, 4)
+		}
+		w.b.putBack(old)
+		w.recovered()
+		seq := w.a.send("later")
+		w.pass(5*time.Second, time.Second)
+		if got := w.a.state(seq); got != channel.Delivered {
+			t.Fatalf("closes %v: a later text is %v", closes, got)
+		}
+		if got := w.b.textsIn(2); len(got) > 0 {
+			t.Fatalf("closes %v: %q came: the test does not test", closes, got)
+		}
+		w.a.ahead, others = 0, make([]time.Duration, 4)
+		if got := state(); got != channel.OnItsWay {
+			t.Errorf("closes %v: it is %v, and not there", closes, got)
+		}
+		w.a.restart()
+		w.goOn()
+		want := channel.OnItsWay
+		if !closes {
+			want = channel.Delivered
+		}
+		if got := state(); got != want || (len(w.b.textsIn(2)) == 1) == closes {
+			t.Errorf("closes %v: in the end it is %v, and %q came", closes, got, w.b.textsIn(2))
+		}
+	}
+}
