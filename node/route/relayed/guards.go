@@ -2,6 +2,7 @@ package relayed
 
 import (
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"github.com/backchannel/backchannel/protocol/directory"
@@ -146,10 +147,23 @@ func (m *Machine) guardChanged() {
 	if m.view == nil {
 		return
 	}
+	for i := range m.slot.plan {
+		m.slot.plan[i].beside = onion.ID{}
+	}
+	m.drawAnew()
+}
+
+// drawAnew draws what the guard is to see of packets of this slot for which there is nothing
+// that it has a link to any more.
+func (m *Machine) drawAnew() {
 	from := m.neighbours()
 	for i := range m.slot.plan {
-		if b, ok := m.drawBeside(from); ok {
-			m.slot.plan[i].beside = b
+		s := &m.slot.plan[i]
+		if slices.ContainsFunc(from, func(r directory.Member) bool { return r.ID == s.beside }) {
+			continue
+		}
+		if id, ok := m.drawBeside(from); ok {
+			s.beside = id
 		}
 	}
 }

@@ -101,7 +101,6 @@ func (h *health) isBad(id onion.ID) bool { return slices.Contains(h.bad, id) }
 // users ask it for and nothing else, and would make their guards see who they are.
 func (h *health) isBadMiddle(id onion.ID) bool { return slices.Contains(h.middle, id) }
 
-// keep forgets who is not in the view any more, and what is not in the last trips.
 // keep forgets who is not in the view any more, and the names of whom no trip went over.
 func (h *health) keep(v View) {
 	gone := func(id onion.ID) bool {

@@ -128,6 +128,8 @@ type Machine struct {
 	middles  map[ends]middles                  // see between
 	evens    map[onion.ID]map[onion.ID]float64 // see even
 
+	fewOperators bool // see hasFew
+
 	slot    slotState
 	idles   map[idlePlace]bool // idle boxes that were written, and not read
 	pending map[onion.Tag]*pending
@@ -218,6 +220,8 @@ func (m *Machine) SetView(now time.Time, v View) *Output {
 	m.trip = time.Duration(2*v.Middles()+3) * mean // guard, middles, the drop and back
 	m.keepGuards(now)
 	m.forgetWays()
+	m.fewOperators = hasFew(v)
+	m.drawAnew()
 	m.clocks.keep(v)
 	m.health.keep(v)
 	for _, forget := range []map[onion.ID]int{m.work, m.misses} {

@@ -63,7 +63,7 @@ type fit byte
 
 const (
 	noWay  fit = iota
-	poorly     // an operator stands twice on the way
+	poorly     // an operator stands twice on the way; but that the guard's may stand at the drop
 	well
 )
 
@@ -94,12 +94,13 @@ type ends struct{ a, at onion.ID }
 // middles are the relays that link two.
 type middles struct {
 	relays []onion.ID
-	twice  bool // among them is one whose operator stands elsewhere on the way
+	twice  bool // their operators stand elsewhere on the way
 }
 
 // between returns the relays that link a relay beside the guard with a drop, where ways
-// have two middles: those of operators that stand nowhere else, if there are any. It is
-// known until the view, the guard or the relays that lose packets change.
+// have two middles: those of operators that stand nowhere else, which lose nothing if there
+// are such; else those of operators other than the guard's; else all. It is known until the
+// view, the guard or the relays that lose packets change.
 func (m *Machine) between(a, at onion.ID) middles {
 	found, known := m.middles[ends{a, at}]
 	if !known {
@@ -110,8 +111,7 @@ func (m *Machine) between(a, at onion.ID) middles {
 }
 
 func (m *Machine) findBetween(a, at onion.ID) middles {
-	var all, best []onion.ID
-	twice := false
+	var good, losing, double, guards []onion.ID
 	first, _ := m.view.Member(a)
 	last, _ := m.view.Member(at)
 	guard, _ := m.view.Member(m.guards.active())
@@ -119,18 +119,26 @@ func (m *Machine) findBetween(a, at onion.ID) middles {
 		if r.ID == a || r.ID == at || r.ID == guard.ID || !m.view.Linked(a, r.ID) || !m.view.Linked(r.ID, at) {
 			continue
 		}
-		all = append(all, r.ID)
-		switch elsewhere := r.Operator == first.Operator || r.Operator == last.Operator || r.Operator == guard.Operator; {
-		case elsewhere:
-			twice = true
-		case !m.health.isBadMiddle(r.ID):
-			best = append(best, r.ID)
+		switch {
+		case r.Operator == guard.Operator:
+			guards = append(guards, r.ID)
+		case r.Operator == first.Operator || r.Operator == last.Operator:
+			double = append(double, r.ID)
+		case m.health.isBadMiddle(r.ID):
+			losing = append(losing, r.ID)
+		default:
+			good = append(good, r.ID)
 		}
 	}
-	if len(best) > 0 {
-		return middles{relays: best}
+	switch {
+	case len(good) > 0:
+		return middles{relays: good}
+	case len(losing) > 0:
+		return middles{relays: losing}
+	case len(double) > 0:
+		return middles{double, true}
 	}
-	return middles{all, twice}
+	return middles{guards, true}
 }
 
 // way returns the relays of the way out, from the guard to a drop, and of the way back.
@@ -205,7 +213,14 @@ func (m *Machine) distribute(steps []step, at []onion.ID) []int {
 	const none = -1
 	taken := slices.Repeat([]int{none}, len(steps)) // by step: the packet
 	placed := make([]bool, len(steps))              // by packet
-	for _, least := range []fit{well, poorly} {
+	least := make([]fit, len(steps))                // by packet: how well it has to be led
+	// Well; then at all, without moving one that is led well to where it is not; then with that.
+	for pass, others := range []fit{well, well, poorly} {
+		for p := range least {
+			if least[p] = others; !placed[p] && pass > 0 {
+				least[p] = poorly
+			}
+		}
 		for p, where := range at {
 			if where != (onion.ID{}) && !placed[p] {
 				seen := make([]bool, len(steps))
@@ -227,10 +242,10 @@ func (m *Machine) distribute(steps []step, at []onion.ID) []int {
 }
 
 // place finds a step for a packet, moving others on if need be (Kuhn).
-func (m *Machine) place(p int, least fit, steps []step, at []onion.ID, taken []int, seen []bool) bool {
+func (m *Machine) place(p int, least []fit, steps []step, at []onion.ID, taken []int, seen []bool) bool {
 	for k := range steps {
 		i := (p + k) % len(steps)
-		if seen[i] || m.fits(at[p], steps[i].beside) < least {
+		if seen[i] || m.fits(at[p], steps[i].beside) < least[p] {
 			continue
 		}
 		seen[i] = true

@@ -21,6 +21,9 @@ func Shown(v View, guard, at onion.ID) map[Ends]float64 {
 	m.guards.pinned[0].id = guard
 	var lead [well + 1][]onion.ID
 	all := m.neighbours()
+	if len(all) < 2 {
+		return nil
+	}
 	for _, a := range all {
 		f := m.fits(at, a.ID)
 		lead[f] = append(lead[f], a.ID)

@@ -136,13 +136,24 @@ func (m *Machine) token(p *pending, key []byte) []byte {
 
 const anyTries = 8
 
+// hasFew reports whether operators are too few for a way with two middles on which each
+// place has another one.
+func hasFew(v View) bool {
+	all := map[string]bool{}
+	for _, r := range v.Members() {
+		all[r.Operator] = true
+	}
+	return len(all) < 4
+}
+
 // anyRelay returns a relay to which the packet that leaves now leads, each equally
 // likely. Most relays will do: one that is drawn and does not is drawn again, and only if
 // that goes on are they looked at one by one.
 func (m *Machine) anyRelay() (onion.ID, bool) {
 	members, wants := m.view.Members(), []fit{well, poorly}
-	if !m.slot.synced {
-		// With two operators those that are led to well may be too few to learn the time of.
+	if !m.slot.synced || m.fewOperators && m.view.Middles() > 1 {
+		// Those that are led to well may be too few to learn the time of; and where a way has
+		// four places and there are three operators, they are the guard's operator's.
 		wants = wants[1:]
 	}
 	for range anyTries {
