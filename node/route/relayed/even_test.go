@@ -16,6 +16,7 @@ func TestWays(t *testing.T) {
 		links             func(a, b onion.ID) bool
 	}{
 		"mesh": {12, 12, nil}, "few": {8, 4, nil}, "sparse": {18, 12, sparse(60)}, "sparse, few": {18, 6, sparse(60)}, "three": {9, 3, nil},
+		"sparse, three": {18, 3, sparse(60)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, 72, c.relays)
@@ -23,7 +24,7 @@ func TestWays(t *testing.T) {
 			w.links, w.loss = c.links, 0.005
 			a, b := w.user(1), w.user(2)
 			ta, tb := w.meet(1, a, b, 1, set(3, 4, 5))
-			same, packets := 0, 0
+			same, packets, guards, loops, toGuards := 0, 0, 0, 0, 0
 			beside := map[onion.ID]map[onion.ID]int{} // by guard
 			w.made = func(r onion.Request) {
 				back := slices.Clone(r.Back)
@@ -33,6 +34,16 @@ func TestWays(t *testing.T) {
 					same++
 				}
 				guard := r.Out[0].ID
+				own := func(id onion.ID) bool { return w.relay(id).Operator == w.relay(guard).Operator }
+				if own(r.Out[len(r.Out)-2].ID) {
+					guards++
+				}
+				if r.Command == onion.Get {
+					loops++
+					if own(r.Out[len(r.Out)-1].ID) {
+						toGuards++
+					}
+				}
 				if beside[guard] == nil {
 					beside[guard] = map[onion.ID]int{}
 				}
@@ -48,6 +59,12 @@ func TestWays(t *testing.T) {
 			w.run(40 * time.Minute)
 			checkAll(t, ta, tb)
 			checkOnce(t, w)
+			if guards > packets/50 {
+				t.Errorf("a relay of the guard's operator stands before the drop in %d of %d packets", guards, packets)
+			}
+			if toGuards > loops/2 {
+				t.Errorf("%d of %d gets go to the guard's operator", toGuards, loops)
+			}
 			if same != packets {
 				t.Errorf("%d of %d packets come back over the same relays", same, packets)
 			}
