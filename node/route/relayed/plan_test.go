@@ -17,8 +17,9 @@ func TestDistribute(t *testing.T) {
 		w := newWorld(t, 74, 5+r.IntN(4))
 		w.ofOperators(3 + r.IntN(2))
 		m := New(Config{Constants: w.cfg, Onion: w})
-		m.guards.pinned[0].id = w.relays[0].ID
 		m.SetView(w.now, w)
+		m.guards.pinned[0].id = w.relays[0].ID
+		m.forgetWays()
 		from := m.neighbours()
 		steps, at := make([]step, 10), make([]onion.ID, 10)
 		for i := range steps {
@@ -114,8 +115,8 @@ func TestBetween(t *testing.T) {
 		return !gone[x] && !gone[y] && (x != a || y != at) && (x != at || y != a)
 	}
 	m := New(Config{Constants: w.cfg, Onion: w})
-	m.guards.pinned[0].id = guard
 	m.SetView(w.now, w)
+	m.guards.pinned[0].id = guard
 	m.health.middle = []onion.ID{w.relays[4].ID}
 	for _, c := range []struct {
 		want fit
