@@ -118,6 +118,7 @@ func linked(t *testing.T) string {
 		{6, 3},
 		{6, 6},
 		{8, 4},
+		{9, 9},
 		{10, 5},
 		{10, 10},
 		{12, 4},
@@ -125,6 +126,7 @@ func linked(t *testing.T) string {
 		{12, 12},
 		{14, 14},
 		{16, 4},
+		{18, 9},
 		{20, 5},
 		{20, 10},
 		{20, 20},
@@ -133,6 +135,7 @@ func linked(t *testing.T) string {
 		{50, 14},
 		{50, 25},
 		{50, 50},
+		{120, 10},
 		{120, 12},
 		{120, 20},
 		{120, 30},
@@ -145,7 +148,7 @@ func linked(t *testing.T) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if advantage > 0.033 == (n[1] >= directory.ManyOperators) {
+		if n[1] >= directory.ManyOperators && advantage > 0.042 || n[1] < 9 && advantage <= 0.02 {
 			t.Errorf("%d relays of %d operators: %.4f", n[0], n[1], advantage)
 		}
 		fmt.Fprintf(b, "| %d, %d | %.3f | %.3f |\n", n[0], n[1], advantage, least)
