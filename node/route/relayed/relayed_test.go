@@ -794,8 +794,10 @@ func TestSparse(t *testing.T) {
 }
 
 // TestWhatADropSees counts, over a day of two machines that stay on, the boxes that are
-// got later than in their turn. Nearly all of them are those that are got for nothing,
-// one time in 16 on average; the rest shows that a reader had something to catch up with.
+// got later than in their turn. Most are got for nothing: of the catch-up gets with nothing
+// to ask for one in 16 is, if its packet leads to the drop. The rest are those that did not
+// come in their turn, when a text is missed: they are what a drop could learn from, and the
+// others hide them.
 func TestWhatADropSees(t *testing.T) {
 	w := newWorld(t, 17, 6)
 	w.loss = 0.0085
@@ -805,6 +807,18 @@ func TestWhatADropSees(t *testing.T) {
 	b.start()
 	w.run(time.Hour)
 	w.ages = map[int]int{}
+	var nothing, missed int
+	w.sends = func(u *user, p *pending) {
+		c := p.contact
+		switch {
+		case p.command != onion.Get || c == nil:
+		case slices.ContainsFunc(u.m.slot.lanes[:], func(l laneState) bool { return l.reads == c && l.readPeriod == p.period }):
+		case c.book.Has(p.period):
+			nothing++
+		default:
+			missed++
+		}
+	}
 	for range 24 {
 		ta.write(5)
 		tb.write(5)
@@ -821,8 +835,16 @@ func TestWhatADropSees(t *testing.T) {
 			old += n
 		}
 	}
-	t.Logf("boxes got: %d in their turn, %d within ten minutes, %d later", current, soon, old)
-	if forNothing := 2 * cadence.Lanes * 2880 / 16; old > forNothing+forNothing/5 || old < forNothing/2 || soon > 100 {
-		t.Errorf("%d and %d are got late; %d are got for nothing", soon, old, forNothing)
+	t.Logf("boxes got: %d in their turn, %d within ten minutes, %d later; asked for again: %d for nothing, %d that were missed",
+		current, soon, old, nothing, missed)
+	// Eight seeds: 509 to 576 for nothing, as one in five found no way, and 301 to 352 missed.
+	if most := 2 * cadence.Lanes * 2880 / 16; nothing > most || nothing < most*5/8 {
+		t.Errorf("%d are got for nothing; %d may be", nothing, most)
+	}
+	if missed > 380 {
+		t.Errorf("%d are got as they were missed", missed)
+	}
+	if soon > 100 || soon+old > nothing+missed {
+		t.Errorf("%d and %d are got late, of %d that were asked for", soon, old, nothing+missed)
 	}
 }

@@ -56,6 +56,7 @@ type world struct {
 	lies    bool                      // a drop says stored and is not to be held to it
 	replays int                       // packets that relays have refused as they came twice
 	made    func(onion.Request)       // nil, or called with each packet
+	sends   func(*user, *pending)     // nil, or called with what each packet that leaves is for
 }
 
 // storedAt is a box that a drop took.
@@ -260,6 +261,11 @@ func (r *relay) hold(w *world, delay time.Duration, then func()) {
 
 // send carries a machine's packet to its exit and the answer back.
 func (w *world) send(u *user, packet Packet) {
+	if w.sends != nil {
+		var tag onion.Tag
+		copy(tag[:], packet[:8])
+		w.sends(u, u.m.pending[tag])
+	}
 	if w.real != nil {
 		w.pass(u.m.Guard(), onion.ID{}, packet)
 		return
