@@ -69,6 +69,7 @@ type relay struct {
 	directory.Member
 	dead    bool
 	losing  float64 // what it throws away
+	which   losses  // on which way
 	silent  bool    // drop: says none to every get, and stores nothing though it says so
 	garble  bool    // drop: gives bytes that do not open
 	refuses bool    // drop: wants work
@@ -85,6 +86,22 @@ type relay struct {
 	boxes   map[drop.Address]*drop.Box
 	puts    int
 	gets    map[drop.Address]int
+}
+
+// losses is on which way a relay throws packets away.
+type losses int
+
+const (
+	bothWays losses = iota
+	wayThere        // packets, and no replies
+	wayBack         // replies, and no packets: as a drop it takes boxes, and says nothing
+)
+
+func (l losses) String() string { return [...]string{"both ways", "the way there", "the way back"}[l] }
+
+// loses draws whether a relay throws this one away.
+func (r *relay) loses(w *world, leg losses) bool {
+	return (r.which == bothWays || r.which == leg) && w.rand.Float64() < r.losing
 }
 
 // A letter is a packet: the request, then the answer.
@@ -223,7 +240,11 @@ func (w *world) carry(way []onion.Hop, seeds []onion.Seed, ask, done func()) {
 			return
 		}
 		r := w.relay(way[0].ID)
-		if r.dead || w.rand.Float64() < r.losing {
+		leg := wayThere
+		if ask == nil {
+			leg = wayBack
+		}
+		if r.dead || r.loses(w, leg) {
 			return
 		}
 		if len(way) == 1 && ask != nil {
@@ -232,6 +253,7 @@ func (w *world) carry(way []onion.Hop, seeds []onion.Seed, ask, done func()) {
 		r.hold(w, cadence.Delay(seeds[0], r.Mean), func() {
 			switch {
 			case r.dead:
+			case len(way) == 1 && ask != nil && r.which == wayBack && r.loses(w, wayBack):
 			case len(way) == 1:
 				done()
 			default:
