@@ -14,6 +14,7 @@ type Status struct {
 	Epoch      directory.Epoch
 	Vouched    bool // founders vouch for it, and have not revoked it
 	Known      bool // it is in the view of the epoch: packets may come
+	Crowded    bool // it is not, as there are too many of its operator or address block
 	Members    int  // of the view
 	Operators  int  // of them
 	Neighbours int  // relays that there should be a link with
@@ -32,6 +33,7 @@ func (r *Relay) Status(ctx context.Context) (s Status, err error) {
 	v := r.known.View(s.Epoch)
 	own, known := v.Member(r.id)
 	s.Known, s.Members, s.Mean = known, len(v.Members()), own.Mean
+	s.Crowded = v.Crowded(r.id)
 	operators := map[string]bool{}
 	for _, m := range v.Members() {
 		operators[m.Operator] = true

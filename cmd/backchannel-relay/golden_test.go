@@ -145,6 +145,7 @@ func TestHealth(t *testing.T) {
 		"waiting":  {func(s *statusAnswer) { s.State = stateWaiting }, ""},
 		"new":      {func(s *statusAnswer) { s.Started, s.Linked = stamp(now), 0 }, ""},
 		"left out": {func(s *statusAnswer) { s.State = stateLeftOut }, "do not know this one"},
+		"crowded":  {func(s *statusAnswer) { s.State = stateCrowded }, "of one block of addresses"},
 		"revoked":  {func(s *statusAnswer) { s.State = stateRevoked }, "revoked"},
 		"alone":    {func(s *statusAnswer) { s.Linked = 1 }, "linked with 1 of 4"},
 		"alarm":    {func(s *statusAnswer) { s.Loops.Alarm = true }, "half of its last loops"},

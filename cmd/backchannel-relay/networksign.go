@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +29,7 @@ type voucherAnswer struct {
 	Until    string   `json:"until"`
 	SignedBy []string `json:"signed_by"`
 	Complete bool     `json:"complete"`
+	Crowded  bool     `json:"crowded"`
 }
 
 // networkAnswer is what a network file says.
@@ -59,10 +61,12 @@ func answerOf(f *directory.File) networkAnswer {
 		Pool: k.Pool, PerOperator: k.PerOperator, PerBlock: k.PerBlock, BytesPerDay: k.BytesPerDay(), Relays: []voucherAnswer{},
 		Few: f.Count(n.EpochAt(time.Now())).FewOperators(),
 	}
+	crowded := f.Crowded(n.EpochAt(time.Now()))
 	for _, v := range f.Vouchers() {
 		ans.Relays = append(ans.Relays, voucherAnswer{
 			Relay: keyText(v.Relay, relayKey), Operator: v.Operator, Address: v.Place.Address(), Serial: v.Serial, Revoked: v.Revoked,
 			From: stamp(n.Begins(v.From)), Until: stamp(n.Begins(v.Until)), SignedBy: append([]string{}, v.SignedBy(n)...), Complete: v.Complete(n),
+			Crowded: slices.Contains(crowded, v.Relay),
 		})
 	}
 	return ans
@@ -88,6 +92,9 @@ func (a *app) showNetwork(path string, f *directory.File) error {
 		for _, r := range ans.Relays {
 			a.say("  %-32s %s", r.Operator+" "+r.Address, relayLine(r))
 		}
+		if slices.ContainsFunc(ans.Relays, func(r voucherAnswer) bool { return r.Crowded }) {
+			a.say("left out     at most %d of one operator and %d of one block of addresses count", ans.PerOperator, ans.PerBlock)
+		}
 		if ans.Few {
 			a.say("operators    under %d: a drop's host can guess which boxes are one writer's", directory.ManyOperators)
 		}
@@ -102,6 +109,9 @@ func relayLine(r voucherAnswer) string {
 	state := "until " + r.Until[:10]
 	if r.Revoked {
 		state = "revoked"
+	}
+	if r.Crowded {
+		state += ", LEFT OUT"
 	}
 	signed := "signed by nobody"
 	if len(r.SignedBy) > 0 {
@@ -173,6 +183,7 @@ type verifyAnswer struct {
 	Operators   int    `json:"operators"`
 	Ended       int    `json:"ended"`
 	Few         bool   `json:"few_operators"`
+	Crowded     int    `json:"crowded"`
 }
 
 func (a *app) networkVerify() *cobra.Command {
@@ -191,11 +202,15 @@ say: compare the fingerprint with somebody whom you know.`,
 				return missing(err)
 			}
 			c := f.Count(f.Network.EpochAt(time.Now()))
-			ans := verifyAnswer{answerVersion, f.Network.Name, f.Network.Fingerprint(), c.Relays, c.Operators, c.Ended, c.FewOperators()}
+			ans := verifyAnswer{answerVersion, f.Network.Name, f.Network.Fingerprint(), c.Relays, c.Operators, c.Ended, c.FewOperators(), len(f.Crowded(f.Network.EpochAt(time.Now())))}
 			return a.answer(ans, func() {
 				a.say("Enough founders of %s have signed it: %s of %s.", ans.Name, plural(ans.Relays, "relay"), plural(ans.Operators, "operator"))
 				a.say("Compare the fingerprint by voice:  %s", ans.Fingerprint)
-				if c.Relays < directory.MinRelays || c.Operators < directory.MinOperators {
+				if ans.Crowded > 0 {
+					k := f.Network.Constants
+					a.say("%s left out: at most %d of one operator and %d of one block of addresses count.", plural(ans.Crowded, "relay"), k.PerOperator, k.PerBlock)
+				}
+				if c.Relays-ans.Crowded < directory.MinRelays || c.Operators < directory.MinOperators {
 					a.say("That is too few to hide in: at least %d relays of %d operators are needed.", directory.MinRelays, directory.MinOperators)
 				} else if ans.Few {
 					a.say("Under %d operators: a drop's host can guess which boxes are one writer's.", directory.ManyOperators)

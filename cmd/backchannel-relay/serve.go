@@ -161,6 +161,7 @@ const (
 	stateWaiting relayState = "waiting" // until an epoch that begins after it was heard of
 	stateInUse   relayState = "in_use"
 	stateRevoked relayState = "revoked"
+	stateCrowded relayState = "crowded"  // there are too many of its operator or address block
 	stateLeftOut relayState = "left_out" // it should be in use by now
 )
 
@@ -185,6 +186,8 @@ func (s *server) status(ctx context.Context) (statusAnswer, error) {
 		ans.State = stateRevoked
 	case st.Known:
 		ans.State = stateInUse
+	case st.Crowded:
+		ans.State = stateCrowded
 	case st.Epoch > n.EpochAt(s.started)+1:
 		ans.State = stateLeftOut
 	}

@@ -81,6 +81,8 @@ func (a *app) printStatus(s statusAnswer) {
 		a.say("The relay runs (process %d) and is in use.", s.PID)
 	case stateRevoked:
 		a.say("The relay runs (process %d), BUT THE FOUNDERS HAVE REVOKED IT, or their voucher has ended.", s.PID)
+	case stateCrowded:
+		a.say("The relay runs (process %d), and is not in use.", s.PID)
 	default:
 		a.say("The relay runs (process %d), and is not in use before the next epoch: %s UTC.", s.PID, ends.UTC().Format("15:04:05"))
 	}
@@ -132,6 +134,8 @@ func (s statusAnswer) faults(now time.Time) (all []string) {
 	case stateRevoked:
 		all = append(all, "the founders have revoked this relay, or their voucher has ended")
 	case stateWaiting, stateInUse:
+	case stateCrowded:
+		all = append(all, "it is left out: as many relays as the network allows of one operator, or of one block of addresses, were admitted before it")
 	case stateLeftOut:
 		all = append(all, "the other relays do not know this one: is its port open to them?")
 	}

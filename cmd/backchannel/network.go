@@ -33,6 +33,7 @@ type networkAnswer struct {
 	Relays      int    `json:"relays,omitempty"` // that founders vouch for
 	Operators   int    `json:"operators,omitempty"`
 	Few         bool   `json:"few_operators,omitempty"`
+	Crowded     int    `json:"crowded,omitempty"` // of Relays, so many are left out
 	Slot        int64  `json:"slot_seconds,omitempty"`
 	KeptFor     int64  `json:"boxes_kept_hours,omitempty"`
 	BytesPerDay int64  `json:"bytes_per_day,omitempty"`
@@ -50,7 +51,7 @@ func networkOf(f *directory.File) networkAnswer {
 	count := f.Count(n.EpochAt(time.Now()))
 	return networkAnswer{
 		V: control.Version, Joined: true, Name: n.Name, Fingerprint: n.Fingerprint(), Founders: len(n.Founders), Threshold: n.Threshold,
-		Signed: len(f.Consents()), Relays: count.Relays, Operators: count.Operators, Few: count.FewOperators(), Slot: int64(n.Constants.Slot / time.Second),
+		Signed: len(f.Consents()), Relays: count.Relays, Operators: count.Operators, Few: count.FewOperators(), Crowded: len(f.Crowded(n.EpochAt(time.Now()))), Slot: int64(n.Constants.Slot / time.Second),
 		KeptFor: int64(n.Constants.Expiry / time.Hour), BytesPerDay: n.Constants.BytesPerDay(),
 	}
 }
@@ -117,6 +118,9 @@ func (a *app) sayNetwork(n networkAnswer) {
 	a.say("  every %d s     10 packets leave and 10 come, whether anybody writes or not", n.Slot)
 	a.say("  in a day      %d MB out, and as much in", (n.BytesPerDay+500_000)/1_000_000)
 	a.say("  a box waits   %d h for its reader", n.KeptFor)
+	if n.Crowded > 0 {
+		a.say("  left out      %s: of one operator or one block of addresses more than count", plural(n.Crowded, "relay"))
+	}
 	if n.Few {
 		a.say("  operators     under %d: a drop's host can guess which boxes are one writer's", directory.ManyOperators)
 	}

@@ -2,11 +2,13 @@ package directory
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/ed25519"
 	"encoding/binary"
 	"encoding/pem"
 	"slices"
 
+	"github.com/backchannel/backchannel/protocol/identity"
 	"github.com/backchannel/backchannel/protocol/label"
 )
 
@@ -74,6 +76,23 @@ func (f *File) Count(e Epoch) Count {
 	}
 	c.Operators = len(operators)
 	return c
+}
+
+// Crowded returns the relays that views leave out, as many of their operator or of their
+// address block were admitted before them as the network's constants allow. It goes by the
+// addresses of vouchers; a relay may tell others later.
+func (f *File) Crowded(e Epoch) (out []Identity) {
+	all := slices.DeleteFunc(slices.Clone(f.vouchers), func(v *Voucher) bool { return v.Revoked || v.Until <= e })
+	slices.SortFunc(all, func(a, b *Voucher) int {
+		return cmp.Or(cmp.Compare(a.From, b.From), compareIDs(a.Relay.ID(), b.Relay.ID()))
+	})
+	l := newLimits(f.Network.Constants)
+	for _, v := range all {
+		if !l.take(v.Operator, []identity.Place{v.Place}) {
+			out = append(out, v.Relay)
+		}
+	}
+	return out
 }
 
 // Put adds a voucher, signed or not. It takes the place of one with a lower serial,

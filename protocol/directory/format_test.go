@@ -182,6 +182,14 @@ func TestFile(t *testing.T) {
 	if c := one.Count(today); c != (Count{Relays: 6, Operators: 5}) {
 		t.Errorf("count: %+v", c)
 	}
+	if got := one.Crowded(today); len(got) != 0 {
+		t.Errorf("%d are left out", len(got))
+	}
+	one.Network.Constants.PerOperator = 1
+	if got := one.Crowded(today); len(got) != 1 || one.Crowded(today+1<<20) != nil {
+		t.Errorf("%d are left out, want 1", len(got))
+	}
+	one.Network.Constants.PerOperator = 8
 	old := one.Vouchers()[0]
 	if !one.Put(old.Revoke()) || one.Put(old) || one.Verify() != ErrUnsigned {
 		t.Error("a revocation counts unsigned, or what it ends comes back")

@@ -217,6 +217,23 @@ func TestView(t *testing.T) {
 		add(i, today-1, v, d)
 	}
 	members(today, 2)
+	crowded := func(want int) {
+		t.Helper()
+		v := s.View(today)
+		n := 0
+		for i := range 40 {
+			id := relayOf(i).ID()
+			if _, in := v.Member(id); v.Crowded(id) {
+				if n++; in {
+					t.Errorf("relay %d is left out, and is not", i)
+				}
+			}
+		}
+		if n != want {
+			t.Errorf("%d are left out as too many, want %d", n, want)
+		}
+	}
+	crowded(1)
 	for i := range 5 { // five of one operator, in five blocks
 		v, d := both("many", "10.0."+string(rune('1'+i))+".1:1")
 		add(10+i, today-1, v, d)
@@ -227,6 +244,7 @@ func TestView(t *testing.T) {
 		add(20+i, today-1, v, d)
 	}
 	members(today, 9)
+	crowded(5)
 	add(30, today, nil, nil) // told its key today
 	members(today, 9)
 	members(today+1, 10)

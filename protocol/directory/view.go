@@ -46,8 +46,9 @@ type View struct {
 	epoch   Epoch
 	members []Member // by rising ID
 	hash    [32]byte
-	vouched int // relays that founders vouch for in this epoch
-	present int // how many of them have told their key
+	vouched int        // relays that founders vouch for in this epoch
+	present int        // how many of them have told their key
+	crowded []onion.ID // of those that are left out as too many
 	links   [][]int
 }
 
@@ -98,19 +99,40 @@ func (v *View) limit() {
 	slices.SortFunc(v.members, func(a, b Member) int {
 		return cmp.Or(cmp.Compare(a.since, b.since), compareIDs(a.ID, b.ID))
 	})
-	operators, blocks := map[string]int{}, map[string]int{}
+	l := newLimits(v.n.Constants)
 	v.members = slices.DeleteFunc(v.members, func(m Member) bool {
-		own := blocksOf(m.known)
-		full := slices.ContainsFunc(own, func(b string) bool { return blocks[b] >= v.n.Constants.PerBlock })
-		if full || operators[m.Operator] >= v.n.Constants.PerOperator {
-			return true
+		fits := l.take(m.Operator, m.known)
+		if !fits {
+			v.crowded = append(v.crowded, m.ID)
 		}
-		operators[m.Operator]++
-		for _, b := range own {
-			blocks[b]++
-		}
-		return false
+		return !fits
 	})
+}
+
+// Crowded reports whether a relay is left out because there are as many of its operator, or
+// of one of its address blocks, as the network's constants allow.
+func (v *View) Crowded(id onion.ID) bool { return slices.Contains(v.crowded, id) }
+
+// limits counts relays by who runs them and where they are.
+type limits struct {
+	c                 Constants
+	operators, blocks map[string]int
+}
+
+func newLimits(c Constants) limits { return limits{c, map[string]int{}, map[string]int{}} }
+
+// take takes a relay in, and reports whether there is room for it.
+func (l limits) take(operator string, places []identity.Place) bool {
+	own := blocksOf(places)
+	full := slices.ContainsFunc(own, func(b string) bool { return l.blocks[b] >= l.c.PerBlock })
+	if full || l.operators[operator] >= l.c.PerOperator {
+		return false
+	}
+	l.operators[operator]++
+	for _, b := range own {
+		l.blocks[b]++
+	}
+	return true
 }
 
 // blocksOf returns the address blocks of places, each once: /24 of IPv4, /48 of IPv6,
