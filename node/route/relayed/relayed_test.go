@@ -399,8 +399,16 @@ func TestRelaysThatLosePackets(t *testing.T) {
 		operators int
 		which     losses
 	}{
-		{0.1, 3, bothWays}, {0.5, 3, bothWays}, {1, 3, bothWays}, {0.1, 8, bothWays}, {0.5, 8, bothWays}, {1, 8, bothWays},
-		{0.5, 3, wayBack}, {1, 8, wayBack}, {0.5, 8, wayThere}, {1, 3, wayThere},
+		{0.1, 3, bothWays},
+		{0.5, 3, bothWays},
+		{1, 3, bothWays},
+		{0.1, 8, bothWays},
+		{0.5, 8, bothWays},
+		{1, 8, bothWays},
+		{0.5, 3, wayBack},
+		{1, 8, wayBack},
+		{0.5, 8, wayThere},
+		{1, 3, wayThere},
 	} {
 		losing := c.losing
 		w := newWorld(t, 9, 8)
