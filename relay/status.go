@@ -14,6 +14,7 @@ type Status struct {
 	Epoch      directory.Epoch
 	Vouched    bool // founders vouch for it, and have not revoked it
 	Known      bool // it is in the view of the epoch: packets may come
+	Muted      bool // it cannot say of itself what others need to use it: its disk takes nothing
 	Crowded    bool // it is not, as there are too many of its operator or address block
 	Members    int  // of the view
 	Operators  int  // of them
@@ -33,6 +34,7 @@ func (r *Relay) Status(ctx context.Context) (s Status, err error) {
 	v := r.known.View(s.Epoch)
 	own, known := v.Member(r.id)
 	s.Known, s.Members, s.Mean = known, len(v.Members()), own.Mean
+	s.Muted = r.known.Muted()
 	s.Crowded = v.Crowded(r.id)
 	operators := map[string]bool{}
 	for _, m := range v.Members() {

@@ -151,6 +151,9 @@ func TestHealth(t *testing.T) {
 		"alarm":    {func(s *statusAnswer) { s.Loops.Alarm = true }, "half of its last loops"},
 		"damaged":  {func(s *statusAnswer) { s.Boxes.Damaged = 1 }, "1 day of boxes"},
 		"full":     {func(s *statusAnswer) { s.Boxes.Full = 100 }, "no room"},
+		"no space": {func(s *statusAnswer) { s.Boxes.NoSpace = true }, "less room than is to stay free"},
+		"broken":   {func(s *statusAnswer) { s.Boxes.Broken = true }, "the disk has failed"},
+		"muted":    {func(s *statusAnswer) { s.Muted = true }, "its disk takes nothing"},
 		"no boxes": {func(s *statusAnswer) { s.Boxes = nil }, ""},
 	} {
 		s := well

@@ -49,6 +49,7 @@ func figures(s statusAnswer) string {
 		return 0
 	}
 	one("in_use", "gauge", "Whether the relay is in the view of the epoch.", flag(s.State == stateInUse))
+	one("muted", "gauge", "Whether the disk does not take what has to be written in each epoch.", flag(s.Muted))
 	one("members", "gauge", "Relays in the view of the epoch.", s.Members)
 	one("neighbours", "gauge", "Relays that there should be a link with.", s.Neighbours)
 	one("linked", "gauge", "Relays that there is a link with.", s.Linked)
@@ -60,6 +61,7 @@ func figures(s statusAnswer) string {
 	if s.Boxes != nil {
 		one("boxes", "gauge", "Boxes kept, rounded.", s.Boxes.Kept)
 		one("boxes_full_percent", "gauge", "How much is taken of what today may hold by now.", s.Boxes.Full)
+		one("boxes_taken", "gauge", "Whether boxes are taken: the disk has room and has not failed.", flag(!s.Boxes.NoSpace && !s.Boxes.Broken))
 		one("boxes_damaged_days", "gauge", "Days whose boxes could not be read.", s.Boxes.Damaged)
 	}
 	b.WriteString("# HELP backchannel_relay_packets_total Packets by what became of them, rounded.\n# TYPE backchannel_relay_packets_total counter\n")

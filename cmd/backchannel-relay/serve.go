@@ -126,6 +126,7 @@ type statusAnswer struct {
 	Address     string            `json:"address"`
 	Listens     string            `json:"listens"`
 	State       relayState        `json:"state"`
+	Muted       bool              `json:"muted"` // its disk does not take what has to be written before others hear of it
 	Epoch       uint32            `json:"epoch"`
 	EpochEnds   string            `json:"epoch_ends"`
 	Members     int               `json:"members"`
@@ -151,6 +152,8 @@ type boxesAnswer struct {
 	Kept    uint64 `json:"kept"`
 	Full    int    `json:"full_percent"` // of what today may hold by now
 	Damaged int    `json:"damaged_days"`
+	NoSpace bool   `json:"no_space"` // the disk has less than boxes leave free: none are taken
+	Broken  bool   `json:"broken"`   // the disk has failed: none are taken until the relay starts anew
 }
 
 // A relayState says whether a relay is in use.
@@ -176,7 +179,7 @@ func (s *server) status(ctx context.Context) (statusAnswer, error) {
 		V: answerVersion, Version: version, PID: os.Getpid(), Started: stamp(s.started),
 		Network: n.Name, Fingerprint: n.Fingerprint(), Relay: hex.EncodeToString(id[:]),
 		Operator: s.loaded.voucher.Operator, Address: s.loaded.settings.Address, Listens: s.relay.Address(),
-		State: stateWaiting, Epoch: uint32(st.Epoch), EpochEnds: stamp(n.Begins(st.Epoch + 1)),
+		State: stateWaiting, Muted: st.Muted, Epoch: uint32(st.Epoch), EpochEnds: stamp(n.Begins(st.Epoch + 1)),
 		Members: st.Members, Operators: st.Operators, Neighbours: st.Neighbours, Linked: st.Linked,
 		Clients: about(uint64(st.Clients)), Held: about(uint64(st.Held)), Delay: st.Mean.Milliseconds(), Packets: map[string]uint64{},
 		Loops: loopsAnswer{Returned: about(st.Health.Returned), Lost: about(st.Health.Lost), Alarm: st.Health.Alarm},
@@ -201,7 +204,7 @@ func (s *server) status(ctx context.Context) (statusAnswer, error) {
 	}
 	if s.boxes != nil {
 		load := s.boxes.Load()
-		ans.Boxes = &boxesAnswer{Kept: about(uint64(load.Boxes)), Full: int(100 * load.Today / max(1, load.Room)), Damaged: load.Damaged}
+		ans.Boxes = &boxesAnswer{Kept: about(uint64(load.Boxes)), Full: int(100 * load.Today / max(1, load.Room)), Damaged: load.Damaged, NoSpace: load.NoSpace, Broken: load.Broken}
 	}
 	return ans, nil
 }

@@ -148,6 +148,15 @@ func (s statusAnswer) faults(now time.Time) (all []string) {
 	if s.Boxes != nil && s.Boxes.Damaged > 0 {
 		all = append(all, plural(s.Boxes.Damaged, "day")+" of boxes could not be read, and are lost")
 	}
+	if s.Muted {
+		all = append(all, "its disk takes nothing: others use this relay for an epoch or two from what it said before. Free some space")
+	}
+	if s.Boxes != nil && s.Boxes.NoSpace {
+		all = append(all, "no boxes are taken: the disk has less room than is to stay free (free in relay.toml)")
+	}
+	if s.Boxes != nil && s.Boxes.Broken {
+		all = append(all, "no boxes are taken: the disk has failed. Look at it, then start the relay anew")
+	}
 	if s.Boxes != nil && s.Boxes.Full >= 100 {
 		all = append(all, "there is no room for boxes now")
 	}

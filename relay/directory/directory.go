@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/backchannel/backchannel/node/p2p/link"
@@ -36,6 +37,7 @@ type Directory struct {
 	cfg    Config
 	self   directory.Identity
 	proofs chan []byte // messages to flood
+	muted  atomic.Bool
 
 	mu       sync.Mutex
 	set      *directory.Set                      // guarded by mu
@@ -63,6 +65,10 @@ func Open(cfg Config) *Directory {
 	d.learnt = false
 	return d
 }
+
+// Muted reports whether this relay could not say of itself what it should, since the disk
+// did not take the sequence.
+func (d *Directory) Muted() bool { return d.muted.Load() }
 
 // add puts items into the set, and says what a message of them is worth.
 func (d *Directory) add(items []directory.Item) link.Judgement {

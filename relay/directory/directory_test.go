@@ -215,6 +215,59 @@ func TestJudgements(t *testing.T) {
 	}
 }
 
+// TestMuted: when the disk does not take the sequence, a relay goes on, in the views of others
+// for as long as its last descriptor reaches, and says what it missed as soon as it can.
+func TestMuted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, 3, time.Now)
+		time.Sleep(time.Until(w.Network.Begins(498_000).Add(10 * time.Minute)))
+		ctx, cancel := context.WithCancel(t.Context())
+		var tasks sync.WaitGroup
+		for i, d := range w.all {
+			tasks.Go(func() {
+				if err := d.Run(ctx, w.self(i), station{w, i}, station{w, i}, nil); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		members := func(e directory.Epoch, want int, muted bool) {
+			t.Helper()
+			synctest.Wait()
+			if n := len(w.all[1].View(e).Members()); n != want || w.all[0].Muted() != muted {
+				t.Errorf("epoch %d: %d relays, want %d; muted: %v", e, n, want, w.all[0].Muted())
+			}
+		}
+		time.Sleep(time.Hour)
+		members(498_001, 3, false)
+		dir := w.all[0].cfg.Dir
+		if err := os.Rename(dir, dir+" away"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		members(498_002, 3, true)
+		time.Sleep(2 * time.Hour)
+		members(498_004, 2, true)
+		if err := os.Rename(dir+" away", dir); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		members(498_004, 2, false)
+		time.Sleep(time.Hour)
+		members(498_005, 3, false)
+		if w.all[1].Tally()[directory.Contradicted] > 0 {
+			t.Error("a relay contradicts itself")
+		}
+		cancel()
+		tasks.Wait()
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.all[0].Run(t.Context(), w.self(0), station{w, 0}, station{w, 0}, nil); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("begins without its folder: %v", err)
+		}
+	})
+}
+
 // TestSequence restarts a relay in one epoch: its descriptors never contradict one another.
 func TestSequence(t *testing.T) {
 	now := time.Unix(498_000*3600, 0)

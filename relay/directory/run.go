@@ -74,7 +74,9 @@ func (d *Directory) Announce(self Self) ([]byte, error) {
 }
 
 // Run announces this relay at once and whenever an epoch begins, floods proofs, and asks
-// neighbours, until ctx ends. self is called for each descriptor; changed, if it is not
+// neighbours, until ctx ends. A disk that does not take the sequence ends it at the first
+// announcement; later it is tried again, and others use what this relay has said of the
+// epochs to come. See [Directory.Muted]. self is called for each descriptor; changed, if it is not
 // nil, after something new was taken in answer to a question, and when an epoch begins.
 func (d *Directory) Run(ctx context.Context, self func(context.Context) (Self, error), near Neighbours, flood Flood, changed func()) error {
 	var announced directory.Epoch
@@ -86,10 +88,13 @@ func (d *Directory) Run(ctx context.Context, self func(context.Context) (Self, e
 		epoch := d.cfg.Network.EpochAt(d.cfg.Now())
 		if epoch != announced {
 			m, err := d.announce(ctx, self, flood)
-			if err != nil {
+			muted := announced > 0 && errors.Is(err, errUnwritten)
+			if err != nil && !muted {
 				return err
 			}
-			announced, message = epoch, m
+			if d.muted.Store(muted); !muted {
+				announced, message = epoch, m
+			}
 			if changed != nil {
 				changed()
 			}

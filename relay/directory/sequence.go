@@ -13,6 +13,10 @@ import (
 // ErrWait is returned by a relay that has begun too often in this epoch.
 var ErrWait = errors.New("directory: started six times in this epoch, wait for the next one")
 
+// errUnwritten is of a relay whose disk does not take what has to be on it before the relay
+// says anything of itself.
+var errUnwritten = errors.New("directory: the sequence could not be written")
+
 // ErrNotVouched is returned by a relay that founders do not vouch for, or not any more.
 var ErrNotVouched = errors.New("directory: founders do not vouch for this relay")
 
@@ -43,10 +47,14 @@ func (d *Directory) next(e directory.Epoch) (byte, error) {
 	if sequence >= directory.Sequences {
 		return 0, ErrWait
 	}
-	return sequence, replace(path, append(binary.BigEndian.AppendUint32(nil, uint32(e)), sequence))
+	if err := replace(path, append(binary.BigEndian.AppendUint32(nil, uint32(e)), sequence)); err != nil {
+		return 0, errors.Join(errUnwritten, err)
+	}
+	return sequence, nil
 }
 
-// replace writes a file as a whole, and syncs it.
+// replace writes a file as a whole, and syncs it and its name: a sequence that a loss of
+// power takes back would be used twice.
 func replace(path string, b []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+"-*")
 	if err != nil {
@@ -60,5 +68,5 @@ func replace(path string, b []byte) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("writing %s: %w", filepath.Base(path), err), os.Remove(f.Name()))
 	}
-	return nil
+	return syncDir(filepath.Dir(path))
 }

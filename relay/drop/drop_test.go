@@ -431,6 +431,9 @@ func TestDiskThatFails(t *testing.T) {
 	if got := put(s, 3); got != drop.Failed {
 		t.Errorf("afterwards: %v", got)
 	}
+	if !s.Load().Broken {
+		t.Error("nobody is told")
+	}
 	wantFound(t, s, 1)
 }
 

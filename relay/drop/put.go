@@ -92,7 +92,7 @@ func (s *Store) commit(group []*request) {
 		return
 	}
 	today, err := s.today(now)
-	if err != nil || s.broken || today.followLog(s.cfg.Dir) != nil {
+	if err != nil || s.broken.Load() || today.followLog(s.cfg.Dir) != nil {
 		return
 	}
 	batch := newBatch(s, today, now)
@@ -110,7 +110,8 @@ func (s *Store) commit(group []*request) {
 	// Badger syncs its value log, and drops the error. This descriptor was open before:
 	// the system reports the error to it as well.
 	if err == nil && len(batch.taken) > 0 && s.cfg.sync(today.log) != nil {
-		err, s.broken = ErrDamaged, true // what was written before may be lost, too
+		s.broken.Store(true)
+		err = ErrDamaged // what was written before may be lost, too
 	}
 	if err != nil {
 		for i := range statuses {

@@ -379,6 +379,9 @@ func TestReserve(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantPut(t, s, 2, drop.Full)
+	if l := s.Load(); l.NoSpace || l.Broken {
+		t.Errorf("%+v, though the disk has room", l)
+	}
 	if err := os.Remove(cfg.reservePath()); err != nil {
 		t.Fatal(err)
 	}
@@ -388,6 +391,12 @@ func TestReserve(t *testing.T) {
 	greedy.MinFree = 1 << 62
 	if greedy.roomToWrite() {
 		t.Error("there is room beyond what the disk has")
+	}
+	other := testConfig(t, nil)
+	other.MinFree = greedy.MinFree
+	s = mustOpen(t, other)
+	if wantPut(t, s, 1, drop.Full); !s.Load().NoSpace {
+		t.Error("nobody is told that there is no room")
 	}
 }
 

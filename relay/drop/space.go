@@ -66,7 +66,10 @@ func (c Config) dropReserve() error {
 }
 
 // roomToWrite reports whether a group of puts may be committed.
-func (c Config) roomToWrite() bool {
+func (c Config) roomToWrite() bool { return c.spaceLeft() && c.holdReserve() == nil }
+
+// spaceLeft reports whether the disk has what puts leave free.
+func (c Config) spaceLeft() bool {
 	free, err := freeSpace(c.Dir)
-	return err == nil && free >= c.MinFree && c.holdReserve() == nil
+	return err == nil && free >= c.MinFree
 }

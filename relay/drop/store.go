@@ -26,8 +26,8 @@ type Store struct {
 	stop    chan struct{}
 	done    chan struct{}
 	closed  sync.Once
-	damaged int  // days that were set aside
-	broken  bool // the writer's: the disk failed, and nothing is called stored any more
+	damaged int         // days that were set aside
+	broken  atomic.Bool // the disk failed, and nothing is called stored any more
 	count   [onion.Loop + 1][statuses]atomic.Uint64
 }
 
@@ -181,6 +181,9 @@ type Load struct {
 	Room  int64 // that today may hold by now
 
 	Damaged int // days whose records could not be read when the folder was opened
+
+	NoSpace bool // the disk has less than puts leave free: none is taken
+	Broken  bool // the disk has failed: none is taken until the store is opened again
 }
 
 // Load returns it for this moment.
@@ -188,7 +191,7 @@ func (s *Store) Load() Load {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	now := s.cfg.Now()
-	l := Load{Room: room(s.cfg.quota(), s.cfg.passed(now)), Damaged: s.damaged}
+	l := Load{Room: room(s.cfg.quota(), s.cfg.passed(now)), Damaged: s.damaged, NoSpace: !s.cfg.spaceLeft(), Broken: s.broken.Load()}
 	for _, d := range s.live(now) {
 		n := atomic.LoadInt64(&d.boxes)
 		l.Boxes += n
