@@ -154,8 +154,8 @@ func (m *Machine) guardChanged() {
 }
 
 // drawAnew draws what the guard is to see of packets of this slot for which there is nothing
-// that it has a link to any more. If it has links to none, nothing is left of the slot: what was
-// to leave would be lost, and taken for sent.
+// that it has a link to any more. If it has links to fewer than two, nothing is left of the slot:
+// what was to leave would be lost, and taken for sent.
 func (m *Machine) drawAnew() {
 	from := m.neighbours()
 	if len(from) < 2 {
