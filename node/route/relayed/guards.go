@@ -154,9 +154,13 @@ func (m *Machine) guardChanged() {
 }
 
 // drawAnew draws what the guard is to see of packets of this slot for which there is nothing
-// that it has a link to any more.
+// that it has a link to any more. If it has links to fewer than two, nothing is left of the slot:
+// what was to leave would be lost, and taken for sent.
 func (m *Machine) drawAnew() {
 	from := m.neighbours()
+	if len(from) < 2 {
+		m.slot.plan = nil
+	}
 	for i := range m.slot.plan {
 		s := &m.slot.plan[i]
 		if slices.ContainsFunc(from, func(r directory.Member) bool { return r.ID == s.beside }) {

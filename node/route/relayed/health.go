@@ -2,6 +2,7 @@ package relayed
 
 import (
 	"bytes"
+	"cmp"
 	"math"
 	"slices"
 	"time"
@@ -32,6 +33,8 @@ type health struct {
 	bad    []onion.ID // by all their trips: for people, and for which drop is asked first
 	middle []onion.ID // by the trips on which they were no drop: for ways
 	losing bool       // at the end of the last slot, what Losing tells
+
+	operators map[onion.ID]string // of the relays of the view
 }
 
 // A trip has its relays by their places.
@@ -49,13 +52,13 @@ func newHealth() health { return health{places: map[onion.ID]uint16{}} }
 
 // forget forgets all trips. Who was to blame still is, until there are others.
 func (h *health) forget() {
-	*h = health{places: map[onion.ID]uint16{}, bad: h.bad, middle: h.middle, losing: h.losing}
+	*h = health{places: map[onion.ID]uint16{}, bad: h.bad, middle: h.middle, losing: h.losing, operators: h.operators}
 }
 
 // ended notes what became of a packet that went over some relays, at most MaxHops of
 // them, to a drop that is one of them, or is not known, and came back over the same, or not.
 func (h *health) ended(relays []onion.ID, exit onion.ID, back bool) {
-	t := trip{back: back, drop: noPlace}
+	t := trip{back: back, drop: noPlace, beside: noPlace}
 	for i, id := range relays {
 		p := h.place(id)
 		if id == exit {
@@ -98,7 +101,9 @@ func (h *health) isBad(id onion.ID) bool { return slices.Contains(h.bad, id) }
 // isBadMiddle reports whether a relay loses packets that it passes on. Ways avoid such a
 // relay where they can: all who meet it find it, so that avoiding it tells nothing of
 // anybody. What it loses as a drop does not count here: it could lose what its own
-// users ask it for and nothing else, and would make their guards see who they are.
+// users ask it for and nothing else, and would make their guards see who they are. It could
+// also lose what comes to it over one relay, and have its users avoid that: so a relay is one
+// only if it loses too much whichever operator's drops are left out.
 func (h *health) isBadMiddle(id onion.ID) bool { return slices.Contains(h.middle, id) }
 
 // keep forgets who is not in the view any more, and the names of whom no trip went over.
@@ -108,6 +113,10 @@ func (h *health) keep(v View) {
 		return !ok
 	}
 	h.bad, h.middle = slices.DeleteFunc(h.bad, gone), slices.DeleteFunc(h.middle, gone)
+	h.operators = map[onion.ID]string{}
+	for _, r := range v.Members() {
+		h.operators[r.ID] = r.Operator
+	}
 	old := *h
 	h.forget()
 	move := func(p *uint16) {
@@ -170,7 +179,38 @@ func (h *health) judge() (rest float64, trips int) {
 		passed = h.recount(nil, false, honest)
 	}
 	h.middle, _ = h.blame(passed, nil, false, honest)
+	h.middle = h.withoutAny(h.middle, honest)
 	return left.share(), left.trips
+}
+
+// withoutAny returns those of some relays that are to blame by what they pass on, too, if the
+// drops of one operator are left out, whichever that is.
+func (h *health) withoutAny(middle []onion.ID, counted func(*trip) bool) []onion.ID {
+	tried := map[string]bool{}
+	for i := range h.trips {
+		if len(middle) == 0 {
+			break
+		}
+		operator := h.hostOf(&h.trips[i])
+		if operator == "" || tried[operator] {
+			continue
+		}
+		tried[operator] = true
+		others := func(t *trip) bool { return counted(t) && h.hostOf(t) != operator }
+		still, _ := h.blame(h.recount(nil, false, others), middle, false, others)
+		middle = slices.DeleteFunc(middle, func(id onion.ID) bool { return !slices.Contains(still, id) })
+	}
+	return middle
+}
+
+// hostOf returns the operator of a trip's drop, or empty if the drop is not known. One that no
+// operator is known of counts as an operator of its own.
+func (h *health) hostOf(t *trip) string {
+	if t.drop == noPlace {
+		return ""
+	}
+	id := h.names[t.drop]
+	return cmp.Or(h.operators[id], string(id[:]))
 }
 
 // blame returns the relays to blame for what is lost, and what is lost of the trips that
@@ -206,7 +246,8 @@ func (h *health) recount(without []uint16, drop bool, counted func(*trip) bool) 
 func (n tally) share() float64 { return float64(n.lost) / float64(max(1, n.trips)) }
 
 // worstOf returns the relay whose trips lose most compared with those that do not go
-// over it, if that is surely too many.
+// over it, if that is surely too many. Where all go over it, as with three relays, what they
+// lose may be the guard's doing, and nobody is to blame.
 func (h *health) worstOf(c counts, known []onion.ID) (worst uint16, found bool) {
 	if c.all.lost < leastLost {
 		return worst, false
@@ -218,6 +259,9 @@ func (h *health) worstOf(c counts, known []onion.ID) (worst uint16, found bool) 
 			continue
 		}
 		others := tally{c.all.trips - r.trips, c.all.lost - r.lost}
+		if others.trips < minTrips {
+			continue
+		}
 		excess := lower(r.lost, r.trips) - others.share()
 		if excess > tooMany && (excess > most || excess == most && bytes.Compare(id[:], h.names[worst][:]) < 0) {
 			worst, most, found = uint16(i), excess, true
@@ -244,7 +288,8 @@ func (m *Machine) judge(now time.Time) {
 		m.forgetWays()
 	}
 	m.health.losing = trips >= window/4 && rest > alarming
-	if trips >= window/4 && !m.health.losing {
+	// What is lost is known minutes after what came back: only a full window says that little is.
+	if len(m.health.trips) == window && rest <= alarming/2 {
 		m.guards.lostBefore = false
 	}
 	if m.health.losing && now.Sub(m.guards.alarmed) >= alarmEvery {

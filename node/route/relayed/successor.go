@@ -43,14 +43,21 @@ func (m *Machine) Successor(now time.Time) *Machine {
 
 // bare is what may be kept of the last packets when nothing of a contact is: which relays
 // stood beside the guard, and what came back. Drops are left out, and packets to those that
-// lose some: who asked there, and how often, is a contact's.
+// lose some: who asked there, and how often, is a contact's. What was lost over a relay that is
+// not to blame is held against nobody: a drop may have lost it, and without drops that would not
+// be told any more (see isBadMiddle).
 func (h *health) bare() health {
 	b := newHealth()
-	b.middle, b.losing = slices.Clone(h.middle), h.losing
+	b.middle, b.losing, b.operators = slices.Clone(h.middle), h.losing, h.operators
 	for _, t := range h.trips {
-		if t.drop == noPlace || !h.isBad(h.names[t.drop]) {
-			b.ended([]onion.ID{h.names[t.beside]}, onion.ID{}, t.back)
+		if t.drop != noPlace && h.isBad(h.names[t.drop]) {
+			continue
 		}
+		var over []onion.ID
+		if t.beside != noPlace && (t.back || h.isBadMiddle(h.names[t.beside])) {
+			over = []onion.ID{h.names[t.beside]}
+		}
+		b.ended(over, onion.ID{}, t.back)
 	}
 	return b
 }

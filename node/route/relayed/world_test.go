@@ -57,6 +57,7 @@ type world struct {
 	replays int                       // packets that relays have refused as they came twice
 	made    func(onion.Request)       // nil, or called with each packet
 	sends   func(*user, *pending)     // nil, or called with what each packet that leaves is for
+	drops   func(onion.Request) bool  // nil, or says whether a packet or its reply is lost on its way
 }
 
 // storedAt is a box that a drop took.
@@ -294,6 +295,9 @@ func (w *world) send(u *user, packet Packet) {
 	}
 	n := binary.BigEndian.Uint64(packet)
 	l := w.letters[n]
+	if w.drops != nil && w.drops(l.r) {
+		return
+	}
 	var answer onion.Answer
 	ask := func() { answer = w.relay(l.r.Out[len(l.r.Out)-1].ID).answer(w, l.r) }
 	w.carry(l.r.Out, l.out, ask, func() {
