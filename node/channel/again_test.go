@@ -183,12 +183,28 @@ func TestDoubtShownEverywhere(t *testing.T) {
 	w.meet()
 	w.compare()
 	seq := w.a.send("said once")
+	w.a.hold(ministry(9), "gauges")
+	w.a.show()
 	w.pass(5*time.Second, time.Second)
+	shown := func(want channel.State, when string) {
+		t.Helper()
+		if all := w.a.c.Mandates(w.now); len(all) != 1 || all[0].Delivery != want {
+			t.Errorf("%s, the mandate is %+v", when, all)
+		}
+	}
+	shown(channel.Delivered, "shown")
 	w.a.do(w.a.c.RolledBack(w.now))
 	w.connect()
 	w.settle()
-	if n := w.a.c.View().Waiting; n != 1 {
-		t.Errorf("%d are not confirmed", n)
+	shown(channel.OnItsWay, "after a recovery")
+	doubted := 0
+	for _, m := range w.a.c.Transcript(0) {
+		if m.Direction == channel.Out && m.State == channel.OnItsWay {
+			doubted++
+		}
+	}
+	if n := w.a.c.View().Waiting; doubted < 2 || n != doubted {
+		t.Errorf("%d are in doubt, and %d not confirmed", doubted, n)
 	}
 	w.a.told = nil
 	m, out, err := w.a.c.Edit(w.now, seq, "said otherwise")
@@ -201,6 +217,7 @@ func TestDoubtShownEverywhere(t *testing.T) {
 	}
 	w.a.told = nil
 	w.goOn()
+	shown(channel.Delivered, "confirmed again")
 	if n := len(w.a.told); n == 0 || !slices.ContainsFunc(w.a.told, func(m channel.Message) bool { return m.Seq == seq && m.State == channel.Delivered }) {
 		t.Errorf("confirmed again, it is told as %+v", w.a.told)
 	}

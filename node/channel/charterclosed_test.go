@@ -226,17 +226,43 @@ func TestGivenUpByAWrongClock(t *testing.T) {
 // goes on: the text is there, and was not acknowledged before.
 func TestTakenByAWrongClock(t *testing.T) {
 	t.Parallel()
-	for name, before := range map[string]bool{"alone": false, "after one that is missing": true} {
+	for _, name := range []string{"alone", "after one that is missing", "given up meanwhile"} {
 		w := opened(t, 31)
-		say := func(text string) {
-			_, out, err := w.a.c.SendIn(w.a.now(), 2, text)
+		say := func(text string) uint64 {
+			m, out, err := w.a.c.SendIn(w.a.now(), 2, text)
 			if err != nil {
 				t.Fatal(err)
 			}
 			w.a.do(out)
+			return m.Seq
 		}
 		want := []string{"kept"}
-		if before {
+		if name == "given up meanwhile" {
+			w.mangle = func(*wire.Box) []*wire.Box { return nil }
+			seqs := []uint64{say("first")}
+			w.mangle = nil
+			seqs = append(seqs, say("kept"))
+			w.settle()
+			for _, seq := range seqs {
+				_, out, err := w.a.c.Remove(w.a.now(), seq)
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.a.do(out)
+			}
+			w.b.ahead = 49 * time.Hour
+			w.a.send("outside")
+			w.settle()
+			w.b.ahead = 0
+			w.b.restart()
+			w.connect()
+			w.pass(time.Minute, time.Second)
+			if got := w.b.textsIn(2); !slices.Equal(got, want) || w.a.channel(2).Closed {
+				t.Errorf("%s: %q came, closed %v", name, got, w.a.channel(2).Closed)
+			}
+			continue
+		}
+		if name == "after one that is missing" {
 			w.mangle = func(*wire.Box) []*wire.Box { return nil }
 			say("first")
 			w.mangle = nil
@@ -259,7 +285,13 @@ func TestTakenByAWrongClock(t *testing.T) {
 		w.b.ahead = 49 * time.Hour
 		say("too late")
 		w.settle()
-		w.pass(5*time.Second, time.Second) // with the end stored
+		w.cut()
+		w.b.do(w.b.c.Tick(w.b.now())) // with the end stored it goes on
+		if waiting, _ := w.b.c.Stored(); waiting > 0 {
+			t.Errorf("%s: %d wait for ever", name, waiting)
+		}
+		w.connect()
+		w.pass(5*time.Second, time.Second)
 		if v := w.a.channel(2); !v.Closed || len(w.a.c.Transcript(0)) > 0 {
 			t.Errorf("%s: burned there, it is %+v", name, v)
 		}
@@ -301,7 +333,8 @@ func TestEndIsStoredWhole(t *testing.T) {
 	} {
 		w := opened(t, 33)
 		w.a.sayIn(2, "of the channel")
-		seq := w.a.send("last")
+		list, _ := w.a.c.TranscriptIn(w.a.now(), 2, 0)
+		seq := list[len(list)-1].Seq
 		w.a.ahead = 49 * time.Hour
 		if err := w.a.store.Commit(call(w).Writes...); err != nil {
 			t.Fatal(err)
@@ -320,6 +353,7 @@ func TestEndIsStoredWhole(t *testing.T) {
 			t.Errorf("%s: half of it is left: %+v", name, v)
 		}
 		w.a.do(w.a.c.Tick(w.a.now()))
+		w.a.restart()
 		if got := w.a.send("next"); got <= seq {
 			t.Errorf("%s: line %d is numbered after %d", name, got, seq)
 		}

@@ -127,7 +127,7 @@ func (v *Conversation) formerBox(control wire.Control, cell *wire.Cell) {
 	if _, twice := f.inbound[frame.Number]; frame.Number > f.s.received && !twice {
 		f.inbound[frame.Number] = frame
 		stored := frame
-		if v.used.has(frame.Channel) && !v.waitsForEnd(frame) {
+		if v.used.has(frame.Channel) {
 			stored.Content = nil
 		}
 		v.inFormer(func() { v.put(KindInbound, v.cellKey(frame.Number), stored.Append(nil)) })
