@@ -155,6 +155,7 @@ func (v *Conversation) contactRoot(invitation bool) (secret.Key, bool) {
 // greet sends what a new connection begins with.
 func (v *Conversation) greet() {
 	v.endApart()
+	v.link.greets = false
 	if u := v.upcoming(); u != nil && v.s != nil && !v.s.dead {
 		if v.link.greets = !v.doubtsEnded(); v.link.greets {
 			return // with the next commit: the peer may be in that session, and know no other
