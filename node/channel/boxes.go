@@ -23,6 +23,7 @@ type link struct {
 
 	contactKeys, sessionKeys wire.LinkKeys
 	resumeSent, resumeGot    bool // a box of the session went out; one came in
+	greets                   bool // what it begins with waits for the next commit
 
 	lastIn, lastOut time.Time
 	lastCell        time.Time
@@ -154,7 +155,11 @@ func (v *Conversation) contactRoot(invitation bool) (secret.Key, bool) {
 // greet sends what a new connection begins with.
 func (v *Conversation) greet() {
 	v.endApart()
-	if u := v.upcoming(); u != nil && v.s != nil && !v.s.dead && v.doubtsEnded() {
+	v.link.greets = false
+	if u := v.upcoming(); u != nil && v.s != nil && !v.s.dead {
+		if v.link.greets = !v.doubtsEnded(); v.link.greets {
+			return // with the next commit: the peer may be in that session, and know no other
+		}
 		v.c.m3, v.c.m3Tag = u.m3, handshake.AnswerTag(v.c.attempt.pair, 3, &v.c.attempt.m1)
 		v.sendFlight(&handshake.Flight{Tag: v.c.m3Tag, Message: *v.c.m3})
 		v.goOver() // the peer may have it; if not, it is first to get m3

@@ -75,6 +75,10 @@ func (v *Conversation) discard() {
 		delete(v.charters, n)
 		v.drop(KindCharter, uint64(n))
 	}
+	for _, n := range v.ending {
+		v.drop(KindCharter, uint64(n))
+	}
+	v.ending = nil
 	for n := range v.introductions {
 		v.dropIntroduction(n)
 	}
@@ -125,6 +129,9 @@ func (v *Conversation) discardCell(n uint32, cell *sealedCell) {
 // reports whether that was all.
 func (v *Conversation) Sweep(now time.Time) (out *Output, done bool) {
 	v.begin(now)
+	if len(v.ending) > 0 {
+		v.burnLapsed() // before their lines
+	}
 	v.dropStale()
 	out = v.end()
 	out.More = false

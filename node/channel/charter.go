@@ -111,7 +111,23 @@ func (v *Conversation) loadCharters() error {
 func (v *Conversation) saveCharter(n uint32) {
 	v.put(KindCharter, uint64(n), v.charters[n].Append(nil))
 }
-func (v *Conversation) saveUsed() { v.put(KindCharter, 0, v.used.append(nil)) }
+
+// saveUsed stores which channels were burned: with all that the end of one of them takes, since
+// what is half burned would be taken for a channel after a start, and hold nothing.
+func (v *Conversation) saveUsed() {
+	for _, n := range v.ending {
+		v.drop(KindCharter, uint64(n))
+	}
+	if len(v.ending) > 0 {
+		v.c.next = max(v.c.next, v.nextSeq)
+		v.saveContact()
+		if v.s != nil {
+			v.saveSession()
+		}
+		v.ending, v.out.More = nil, true // what came of them goes on
+	}
+	v.put(KindCharter, 0, v.used.append(nil))
+}
 
 // clock is the time by which deadlines count.
 func (v *Conversation) clock() charter.Clock {
@@ -149,7 +165,7 @@ func (v *Conversation) Lapsed() bool { return len(v.lapsed) > 0 }
 func (v *Conversation) burnChannel(n uint32) {
 	delete(v.charters, n)
 	v.used.mark(n)
-	v.lapsed, v.burning = append(v.lapsed, n), true
+	v.lapsed, v.ending, v.burning = append(v.lapsed, n), append(v.ending, n), true
 	gone, kept := map[uint64]bool{}, make([]Message, 0, len(v.messages))
 	for _, m := range v.messages {
 		if m.Channel != n {
@@ -180,14 +196,6 @@ func (v *Conversation) burnChannel(n uint32) {
 // waits for its turn. It writes down what time it is.
 func (v *Conversation) burnLapsed() {
 	if len(v.lapsed) > 0 {
-		for _, n := range v.lapsed {
-			v.drop(KindCharter, uint64(n))
-		}
-		v.c.next = max(v.c.next, v.nextSeq)
-		v.saveContact()
-		if v.s != nil {
-			v.saveSession()
-		}
 		v.saveUsed()
 		if v.blank() {
 			v.lapsed = nil
@@ -201,6 +209,11 @@ func (v *Conversation) burnLapsed() {
 		v.saveUsed()
 	}
 }
+
+// waitsForEnd reports whether a frame has to wait, since its channel has ended and that is not
+// stored. If the clock was wrong, and the process ends before it is, the channel goes on: what was
+// acknowledged and not taken would be lost.
+func (v *Conversation) waitsForEnd(f wire.Frame) bool { return slices.Contains(v.ending, f.Channel) }
 
 // blank takes the text off what came of burned channels and waits for its turn, and
 // reports whether that was all. The frames stay: they could not come again.

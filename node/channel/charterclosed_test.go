@@ -2,6 +2,7 @@ package channel_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -217,5 +218,182 @@ func TestGivenUpByAWrongClock(t *testing.T) {
 		if n := len(w.b.c.Transcript(0)); !slices.Contains(w.b.texts(channel.In), "outside") {
 			t.Errorf("%s: what was said outside is not among %d lines", name, n)
 		}
+	}
+}
+
+// TestTakenByAWrongClock has the reader's clock jump beyond the deadline of a channel, a text of it
+// come, and the process end before the channel's end is stored. By the right clock the channel
+// goes on: the text is there, and was not acknowledged before.
+func TestTakenByAWrongClock(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"alone", "after one that is missing", "given up meanwhile"} {
+		w := opened(t, 31)
+		say := func(text string) uint64 {
+			m, out, err := w.a.c.SendIn(w.a.now(), 2, text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.a.do(out)
+			return m.Seq
+		}
+		want := []string{"kept"}
+		if name == "given up meanwhile" {
+			w.mangle = func(*wire.Box) []*wire.Box { return nil }
+			seqs := []uint64{say("first")}
+			w.mangle = nil
+			seqs = append(seqs, say("kept"))
+			w.settle()
+			for _, seq := range seqs {
+				_, out, err := w.a.c.Remove(w.a.now(), seq)
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.a.do(out)
+			}
+			w.b.ahead = 49 * time.Hour
+			w.a.send("outside")
+			w.settle()
+			w.b.ahead = 0
+			w.b.restart()
+			w.connect()
+			w.pass(time.Minute, time.Second)
+			if got := w.b.textsIn(2); !slices.Equal(got, want) || w.a.channel(2).Closed {
+				t.Errorf("%s: %q came, closed %v", name, got, w.a.channel(2).Closed)
+			}
+			continue
+		}
+		if name == "after one that is missing" {
+			w.mangle = func(*wire.Box) []*wire.Box { return nil }
+			say("first")
+			w.mangle = nil
+			want = []string{"first", "kept"}
+		}
+		w.b.ahead = 49 * time.Hour
+		say("kept")
+		w.settle()
+		w.b.ahead = 0
+		list, _ := w.a.c.TranscriptIn(w.a.now(), 2, 0)
+		if m := list[len(list)-1]; m.Text != "kept" || m.State != channel.OnItsWay {
+			t.Errorf("%s: %q is %v, and nobody has it", name, m.Text, m.State)
+		}
+		w.b.restart()
+		w.connect()
+		w.pass(time.Minute, time.Second)
+		if got := w.b.textsIn(2); !slices.Equal(got, want) || w.a.channel(2).Closed {
+			t.Errorf("%s: %q came, closed %v", name, got, w.a.channel(2).Closed)
+		}
+		w.b.ahead = 49 * time.Hour
+		say("too late")
+		w.settle()
+		w.cut()
+		w.b.do(w.b.c.Tick(w.b.now())) // with the end stored it goes on
+		if waiting, _ := w.b.c.Stored(); waiting > 0 {
+			t.Errorf("%s: %d wait for ever", name, waiting)
+		}
+		w.connect()
+		w.pass(5*time.Second, time.Second)
+		if v := w.a.channel(2); !v.Closed || len(w.a.c.Transcript(0)) > 0 {
+			t.Errorf("%s: burned there, it is %+v", name, v)
+		}
+	}
+}
+
+// TestEndIsStoredWhole has a deadline come with a call, or a box, that stores something of channels,
+// and the process end at once: what is stored is the end of the channel, and nothing of it is left.
+func TestEndIsStoredWhole(t *testing.T) {
+	t.Parallel()
+	for name, call := range map[string]func(w *world) *channel.Output{
+		"a proposal": func(w *world) *channel.Output {
+			_, out, err := w.a.c.OpenChannel(w.a.now(), w.a.terms("another", 99*time.Hour))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return out
+		},
+		"one of the other side": func(w *world) *channel.Output {
+			_, out, err := w.b.c.OpenChannel(w.b.now(), w.b.terms("another", 99*time.Hour))
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.b.do(out)
+			box := w.a.inbox[len(w.a.inbox)-1]
+			return w.a.c.Box(w.a.now(), w.a.link, box)
+		},
+		"a sweep": func(w *world) *channel.Output { out, _ := w.a.c.Sweep(w.a.now()); return out },
+		"a burn":  func(w *world) *channel.Output { return w.a.c.Burn(w.a.now()) },
+		"a farewell": func(w *world) *channel.Output {
+			for {
+				out, done := w.a.c.Forget(w.a.now())
+				if done {
+					return out
+				}
+				w.a.do(out)
+			}
+		},
+	} {
+		w := opened(t, 33)
+		w.a.sayIn(2, "of the channel")
+		list, _ := w.a.c.TranscriptIn(w.a.now(), 2, 0)
+		seq := list[len(list)-1].Seq
+		w.a.ahead = 49 * time.Hour
+		if err := w.a.store.Commit(call(w).Writes...); err != nil {
+			t.Fatal(err)
+		}
+		w.a.ahead = 0
+		for r, err := range w.a.store.Scan(channel.KindCharter, w.a.id) {
+			if err != nil || r.Key.Seq == 2 {
+				t.Errorf("%s: the charter is there (%v)", name, err)
+			}
+		}
+		if name == "a farewell" {
+			continue
+		}
+		w.a.restart()
+		if v := w.a.channel(2); !v.Burned || len(w.a.textsIn(2)) > 0 {
+			t.Errorf("%s: half of it is left: %+v", name, v)
+		}
+		w.a.do(w.a.c.Tick(w.a.now()))
+		w.a.restart()
+		if got := w.a.send("next"); got <= seq {
+			t.Errorf("%s: line %d is numbered after %d", name, got, seq)
+		}
+	}
+}
+
+// TestPartsStayTogether has a text of a channel wait, since the clock is wrong, while the parts of
+// a long one leave one by one, in boxes at drops. When it may leave it does so after them: else the
+// reader would be told that a message is missing.
+func TestPartsStayTogether(t *testing.T) {
+	t.Parallel()
+	d := metAtDrops(t, 214)
+	w := d.w
+	others := make([]time.Duration, 4)
+	w.a.cfg.Stated = func(time.Time) []time.Duration { return others }
+	w.a.restart()
+	w.connect()
+	w.pass(2*time.Second, time.Second)
+	w.a.agree(w.a.c.OpenChannel(w.a.now(), w.a.terms("river gauges", 10*24*time.Hour)))
+	w.b.acceptPending(2)
+	w.cut()
+	d.days(2, nil)
+	_, out, err := w.a.c.SendIn(w.a.now(), 2, "of the channel")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.a.do(out)
+	w.a.ahead, others = 11*24*time.Hour, slices.Repeat([]time.Duration{-11 * 24 * time.Hour}, 4)
+	w.a.do(w.a.c.Tick(w.a.now()))
+	long := strings.Repeat("long ", 4000)
+	w.a.send(long)
+	for range 3 {
+		d.write(w.a)
+	}
+	w.a.ahead, others = 0, make([]time.Duration, 4)
+	d.days(4, nil)
+	if got := w.b.texts(channel.In); !slices.Equal(got, []string{long}) || !slices.Equal(w.b.textsIn(2), []string{"of the channel"}) {
+		t.Errorf("%d texts came, and %q", len(got), w.b.textsIn(2))
+	}
+	if w.b.saw(channel.NoteMissing, start) {
+		t.Error("the reader is told that a message is missing")
 	}
 }

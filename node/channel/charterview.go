@@ -125,9 +125,7 @@ func (v *Conversation) transcript(n uint32, after uint64) []Message {
 	}
 	list := slices.DeleteFunc(slices.Clone(v.messages[i:]), func(m Message) bool { return !m.in(n) || m.hidden() })
 	for i := range list {
-		if list[i] = v.shown(list[i]); v.doubtful(list[i]) {
-			list[i].State = OnItsWay // it may be gone where it was delivered
-		}
+		list[i] = v.shown(list[i])
 	}
 	return list
 }

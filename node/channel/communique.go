@@ -231,9 +231,9 @@ func (v *Conversation) draftBy(n uint32, digest [sha256.Size]byte) (DraftView, b
 // was begun before that was agreed comes to its end.
 func (v *Conversation) mayTakeCommunique(f wire.Frame, content string) bool {
 	if f.Channel <= Open {
-		return f.Channel == Open
+		return f.Channel == Open && content != ""
 	}
-	if !v.mayTake(f) {
+	if !v.mayTake(f) || content == "" {
 		return false
 	}
 	both, _ := v.publishable(f.Channel)

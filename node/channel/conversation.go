@@ -87,6 +87,7 @@ type Conversation struct {
 	charters map[uint32]*charter.Charter // by number of the channel
 	used     used                        // numbers of channels that were burned
 	lapsed   []uint32                    // channels that are gone, and whose records are not yet
+	ending   []uint32                    // those of them of which not even that is stored
 	burning  bool                        // among stale is what was a channel's
 
 	introductions map[uint64]*introducing

@@ -35,7 +35,7 @@ func (v *Conversation) Edit(now time.Time, seq uint64, text string) (Message, *O
 	if err != nil {
 		return Message{}, nil, err
 	}
-	m := v.messages[i]
+	m := v.shown(v.messages[i])
 	switch name := (file.Offer{Key: secret.New(&[32]byte{1}), Name: text}); {
 	case m.Craft != NoCraft:
 		return m, nil, ErrNoText

@@ -34,7 +34,7 @@ func (v *Conversation) cell(c wire.Control, cell *wire.Cell) {
 	if _, twice := v.inbound[f.Number]; f.Number > v.s.received && !twice {
 		v.inbound[f.Number] = f
 		stored := f
-		if v.used.has(f.Channel) {
+		if v.used.has(f.Channel) && !v.waitsForEnd(f) {
 			stored.Content = nil // it may wait for long, and its channel was burned
 		}
 		v.put(KindInbound, v.cellKey(f.Number), stored.Append(nil))
@@ -84,7 +84,7 @@ func (v *Conversation) remember(h ratchet.Header, cell *wire.Cell) {
 func (v *Conversation) advance() {
 	for {
 		f, ok := v.inbound[v.s.received+1]
-		if !ok || v.full() {
+		if !ok || v.full() || v.waitsForEnd(f) {
 			return
 		}
 		if (f.Kind == wire.FrameDropGone || f.Kind == wire.FrameDrop) && len(v.out.Writes) > maxWrites/5 {
@@ -159,7 +159,7 @@ func (v *Conversation) giveUp(parts []wire.Frame) {
 func (v *Conversation) deliver(f wire.Frame, content string) {
 	switch own := f.Channel == 0 && f.Parts == 1; f.Kind { // not what this version sends: acknowledged, and set aside
 	case wire.FrameText:
-		if content == "" || f.Channel != Open && (f.Channel == 0 || !v.mayTake(f)) {
+		if f.Channel != Open && (f.Channel == 0 || !v.mayTake(f)) || content == "" { // of a burned channel it may be blank: it is answered
 			return
 		}
 	case wire.FrameCharter:
@@ -175,7 +175,7 @@ func (v *Conversation) deliver(f wire.Frame, content string) {
 			return
 		}
 	case wire.FrameCommunique:
-		if content == "" || v.byID[f.ID] || !v.mayTakeCommunique(f, content) {
+		if v.byID[f.ID] || !v.mayTakeCommunique(f, content) {
 			return
 		}
 	default:
@@ -243,6 +243,9 @@ func (v *Conversation) notOwed(c wire.Control) {
 	before := v.s.received
 	for v.s.received+1 < c.Lowest() && !v.full() {
 		if f, ok := v.inbound[v.s.received+1]; ok {
+			if v.waitsForEnd(f) {
+				break
+			}
 			v.take(f)
 			continue
 		}

@@ -17,7 +17,8 @@ func (v *Conversation) changed(i int) {
 	}
 }
 
-// shown is a message with how far its file has come.
+// shown is a message as it may be shown: with how far it has come, and its file, as far as that is
+// known and agreed to be told.
 func (v *Conversation) shown(m Message) Message {
 	if t := v.files[m.Seq]; t != nil {
 		m.FileState, m.Offered = t.state, t.told != 0
@@ -28,8 +29,8 @@ func (v *Conversation) shown(m Message) Message {
 	if m.State == InMailbox && !v.isSealed(m.Seq) {
 		m.State = OnItsWay // it was in a box of a session that is over
 	}
-	if (m.State == Delivered || m.State == InMailbox) && v.silent(m) {
-		m.State = OnItsWay
+	if (m.State == Delivered || m.State == InMailbox) && v.silent(m) || v.doubtful(m) {
+		m.State = OnItsWay // of the latter: it may be gone where it was delivered
 	}
 	return m
 }

@@ -304,7 +304,7 @@ func (v *Conversation) heldView(n uint64) MandateView {
 		w.Scope, w.Until = m.Scope, m.NotAfter
 	}
 	if i, ok := v.find(h.line); ok {
-		w.State, w.Delivery = MandateOut, v.messages[i].State
+		w.State, w.Delivery = MandateOut, v.shown(v.messages[i]).State
 	}
 	switch {
 	case h.withdrawn:

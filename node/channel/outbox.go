@@ -91,7 +91,10 @@ func (v *Conversation) requeue() {
 		if t := v.files[m.Seq]; m.File && (t == nil || t.final() || v.s != nil && t.told == v.s.epoch) {
 			continue
 		}
-		if partial := v.s != nil && v.s.partSeq == m.Seq; partial || !sealed[m.Seq] && v.mayLeave(m) {
+		switch {
+		case v.s != nil && v.s.partSeq == m.Seq:
+			v.queue = slices.Insert(v.queue, 0, m.Seq) // nothing comes between its parts
+		case !sealed[m.Seq] && v.mayLeave(m):
 			v.queue = append(v.queue, m.Seq)
 		}
 	}
@@ -137,6 +140,10 @@ func (v *Conversation) Flush(now time.Time) *Output {
 
 func (v *Conversation) flush() {
 	if v.s == nil || v.s.dead {
+		return
+	}
+	if v.link != nil && v.link.greets {
+		v.greet()
 		return
 	}
 	v.dropAcknowledged()
@@ -308,6 +315,7 @@ func (v *Conversation) dropAcknowledged() {
 		v.drop(KindSealed, v.cellKey(n))
 		cell.sealed.Message.Wipe()
 		if i, ok := v.find(cell.message); ok && cell.last && v.messages[i].State != Expired {
+			v.s.repeated = max(v.s.repeated, cell.message) // it is not in doubt any more
 			switch {
 			case v.messages[i].File:
 				v.offered(cell.message)
@@ -317,7 +325,6 @@ func (v *Conversation) dropAcknowledged() {
 				v.setState(i, Delivered)
 				v.charterArrived(v.messages[i])
 			}
-			v.s.repeated = max(v.s.repeated, cell.message)
 		}
 	}
 	v.s.acked = min(v.ackedTo, v.lowest()-1)

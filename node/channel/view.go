@@ -30,7 +30,7 @@ type View struct {
 	Expiry      time.Time // of the invitation; zero when it is of no more use
 	Connected   bool      // there is a connection on which both sides resumed
 	Heard       time.Time // start of the hour in which the peer was last heard; zero: never
-	Waiting     int       // messages that were not acknowledged
+	Waiting     int       // messages that were not acknowledged, or are to be again after a recovery
 	WindowFull  bool
 	Proposed    int // channels with a draft of the peer's that waits for an answer
 	WordsReady  bool
@@ -65,7 +65,7 @@ func (v *Conversation) View() View {
 		w.Heard = time.Unix(int64(c.heard)*3600, 0).UTC()
 	}
 	for _, m := range v.messages {
-		if m.Direction == Out && m.State.pending() && !m.hidden() && !v.silent(m) {
+		if m.Direction == Out && (m.State.pending() || v.doubtful(m)) && !m.hidden() && !v.silent(m) {
 			w.Waiting++
 		}
 	}
