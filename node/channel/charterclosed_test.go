@@ -397,3 +397,34 @@ func TestPartsStayTogether(t *testing.T) {
 		t.Error("the reader is told that a message is missing")
 	}
 }
+
+// TestEndIsNotPutOff has a deadline come by the reader's clock, which is a little ahead, while much
+// goes to and fro, as with a file. The owner asks after each event when there is something to do
+// next: the end is stored soon all the same, and what was said after it is taken.
+func TestEndIsNotPutOff(t *testing.T) {
+	t.Parallel()
+	w := opened(t, 31)
+	w.cut()
+	w.now = w.a.channel(2).Deadline.Add(-5 * time.Second)
+	w.connect()
+	w.pass(2*time.Second, time.Second)
+	w.b.ahead = 10 * time.Second
+	_, out, err := w.a.c.SendIn(w.a.now(), 2, "too late")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.a.do(out)
+	w.a.send("after it")
+	for range 20 {
+		for w.step() {
+		}
+		w.b.send("answer")
+		wake, next := w.b.c.Next(w.b.now()), w.b.now().Add(300*time.Millisecond)
+		if w.now = w.now.Add(300 * time.Millisecond); !wake.After(next) {
+			w.b.do(w.b.c.Tick(w.b.now()))
+		}
+	}
+	if got := w.b.texts(channel.In); w.b.c.Lapsed() || !slices.Equal(got, []string{"after it"}) {
+		t.Errorf("the end waits: %v; %q came", w.b.c.Lapsed(), got)
+	}
+}
