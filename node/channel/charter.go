@@ -215,9 +215,18 @@ func (v *Conversation) burnLapsed() {
 // acknowledged and not taken would be lost.
 func (v *Conversation) waitsForEnd(f wire.Frame) bool { return slices.Contains(v.ending, f.Channel) }
 
-// blank takes the text off what came of burned channels and waits for its turn, and
-// reports whether that was all. The frames stay: they could not come again.
+// blank takes the text off what came of burned channels and waits for its turn, in the session
+// before the one in use, too, and reports whether that was all. The frames stay: they could not
+// come again.
 func (v *Conversation) blank() bool {
+	all := v.blankInbound()
+	if v.former != nil && all {
+		v.inFormer(func() { all = v.blankInbound() })
+	}
+	return all
+}
+
+func (v *Conversation) blankInbound() bool {
 	for number, f := range v.inbound {
 		if !v.used.has(f.Channel) || len(f.Content) == 0 {
 			continue

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/backchannel/backchannel/node/channel"
+	"github.com/backchannel/backchannel/node/store"
 	"github.com/backchannel/backchannel/protocol/charter"
 	"github.com/backchannel/backchannel/protocol/wire"
 )
@@ -395,5 +396,85 @@ func TestPartsStayTogether(t *testing.T) {
 	}
 	if w.b.saw(channel.NoteMissing, start) {
 		t.Error("the reader is told that a message is missing")
+	}
+}
+
+// TestEndIsNotPutOff has a deadline come by the reader's clock, which is a little ahead, while much
+// goes to and fro, as with a file. The owner asks after each event when there is something to do
+// next: the end is stored soon all the same, and what was said after it is taken.
+func TestEndIsNotPutOff(t *testing.T) {
+	t.Parallel()
+	w := opened(t, 31)
+	w.cut()
+	w.now = w.a.channel(2).Deadline.Add(-5 * time.Second)
+	w.connect()
+	w.pass(2*time.Second, time.Second)
+	w.b.ahead = 10 * time.Second
+	_, out, err := w.a.c.SendIn(w.a.now(), 2, "too late")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.a.do(out)
+	w.a.send("after it")
+	for range 20 {
+		for w.step() {
+		}
+		w.b.send("answer")
+		wake, next := w.b.c.Next(w.b.now()), w.b.now().Add(300*time.Millisecond)
+		if w.now = w.now.Add(300 * time.Millisecond); !wake.After(next) {
+			w.b.do(w.b.c.Tick(w.b.now()))
+		}
+	}
+	if got := w.b.texts(channel.In); w.b.c.Lapsed() || !slices.Equal(got, []string{"after it"}) {
+		t.Errorf("the end waits: %v; %q came", w.b.c.Lapsed(), got)
+	}
+}
+
+// TestBurnedIsBlankInTheSessionBefore has a frame of a channel wait for its turn in the session
+// before the one in use when the channel is burned; and it ends before it is blank.
+func TestBurnedIsBlankInTheSessionBefore(t *testing.T) {
+	t.Parallel()
+	for _, off := range []bool{false, true} {
+		d := metAtDrops(t, 214)
+		w := d.w
+		w.connect()
+		w.pass(2*time.Second, time.Second)
+		w.a.agree(w.a.c.OpenChannel(w.a.now(), w.a.terms("river gauges", 60*24*time.Hour)))
+		w.b.acceptPending(2)
+		w.cut()
+		w.now = w.now.Add(31 * 24 * time.Hour)
+		for range 30 {
+			if w.b.c.Epoch() == 1 {
+				d.days(1, nil)
+			}
+		}
+		if w.b.c.Epoch() != 2 {
+			t.Fatalf("session %d", w.b.c.Epoch())
+		}
+		const number = 1_000
+		f := wire.Frame{Kind: wire.FrameText, Channel: 2, Number: number, Parts: 1, ID: wire.MessageID{1}, Content: []byte("text")}
+		key := store.Key{Kind: channel.KindInbound, Object: w.b.id, Seq: 1<<32 | number}
+		if err := w.b.store.Commit(store.Write{Key: key, Value: f.Append(nil)}); err != nil {
+			t.Fatal(err)
+		}
+		w.b.restart()
+		burn, err := w.b.c.BurnChannel(w.b.now(), 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w.b.do(burn); off {
+			if err := w.b.store.Commit(store.Write{Key: key, Value: f.Append(nil)}); err != nil {
+				t.Fatal(err)
+			}
+			w.b.restart()
+			w.b.do(w.b.c.Tick(w.b.now()))
+		}
+		raw, err := w.b.store.Get(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if kept, err := wire.ParseFrame(raw); err != nil || kept.Number != number || len(kept.Content) > 0 {
+			t.Errorf("off %v: %q is stored (%v)", off, kept.Content, err)
+		}
 	}
 }

@@ -135,8 +135,8 @@ func (v *Conversation) Next(now time.Time) time.Time {
 		}
 	}
 	v.soonerDeadline(now, sooner)
-	if len(v.stale) > 0 || len(v.lapsed) > 0 {
-		sooner(now.Add(time.Second))
+	if len(v.stale) > 0 || len(v.lapsed) > 0 { // at a point of a grid: events that come often do not put it off
+		sooner(now.Truncate(time.Second).Add(time.Second))
 	}
 	for _, seq := range v.moving {
 		for _, again := range []time.Time{v.files[seq].flow.after, v.files[seq].in.after} {

@@ -84,14 +84,14 @@ func (v *Conversation) loadLists() error {
 		if err != nil || uint64(f.Number) != r.Key.Seq&(1<<32-1) {
 			return ErrRecord
 		}
-		if v.former != nil && r.Key.Seq>>32 == uint64(v.former.s.epoch) {
+		switch {
+		case v.former != nil && r.Key.Seq>>32 == uint64(v.former.s.epoch):
 			v.former.inbound[uint32(r.Key.Seq)] = f
+		case v.current(r.Key):
+			v.inbound[uint32(r.Key.Seq)] = f
+		default:
 			continue
 		}
-		if !v.current(r.Key) {
-			continue
-		}
-		v.inbound[uint32(r.Key.Seq)] = f
 		if v.used.has(f.Channel) && len(f.Content) > 0 && !slices.Contains(v.lapsed, f.Channel) {
 			v.lapsed, v.burning = append(v.lapsed, f.Channel), true // to be blanked
 		}
