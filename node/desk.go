@@ -257,6 +257,7 @@ func (d *desk) tick() time.Duration {
 	}
 	for _, p := range d.people {
 		if !p.wake.After(now) {
+			p.wake = next
 			_ = d.apply(p, p.conversation.Tick(now)) // a failure is kept in full or fatal
 			d.setWake(p)
 			d.sync(p)
@@ -284,12 +285,21 @@ func (d *desk) tick() time.Duration {
 	return max(next.Sub(d.cfg.Now()), time.Millisecond)
 }
 
+// setWake says when the next thing of a conversation is due. What is due by now, or soon, is
+// not put off by events that come meanwhile, however often they do.
 func (d *desk) setWake(p *person) {
 	now := d.cfg.Now()
-	p.wake = p.conversation.Next(now)
 	if !p.wake.After(now) {
-		p.wake = now.Add(10 * time.Millisecond) // more work is left; others come first
+		return // the tick comes
 	}
+	next := p.conversation.Next(now)
+	if !next.After(now) {
+		next = now.Add(10 * time.Millisecond) // more work is left; others come first
+		if p.wake.Before(next) {
+			return
+		}
+	}
+	p.wake = next
 }
 
 // apply carries out an output: it stages the writes, and what else there is to do
