@@ -855,8 +855,12 @@ func TestWhatADropSees(t *testing.T) {
 	t.Logf("boxes got: %d in their turn, %d within ten minutes, %d later; asked for again: %d for nothing, %d that were missed",
 		current, soon, old, nothing, missed)
 	// Eight seeds: 509 to 576 for nothing, as one in five found no way, and 301 to 352 missed.
-	if most := 2 * cadence.Lanes * 2880 / 16; nothing > most || nothing < most*5/8 {
+	most := 2 * cadence.Lanes * 2880 / 16
+	if nothing > most || nothing < most*5/8 {
 		t.Errorf("%d are got for nothing; %d may be", nothing, most)
+	}
+	if old > most+most/5 || old < most/2 {
+		t.Errorf("%d are got late", old)
 	}
 	if missed > 380 {
 		t.Errorf("%d are got as they were missed", missed)
